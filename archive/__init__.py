@@ -1,0 +1,1 @@
+"""What a site holds and who may see it: values, PostgreSQL, and the bytes of an instance."""

@@ -1,0 +1,76 @@
+"""The errors of Senogate, and the one table that maps them to statuses.
+
+    SenogateError
+    ├── BadRequest            the request can't be understood; it says what to send instead
+    ├── Unauthenticated       no token, or one that proves nothing
+    ├── Forbidden             a valid token that does not cover the action
+    ├── NotFound              absent, or hidden: the two are told apart nowhere
+    ├── NotAcceptable         no offered representation is acceptable
+    ├── UnsupportedMediaType  the payload is of a kind that is not taken
+    ├── PayloadTooLarge
+    ├── Conflict              the request contradicts what is stored
+    ├── Unavailable           a part of the site does not answer; the same request may succeed later
+    └── ConfigurationError    the site is not set up so that it could work
+
+Messages name attributes by keyword and never carry an attribute's value.
+"""
+
+from http import HTTPStatus
+
+
+class SenogateError(Exception):
+    """Root of all errors that Senogate raises on purpose."""
+
+
+class BadRequest(SenogateError):
+    pass
+
+
+class Unauthenticated(SenogateError):
+    pass
+
+
+class Forbidden(SenogateError):
+    pass
+
+
+class NotFound(SenogateError):
+    pass
+
+
+class NotAcceptable(SenogateError):
+    pass
+
+
+class UnsupportedMediaType(SenogateError):
+    pass
+
+
+class PayloadTooLarge(SenogateError):
+    pass
+
+
+class Conflict(SenogateError):
+    pass
+
+
+class Unavailable(SenogateError):
+    pass
+
+
+class ConfigurationError(SenogateError):
+    pass
+
+
+HTTP_STATUS: dict[type[SenogateError], HTTPStatus] = {
+    BadRequest: HTTPStatus.BAD_REQUEST,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Conflict: HTTPStatus.CONFLICT,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}

@@ -1,0 +1,92 @@
+"""A site's settings: `senogate.toml` in its home, each key also as an environment variable `SENOGATE_…`.
+
+The environment beats the file, the file beats the default. Read once, when a process starts. docs/settings.md
+describes every key.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from archive.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a site is configured to be. Paths are absolute, URLs without a trailing slash."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""
+    dicom_host: str = "127.0.0.1"
+    dicom_port: int = 4242
+    dicom_aet: str = "SENOGATE"
+    orthanc_port: int = 8042
+    orthanc_url: str = ""
+    orthanc_user: str = "senogate"
+    orthanc_prefix: str = ""
+    orthanc_python: str = ""
+    database_url: str = ""
+    storage: str = ""
+    secrets: str = ""
+    profile: str = "breast-screening"
+    stable_age: int = 5
+    max_instance_bytes: int = 2 * 1024**3
+    max_inflated_bytes: int = 512 * 1024**2
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        """Fill what is derived from other keys."""
+        derived = {
+            "public_url": f"http://127.0.0.1:{self.port}",
+            "orthanc_url": f"http://127.0.0.1:{self.orthanc_port}",
+            "storage": str(self.home / "orthanc" / "storage"),
+            "secrets": str(self.home / "secrets"),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
+
+    @property
+    def dicomweb_url(self) -> str:
+        return f"{self.public_url}/dicom-web"
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings of the site that `SENOGATE_HOME` (default `./.senogate`) names.
+
+    Raises ConfigurationError, which names the key, for an unknown key or a value of the wrong type.
+    """
+    environment = os.environ if environment is None else environment
+    home = Path(environment.get("SENOGATE_HOME") or ".senogate").resolve()
+    types = {field.name: field.type for field in fields(Settings) if field.name != "home"}
+    values = _from_file(home / "senogate.toml", types)
+    for name, kind in types.items():
+        text = environment.get(f"SENOGATE_{name.upper()}")
+        if text:
+            values[name] = _integer(name, text) if kind is int else text
+    return Settings(home=home, **values)
+
+
+def _from_file(path: Path, types: Mapping[str, object]) -> dict:
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+    for name, value in table.items():
+        if name not in types:
+            raise ConfigurationError(f"{path} has the unknown key {name!r}; docs/settings.md lists the keys")
+        if type(value) is not types[name]:
+            raise ConfigurationError(f"{path}: {name} must be of type {types[name].__name__}")
+    return table
+
+
+def _integer(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigurationError(f"SENOGATE_{name.upper()} must be a whole number") from None
