@@ -1,0 +1,23 @@
+"""The errors of inference.
+
+    SenogateError
+    ├── PackageError     a model package that must not be run: damaged, changed, incomplete
+    ├── WeightsError     published weights that can't be turned into a package
+    └── ReadingFailed    a study the model should have read, and could not: a later try may tell otherwise
+
+Messages name attributes by keyword and never carry an attribute's value.
+"""
+
+from archive.errors import SenogateError
+
+
+class PackageError(SenogateError):
+    pass
+
+
+class WeightsError(SenogateError):
+    pass
+
+
+class ReadingFailed(SenogateError):
+    pass

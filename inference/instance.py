@@ -1,0 +1,162 @@
+"""What the headers of a study's instances tell: one frozen value an instance, read without its pixels."""
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import config, dcmread
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.sr.coding import Code
+from pydicom.sr.codedict import codes
+
+from inference.errors import ReadingFailed
+
+Part = bytes | Path
+
+VIEW_CODES = {
+    "CC": codes.SCT.CranioCaudal,
+    "MLO": codes.SCT.MedioLateralObliqueProjection,
+    "ML": codes.SCT.MedioLateralProjection,
+    "LM": codes.SCT.LateroMedial,
+    "LMO": codes.SCT.LateroMedialOblique,
+    "FB": codes.SCT.CaudoCranial,
+    "XCCL": codes.SCT.CranioCaudalExaggeratedLaterally,
+    "XCCM": codes.SCT.CranioCaudalExaggeratedMedially,
+    "SIO": codes.SCT.SuperolateralToInferomedialOblique,
+    "ISO": codes.SCT.InferomedialToSuperolateralOblique,
+    "specimen": codes.SCT.TissueSpecimenFromBreast,
+}
+"""PS3.16 CID 4014 by the abbreviations that View Position uses (PS3.3 C.8.11.7.1.2)."""
+
+HARMLESS_MODIFIERS = (codes.SCT.NippleInProfile, codes.SCT.InfraMammaryFold)
+"""Modifiers of PS3.16 CID 4015 that a standard view may carry."""
+
+_LEGACY_SCHEMES = {"SNM3", "99SDM"}
+_DAMAGED = (
+    InvalidDicomError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """The header of one instance, as far as choosing views needs it. Absent attributes are empty.
+
+    `view` and `code_view` are what View Position and View Code Sequence say, as abbreviations; `modified` tells that
+    a view modifier makes it no standard view. `acquired` orders the images of one view in time.
+    """
+
+    part: Part
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    modality: str
+    presentation_intent: str
+    image_type: tuple[str, ...]
+    image_laterality: str
+    laterality: str
+    view: str
+    code_view: str
+    modified: bool
+    partial: bool
+    quality_control: bool
+    number_of_frames: int
+    acquired: tuple[str, str, int]
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn whatever a damaged dataset makes pydicom raise into ReadingFailed, and keep its values out of warnings."""
+    try:
+        with config.disable_value_validation():
+            yield
+    except _DAMAGED as error:
+        raise ReadingFailed("an instance is damaged or is not DICOM") from error
+
+
+def read_dataset(part: Part, *, pixels: bool) -> FileDataset:
+    """Read a Part 10 instance, with or without its pixels. Raises ReadingFailed."""
+    with readable():
+        source = io.BytesIO(part) if isinstance(part, bytes) else part
+        return dcmread(source, stop_before_pixels=not pixels)
+
+
+def read_instance(part: Part) -> Instance:
+    """Read the header of a Part 10 instance. Raises ReadingFailed."""
+    dataset = read_dataset(part, pixels=False)
+    with readable():
+        views = dataset.get("ViewCodeSequence") or []
+        return Instance(
+            part=part,
+            study_instance_uid=str(dataset.StudyInstanceUID),
+            series_instance_uid=str(dataset.SeriesInstanceUID),
+            sop_class_uid=str(dataset.SOPClassUID),
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            modality=_text(dataset, "Modality"),
+            presentation_intent=_text(dataset, "PresentationIntentType"),
+            image_type=_texts(dataset, "ImageType"),
+            image_laterality=_text(dataset, "ImageLaterality"),
+            laterality=_text(dataset, "Laterality"),
+            view=_text(dataset, "ViewPosition"),
+            code_view=_code_view(views),
+            modified=any(_is_modified(view) for view in views),
+            partial=_text(dataset, "PartialView") == "YES",
+            quality_control=_text(dataset, "QualityControlImage") == "YES",
+            number_of_frames=int(dataset.get("NumberOfFrames") or 1),
+            acquired=_acquired(dataset),
+        )
+
+
+def _acquired(dataset: Dataset) -> tuple[str, str, int]:
+    date, time = (
+        _text(dataset, f"Acquisition{kind}") or _text(dataset, f"Content{kind}") for kind in ("Date", "Time")
+    )
+    return date, time, int(dataset.get("InstanceNumber") or 0)
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    return "".join(_texts(dataset, keyword)[:1])
+
+
+def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    value = dataset.get(keyword)
+    values = value if isinstance(value, MultiValue | list) else [value]
+    return tuple("" if one is None else str(one).strip().upper() for one in values)
+
+
+def _code_view(views: list[Dataset]) -> str:
+    for view in views:
+        code = _code(view)
+        for name, known in VIEW_CODES.items():
+            if code == known:
+                return name
+    return ""
+
+
+def _is_modified(view: Dataset) -> bool:
+    modifiers = [_code(modifier) for modifier in view.get("ViewModifierCodeSequence") or []]
+    return any(modifier not in HARMLESS_MODIFIERS for modifier in modifiers)
+
+
+def _code(item: Dataset) -> Code:
+    """The code of an item; SNOMED's retired identifiers compare equal to the present ones (PS3.16 section 8.1)."""
+    scheme = str(item.get("CodingSchemeDesignator", ""))
+    scheme = "SRT" if scheme in _LEGACY_SCHEMES else scheme
+    return Code(str(item.get("CodeValue", "")), scheme, str(item.get("CodeMeaning", "")))

@@ -1,0 +1,1 @@
+"""Writers: one `Findings` value in, one DICOM instance out."""
