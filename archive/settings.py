@@ -7,7 +7,7 @@ describes every key.
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from archive.errors import ConfigurationError
@@ -27,13 +27,15 @@ class Settings:
     orthanc_port: int = 8042
     orthanc_url: str = ""
     orthanc_user: str = "senogate"
+    orthanc_password: str = field(default="", repr=False)
     orthanc_prefix: str = ""
     orthanc_python: str = ""
-    database_url: str = ""
+    database_url: str = field(default="", repr=False)
     storage: str = ""
     secrets: str = ""
+    crosswalk_key: str = ""
     profile: str = "breast-screening"
-    stable_age: int = 5
+    stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
     log_level: str = "INFO"
@@ -46,6 +48,7 @@ class Settings:
             "storage": str(self.home / "orthanc" / "storage"),
             "secrets": str(self.home / "secrets"),
         }
+        derived["crosswalk_key"] = f"{self.secrets or derived['secrets']}/crosswalk.key"
         for name, value in derived.items():
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
 
@@ -61,7 +64,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     environment = os.environ if environment is None else environment
     home = Path(environment.get("SENOGATE_HOME") or ".senogate").resolve()
-    types = {field.name: field.type for field in fields(Settings) if field.name != "home"}
+    types = {each.name: each.type for each in fields(Settings) if each.name != "home"}
     values = _from_file(home / "senogate.toml", types)
     for name, kind in types.items():
         text = environment.get(f"SENOGATE_{name.upper()}")

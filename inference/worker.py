@@ -7,31 +7,37 @@ cut short changes nothing but the time.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import procrastinate
 import psycopg
-from psycopg.types.json import Jsonb
+from procrastinate.exceptions import AlreadyEnqueued
+from psycopg.types.json import Json
+from pydicom import Dataset, dcmread
 
 from archive import instances
 from archive.errors import SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
 from archive.orthanc import Orthanc
-from archive.pool import connect, connection_string, queries
+from archive.pool import connect, connection_string, queries, translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
-from inference import installed, pipeline
-from inference.errors import ReadingFailed
+from inference import installed
+from inference.package import Package
+from inference.pipeline import read_study
 from inference.results.sr import comprehensive_3d_sr
+from inference.session import Session, open_session
 
-MOST_ATTEMPTS = 3  # of one reading; a study that ends its process is then set aside with its reason
-_IDLE = 0.25  # seconds between two looks at Orthanc's log when it has nothing new
-_RENUDGE = 20.0  # seconds between two looks for readings whose job was lost
+MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
+_IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
+_PAUSE = 2.0  # seconds before another try after a part of the site did not answer
+_NUDGE = 20.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
+_NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
 _log = logging.getLogger("senogate.worker")
 
 
@@ -43,34 +49,149 @@ class Reader:
         self._deidentifier = deidentifier
         self._pseudonyms = pseudonyms
         self._sql = queries("reading.sql")
-        self._sessions: dict[str, pipeline.Reading] = {}
+        self._sessions: dict[str, Session] = {}
+        self._orthanc = Orthanc(settings)
 
     def read(self, study_instance_uid: str, task: Task) -> None:
         """Do a reading that is due; one that is not is left alone. Raises Unavailable, after which it is still due."""
         key = {"study_instance_uid": study_instance_uid, "task": str(task)}
-        with connect(self._settings.database_url, autocommit=True) as connection:
+        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             begun = connection.execute(self._sql["begin"], key).fetchone()
             if begun is None:
                 return
             attempts, fingerprint = begun
             outcome = self._outcome(connection, study_instance_uid, task, attempts)
             connection.execute(self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint})
-            _log.info("reading of a study for %s: %s", task, outcome["state"])
+            _log.info("a reading of %s ended: %s", task, outcome["state"])
 
     def _outcome(self, connection: psycopg.Connection, study: str, task: Task, attempts: int) -> dict[str, Any]:
+        """The columns of the reading's row. A failure of the model or of an instance is an outcome too."""
         if attempts > MOST_ATTEMPTS:
-            return {"state": "failed", "reason": f"given up: {MOST_ATTEMPTS} readings were begun and none came to an end"}
+            return {"state": "failed", "reason": f"given up after {MOST_ATTEMPTS} readings that came to no end"}
         try:
             package = installed.active(self._settings.home, task)
-            answer = pipeline.read_study(self._paths(connection, study), self._session(package))
+            paths = self._paths(connection, study)
+            answer = read_study(paths, self._session(package))
             if isinstance(answer, NotApplicable):
                 return {"state": "not-applicable", "model": package.model.title, "reason": answer.reason}
-            return self._store(answer)
+            return self._store(answer, paths)
         except Unavailable:
             raise
         except SenogateError as error:
             return {"state": "failed", "reason": str(error)}
 
     def _paths(self, connection: psycopg.Connection, study: str) -> list[Path]:
-        rows = connection.execute(self._sql["study_instances"], {"study_instance_uid": study})
-        return [instances.path(self._settings.storage, place) for place, _ in rows]
+        rows = connection.execute(self._sql["images"], {"study_instance_uid": study})
+        return [instances.path(self._settings.storage, place) for (place,) in rows]
+
+    def _session(self, package: Package) -> Session:
+        """The package's network in memory; the one of a package that was replaced is let go."""
+        key = package.passport.network_sha256
+        if key not in self._sessions:
+            self._sessions.clear()
+            self._sessions[key] = open_session(package)
+        return self._sessions[key]
+
+    def _store(self, findings: Findings, paths: Sequence[Path]) -> dict[str, Any]:
+        """Put the report into the study, by the door that everything enters by."""
+        report = comprehensive_3d_sr(findings, _headers(paths, findings), self._pseudonyms.uid)
+        identifier = self._orthanc.store(self._deidentifier.prove(report))
+        return {
+            "state": "done",
+            "model": f"{findings.model.title} {findings.model.version}",
+            "findings": Json(to_json(findings), dumps=str),
+            "result_sop_instance_uid": self._orthanc.sop_instance_uid(identifier),
+        }
+
+
+class Worker:
+    """One worker process: the follower, if no other process follows, and the readings on the queue."""
+
+    def __init__(self, settings: Settings, reader: Reader) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._ended = asyncio.Event()
+        connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
+        self._queue = procrastinate.App(connector=connector)
+        self._read = self._queue.task(name="read", retry=procrastinate.RetryStrategy(max_attempts=10, wait=2))(self._run)
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ended.set)
+        async with self._queue.open_async():
+            queue = asyncio.create_task(
+                self._queue.run_worker_async(
+                    install_signal_handlers=False,
+                    delete_jobs="successful",
+                    update_heartbeat_interval=_HEARTBEAT,
+                    stalled_worker_timeout=_STALLED,
+                    fetch_job_polling_interval=1.0,
+                )
+            )
+            ended = asyncio.create_task(self._ended.wait())
+            others = [asyncio.create_task(self._follow()), asyncio.create_task(self._nudge())]
+            await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
+            self._ended.set()
+            queue.cancel()
+            await asyncio.gather(queue, *others, return_exceptions=True)
+            for task in (queue, *others):
+                if not task.cancelled() and task.exception():
+                    raise task.exception() or Unavailable("the worker ended")
+
+    def _run(self, study_instance_uid: str, task: str) -> None:
+        self._reader.read(study_instance_uid, Task(task))
+
+    async def _follow(self) -> None:
+        """Follow Orthanc's log as long as this process lives, also across times when a part does not answer."""
+        while not self._ended.is_set():
+            try:
+                await asyncio.to_thread(self._follow_until_unavailable, asyncio.get_running_loop())
+            except Unavailable as error:
+                _log.warning("indexing pauses: %s", error)
+            await self._pause(_PAUSE)
+
+    def _follow_until_unavailable(self, loop: asyncio.AbstractEventLoop) -> None:
+        orthanc = Orthanc(self._settings)
+        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+            follower = Follower(connection, orthanc, self._settings.storage)
+            while not self._ended.is_set() and follower.is_alone():
+                followed = follower.step()
+                if followed.wanted:
+                    asyncio.run_coroutine_threadsafe(self._enqueue_due(), loop).result()
+                if followed.done:
+                    asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()
+
+    async def _nudge(self) -> None:
+        """Put what is due on the queue again and again: jobs of a process that was killed are taken up by this."""
+        while not self._ended.is_set():
+            try:
+                for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED):
+                    await self._queue.job_manager.retry_job(job)
+                await self._enqueue_due()
+            except procrastinate.exceptions.ConnectorException as error:
+                _log.warning("the queue does not answer (%s)", type(error).__name__)
+            await self._pause(_NUDGE)
+
+    async def _enqueue_due(self) -> None:
+        rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
+        for row in rows:
+            name = f"{row['task']} {row['study_instance_uid']}"
+            try:
+                await self._read.configure(lock=name, queueing_lock=name).defer_async(**row)
+            except AlreadyEnqueued:
+                continue
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than until the worker is to end."""
+        try:
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:
+    """The headers of the instances that were read, in the order in which the findings name them."""
+    headers = {header.SOPInstanceUID: header for header in (dcmread(path, stop_before_pixels=True) for path in paths)}
+    return [headers[source.sop_instance_uid] for source in findings.sources]

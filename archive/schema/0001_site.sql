@@ -51,6 +51,7 @@ create table instance (
     size                bigint not null,             -- bytes of the Part 10 file
     pixel_offset        bigint,                      -- of the value of Pixel Data in that file; null: has none
     pixel_length        bigint,                      -- bytes of that value; null: encapsulated
+    is_annotation       boolean not null,            -- made from images (SR, SEG, PR …), and nothing to be read
     dicom_json          bytea not null,
     metadata            bytea not null               -- the whole data set as DICOM JSON, bulk data by reference
 );
@@ -71,6 +72,7 @@ create table reading (
     state              text not null check (state in ('due', 'done', 'not-applicable', 'failed')),
     fingerprint        text collate "C" not null,   -- of the instances to be read; another one makes it due again
     model              text,
+    attempts           integer not null default 0,  -- readings begun; one that ends its process is not begun for ever
     reason             text,
     findings           jsonb,
     result_sop_instance_uid text collate "C",

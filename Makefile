@@ -1,0 +1,34 @@
+# `make run` and `make test` each do all their own set-up on a fresh Debian 12 or 13, as root or with sudo.
+.PHONY: run test check bench setup setup-test clean constraints
+
+run: setup
+	exec .venv/bin/senogate up --demo
+
+test: setup-test
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -n 2 --dist loadgroup tests
+
+check: setup-test  ## the quick ones: format, lint, types, imports, unit tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -n 2 tests/unit
+
+bench: setup-test
+	.venv/bin/python -m benchmarks
+
+setup:
+	@tools/setup.sh run
+
+setup-test:
+	@tools/setup.sh test
+
+constraints: setup-test  ## pin what the virtual environment holds
+	.venv/bin/pip freeze --exclude-editable | grep -iv '^torch' > constraints.txt
+
+clean:
+	rm -rf .venv .orthanc .orthanc-python .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,149 @@
+"""Orthanc's `/changes` → the index: every batch and the position it reaches are one transaction.
+
+So a follower that is killed anywhere has either done a batch or not begun it, and doing one twice changes nothing.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from archive import instances
+from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, read_instance, render_series, render_study
+from archive.errors import NotFound
+from archive.orthanc import Changes, Orthanc
+from archive.pool import queries
+
+BATCH = 200  # changes a transaction
+TASKS = ("density",)
+# What is made from images and has pixels of its own, and still is no image to be read.
+ANNOTATION_SOP_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
+)
+_LOCK = 0x5E0A_0002  # key of the advisory lock that lets one process follow at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What one step did: instances indexed, readings wanted, and whether the log's end was reached."""
+
+    indexed: int
+    wanted: int
+    done: bool
+
+
+class Follower:
+    """Brings the index up to what Orthanc holds, over one connection that it holds alone."""
+
+    def __init__(self, connection: psycopg.Connection, orthanc: Orthanc, storage: str) -> None:
+        self._connection = connection
+        self._orthanc = orthanc
+        self._storage = storage
+        self._sql = queries("index.sql")
+
+    def is_alone(self) -> bool:
+        """Whether this process is the one that follows; true until its connection ends."""
+        row = self._connection.execute(self._sql["follow_alone"], {"key": _LOCK}).fetchone()
+        self._connection.commit()
+        return bool(row and row[0])
+
+    def step(self) -> Followed:
+        """Take one batch of changes into the index. Raises Unavailable."""
+        with self._connection.transaction():
+            changes = self._next_changes()
+            created = [row.id for row in changes.rows if row.type == "NewInstance"]
+            indexed = self._index(created)
+            stable = {row.id for row in changes.rows if row.type == "StableStudy"}
+            wanted = sum(self._want_readings(study) for study in sorted(stable))
+            self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
+        return Followed(indexed, wanted, changes.done)
+
+    def rebuild(self, identifiers: Iterable[str]) -> int:
+        """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.
+
+        One transaction, so that readers see the old index until the new one is whole.
+        """
+        with self._connection.transaction():
+            kept = [record.sop_instance_uid for record in self._upsert(identifiers)]
+            self._connection.execute(self._sql["forget_instances"], {"kept": kept})
+            self._connection.execute(self._sql["forget_empty_series"])
+            self._connection.execute(self._sql["forget_empty_studies"])
+            studies = [uid for (uid,) in self._connection.execute("select study_instance_uid from study")]
+            self._render(studies)
+            for uid in studies:
+                self._want_readings_of(uid)
+        return len(kept)
+
+    def _next_changes(self) -> Changes:
+        """The log after the stored position, or from its beginning when Orthanc's log is younger than that."""
+        (position,) = self._connection.execute(self._sql["position"]).fetchone() or (0,)
+        changes = self._orthanc.changes(position, BATCH)
+        if changes.last < position:
+            changes = self._orthanc.changes(0, BATCH)
+        return changes
+
+    def _index(self, identifiers: Iterable[str]) -> int:
+        records = self._upsert(identifiers)
+        self._render(sorted({record.study.study_instance_uid for record in records}))
+        return len(records)
+
+    def _upsert(self, identifiers: Iterable[str]) -> list[InstanceRecord]:
+        records = []
+        for identifier in identifiers:
+            try:
+                place = self._orthanc.place(identifier)
+            except NotFound:
+                continue  # deleted since: nothing to index
+            path = instances.path(self._storage, place)
+            with open(path, "rb") as file:
+                record = read_instance(file)
+            lies = {"orthanc_id": identifier, "place": place, "size": path.stat().st_size}
+            self._execute_upserts(record, lies | {"is_annotation": record.sop_class_uid in ANNOTATION_SOP_CLASSES})
+            records.append(record)
+        return records
+
+    def _execute_upserts(self, record: InstanceRecord, lies: dict[str, object]) -> None:
+        self._connection.execute(self._sql["upsert_study"], _columns(record.study))
+        self._connection.execute(self._sql["upsert_series"], _columns(record.series))
+        self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
+
+    def _render(self, studies: list[str]) -> None:
+        """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
+        if not studies:
+            return
+        for uid, attributes, count in self._connection.execute(self._sql["series_totals"], {"studies": studies}):
+            rendered = render_series(attributes, number_of_instances=count)
+            row = {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
+            self._connection.execute(self._sql["update_series"], row)
+        for uid, attributes, *totals in self._connection.execute(self._sql["study_totals"], {"studies": studies}):
+            names = ("modalities", "sop_classes", "number_of_series", "number_of_instances")
+            values = dict(zip(names, [totals[0] or [], totals[1] or [], totals[2], totals[3]], strict=True))
+            rendered = render_study(attributes, study_instance_uid=uid, **values)
+            row = values | {"study_instance_uid": uid, "dicom_json": rendered}
+            self._connection.execute(self._sql["update_study"], row)
+
+    def _want_readings(self, study: str) -> int:
+        try:
+            return self._want_readings_of(self._orthanc.study_instance_uid(study))
+        except NotFound:
+            return 0  # deleted since: nothing to read
+
+    def _want_readings_of(self, study_instance_uid: str) -> int:
+        """Ask for a reading of every task unless these very images have been read, or the study has no image."""
+        study = {"study_instance_uid": study_instance_uid}
+        images = [uid for (uid,) in self._connection.execute(self._sql["image_instances"], study)]
+        if not images:
+            return 0
+        fingerprint = hashlib.sha256("\n".join(images).encode()).hexdigest()
+        wanted = [study | {"task": task, "fingerprint": fingerprint} for task in TASKS]
+        return sum(self._connection.execute(self._sql["want_reading"], row).rowcount for row in wanted)
+
+
+def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, object]:
+    """A record's fields as SQL parameters; dictionaries go as jsonb."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}

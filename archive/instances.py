@@ -1,0 +1,48 @@
+"""The bytes of an instance, as Orthanc's storage folder holds them: an unchanged Part 10 file (PS3.10) each."""
+
+import os
+import re
+from pathlib import Path
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def path(storage: str, place: str) -> Path:
+    """Where the attachment with the UUID `place` lies below `storage`.
+
+    Raises ValueError when `place` is not a UUID, so that it can never lead out of the folder.
+    """
+    if not _UUID.fullmatch(place):
+        raise ValueError("the place of an instance must be a UUID in lower case")
+    return Path(storage, place[:2], place[2:4], place)
+
+
+def write(storage: str, place: str, data: bytes) -> None:
+    """Store an attachment durably: its bytes and its name are on disk when this returns.
+
+    Raises OSError, with nothing left behind.
+    """
+    target = path(storage, place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "xb", buffering=0) as file:
+        try:
+            _write_all(file.fileno(), data)
+            os.fsync(file.fileno())
+            _sync_folder(target.parent)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,92 @@
+"""Orthanc's REST API, as far as a site uses it: its change log, where an instance lies, and the door."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from archive import secrets
+from archive.errors import BadRequest, NotFound, Unavailable
+from archive.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of Orthanc's durable, ordered log. `id` is Orthanc's own identifier of the resource."""
+
+    sequence: int
+    type: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A page of the log: its rows, the sequence number it reaches, and whether it reaches the end of the log."""
+
+    rows: list[Change]
+    last: int
+    done: bool
+
+
+class Orthanc:
+    """One Orthanc behind its HTTP allow-list. Methods raise Unavailable, or what they name."""
+
+    def __init__(self, settings: Settings) -> None:
+        password = secrets.orthanc_password(settings)
+        self._client = httpx.Client(
+            base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def changes(self, since: int, limit: int) -> Changes:
+        """The log after `since`."""
+        answer = self._get("/changes", since=since, limit=limit)
+        rows = [Change(row["Seq"], row["ChangeType"], row["ID"]) for row in answer["Changes"]]
+        return Changes(rows, answer["Last"], answer["Done"])
+
+    def place(self, instance: str) -> str:
+        """The UUID of the attachment that holds the instance. Raises NotFound."""
+        return self._get(f"/instances/{instance}/attachments/dicom/info")["Uuid"]
+
+    def study_instance_uid(self, study: str) -> str:
+        """The UID of a study, by Orthanc's identifier. Raises NotFound."""
+        return self._get(f"/studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
+
+    def sop_instance_uid(self, instance: str) -> str:
+        """The UID of an instance, by Orthanc's identifier. Raises NotFound."""
+        return self._get(f"/instances/{instance}")["MainDicomTags"]["SOPInstanceUID"]
+
+    def instances(self) -> Iterator[str]:
+        """Orthanc's identifiers of all instances, page by page."""
+        since = 0
+        while page := self._get("/instances", since=since, limit=1000):
+            yield from (row if isinstance(row, str) else row["ID"] for row in page)
+            since += len(page)
+
+    def store(self, instance: bytes) -> str:
+        """Hand one Part 10 instance to the door; Orthanc's identifier of it. Raises BadRequest when it is refused."""
+        with _translated_errors():
+            response = self._client.post("/instances", content=instance, headers={"Content-Type": "application/dicom"})
+        if response.is_success and (identifier := response.json().get("ID")):
+            return identifier
+        raise BadRequest(f"Orthanc refused the instance (HTTP {response.status_code})")
+
+    def _get(self, path: str, **parameters: int):
+        with _translated_errors():
+            response = self._client.get(path, params=parameters)
+        if response.status_code == 404:
+            raise NotFound("Orthanc no longer holds it")
+        if not response.is_success:
+            raise Unavailable(f"Orthanc answered {response.status_code}")
+        return response.json()
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise Unavailable(f"Orthanc does not answer ({type(error).__name__})") from None

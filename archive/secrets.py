@@ -1,0 +1,47 @@
+"""The secrets of a site: files of mode 0600 in one folder, made once, when the site is."""
+
+import os
+from pathlib import Path
+
+from archive.errors import ConfigurationError
+from archive.settings import Settings
+
+SITE_KEY = "site.key"  # 32 random bytes; every pseudonym of the site hangs on it
+CROSSWALK_PUBLIC_KEY = "crosswalk.pub"  # X25519, 32 bytes
+SIGNING_KEY = "signing.pem"  # signs the site's tokens
+ORTHANC_PASSWORD = "orthanc.password"
+COMPLETE = "complete"  # written last: the site has all its secrets
+
+
+def read(folder: str, name: str) -> bytes:
+    """One secret. Raises ConfigurationError, which names the file, when it can't be read."""
+    path = Path(folder, name)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"the secret {path} can't be read ({type(error).__name__}): restore it from the backup") from None
+
+
+def read_key(folder: str, name: str) -> bytes:
+    """A secret of exactly 32 bytes. Raises ConfigurationError."""
+    key = read(folder, name)
+    if len(key) != 32:
+        raise ConfigurationError(f"the secret {Path(folder, name)} must be 32 bytes long: restore it from the backup")
+    return key
+
+
+def orthanc_password(settings: Settings) -> str:
+    """What the site's parts sign in to Orthanc with: the configured password, else the secret. Raises ConfigurationError."""
+    return settings.orthanc_password or read(settings.secrets, ORTHANC_PASSWORD).decode()
+
+
+def write(target: Path, value: bytes) -> None:
+    """Write one secret, readable by its owner alone and whole or absent."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(target)

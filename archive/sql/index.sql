@@ -1,0 +1,92 @@
+-- name: follow_alone
+select pg_try_advisory_lock(%(key)s)
+
+-- name: position
+select sequence from follow_position
+
+-- name: move_position
+update follow_position set sequence = %(sequence)s
+
+-- name: upsert_study
+insert into study (
+    study_instance_uid, patient_id, patient_name, patient_birth_date, patient_sex, study_date, study_time,
+    accession_number, study_id, referring_physician_name, study_description, modalities, sop_classes,
+    number_of_series, number_of_instances, attributes, dicom_json)
+values (
+    %(study_instance_uid)s, %(patient_id)s, %(patient_name)s, %(patient_birth_date)s, %(patient_sex)s,
+    %(study_date)s, %(study_time)s, %(accession_number)s, %(study_id)s, %(referring_physician_name)s,
+    %(study_description)s, '{}', '{}', 0, 0, %(attributes)s, '')
+on conflict (study_instance_uid) do nothing
+
+-- name: upsert_series
+insert into series (
+    series_instance_uid, study_instance_uid, modality, series_number, number_of_instances, attributes, dicom_json)
+values (
+    %(series_instance_uid)s, %(study_instance_uid)s, %(modality)s, %(series_number)s, 0, %(attributes)s, '')
+on conflict (series_instance_uid) do nothing
+
+-- name: upsert_instance
+insert into instance (
+    sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number, number_of_frames,
+    transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_annotation, dicom_json, metadata)
+values (
+    %(sop_instance_uid)s, %(series_instance_uid)s, %(study_instance_uid)s, %(sop_class_uid)s, %(instance_number)s,
+    %(number_of_frames)s, %(transfer_syntax_uid)s, %(orthanc_id)s, %(place)s, %(size)s, %(pixel_offset)s,
+    %(pixel_length)s, %(is_annotation)s, %(dicom_json)s, %(metadata)s)
+on conflict (sop_instance_uid) do update set
+    orthanc_id = excluded.orthanc_id, place = excluded.place, size = excluded.size,
+    transfer_syntax_uid = excluded.transfer_syntax_uid, number_of_frames = excluded.number_of_frames,
+    pixel_offset = excluded.pixel_offset, pixel_length = excluded.pixel_length,
+    dicom_json = excluded.dicom_json, metadata = excluded.metadata
+
+-- name: series_totals
+select series_instance_uid, attributes, (select count(*) from instance i where i.series_instance_uid = s.series_instance_uid)
+from series s
+where study_instance_uid = any(%(studies)s)
+
+-- name: update_series
+update series set number_of_instances = %(number_of_instances)s, dicom_json = %(dicom_json)s
+where series_instance_uid = %(series_instance_uid)s
+
+-- name: study_totals
+select
+    study_instance_uid,
+    attributes,
+    (select array_agg(distinct modality order by modality) from series s
+     where s.study_instance_uid = t.study_instance_uid and modality <> ''),
+    (select array_agg(distinct sop_class_uid order by sop_class_uid) from instance i
+     where i.study_instance_uid = t.study_instance_uid),
+    (select count(*) from series s where s.study_instance_uid = t.study_instance_uid),
+    (select count(*) from instance i where i.study_instance_uid = t.study_instance_uid)
+from study t
+where study_instance_uid = any(%(studies)s)
+
+-- name: update_study
+update study set
+    modalities = %(modalities)s, sop_classes = %(sop_classes)s, number_of_series = %(number_of_series)s,
+    number_of_instances = %(number_of_instances)s, dicom_json = %(dicom_json)s
+where study_instance_uid = %(study_instance_uid)s
+
+-- name: image_instances
+select sop_instance_uid from instance
+where study_instance_uid = %(study_instance_uid)s and pixel_offset is not null and not is_annotation
+order by sop_instance_uid
+
+-- name: want_reading
+insert into reading (study_instance_uid, task, state, fingerprint)
+values (%(study_instance_uid)s, %(task)s, 'due', %(fingerprint)s)
+on conflict (study_instance_uid, task) do update set
+    state = 'due', fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
+where reading.fingerprint <> excluded.fingerprint
+
+-- name: forget_instances
+delete from instance where sop_instance_uid <> all(%(kept)s)
+
+-- name: forget_empty_series
+delete from series s where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+
+-- name: forget_empty_studies
+delete from study t where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+
+-- name: indexed_instances
+select count(*) from instance where study_instance_uid = %(study_instance_uid)s

@@ -1,0 +1,29 @@
+-- name: due
+select study_instance_uid, task from reading where state = 'due' order by changed_at limit 1000
+
+-- name: begin
+update reading set attempts = attempts + 1, changed_at = now()
+where study_instance_uid = %(study_instance_uid)s and task = %(task)s and state = 'due'
+returning attempts, fingerprint
+
+-- name: finish
+update reading set
+    state = %(state)s, model = %(model)s, reason = %(reason)s, findings = %(findings)s,
+    result_sop_instance_uid = %(result_sop_instance_uid)s, changed_at = now()
+where study_instance_uid = %(study_instance_uid)s and task = %(task)s and fingerprint = %(fingerprint)s
+
+-- name: of_study
+select state, model, reason, findings, result_sop_instance_uid from reading
+where study_instance_uid = %(study_instance_uid)s and task = %(task)s
+
+-- name: images
+select place from instance
+where study_instance_uid = %(study_instance_uid)s and pixel_offset is not null and not is_annotation
+order by sop_instance_uid
+
+-- name: progress
+select
+    (select count(*) from unnest(%(instances)s::text[]) as wanted
+     where not exists (select from instance i where i.sop_instance_uid = wanted)),
+    exists (select from instance i where i.study_instance_uid = %(study)s and i.pixel_offset is not null
+            and not i.is_annotation)

@@ -1,0 +1,1 @@
+"""The plugin inside Orthanc: the only package that imports `orthanc`, and light enough for its interpreter."""

@@ -1,0 +1,137 @@
+"""The fail-closed door: what Orthanc received → de-identified bytes, or a refusal.
+
+Orthanc stores the ORIGINAL when the callback raises or returns anything unexpected, and answers success for DISCARD.
+So every way out of `Door.receive` that is not a de-identified instance is `(MODIFY, b"")`, which Orthanc answers with
+0xA700 (C-STORE), 500 (REST) or 400 (STOW-RS), and stores nothing.
+"""
+
+import hashlib
+import hmac
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from archive import secrets
+from archive.crosswalk import Crosswalk, Kind, SealedIdentity
+from archive.errors import SenogateError
+from archive.settings import Settings
+from deidentification.deidentify import Deidentified, Deidentifier, Refused
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys
+from deidentification.seal import seal
+
+Verdict = tuple[Literal["keep", "modify"], bytes]
+REFUSE: Verdict = ("modify", b"")
+_REMEMBERED = 4096  # pseudonyms of studies and series known to be in the crosswalk
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What the door works with, once the site's secrets could be read."""
+
+    deidentifier: Deidentifier
+    crosswalk_public_key: bytes
+    proof_key: bytes
+
+
+class Door:
+    """Takes the instances of one Orthanc. `warn` is given the reason of each refusal, which holds no value."""
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._warn = warn
+        self._crosswalk = Crosswalk(settings.database_url)
+        self._tools: Tools | None = None
+        self._committed: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def receive(self, instance: bytes) -> Verdict:
+        """Decide on one received Part 10 instance. Never raises."""
+        try:
+            return self._decide(instance)
+        except BaseException:  # the one broad except of the project: Orthanc fails open, this door does not
+            return REFUSE
+
+    def may_be_stored(self, instance: bytes) -> bool:
+        """The second fence: whether these very bytes carry a proof that they were made here."""
+        return self._ready().deidentifier.carries_proof(instance)
+
+    def status(self, nonce: bytes) -> dict[str, object]:
+        """What the gateway asks before it serves: the proof shows that this process holds the site's key."""
+        tools = self._ready()
+        with self._lock:
+            database = self._crosswalk.answers()
+        return {
+            "protecting": True,
+            "profile": self._settings.profile,
+            "database": database,
+            "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
+        }
+
+    def _decide(self, instance: bytes) -> Verdict:
+        try:
+            with self._lock:
+                return self._admit(instance)
+        except Refused as refused:
+            self._warn(f"refused an instance: {refused}")
+            return REFUSE
+        except Exception as error:
+            self._warn(f"refused an instance, because the door itself failed: {_cause(error)}")
+            raise
+
+    def _admit(self, instance: bytes) -> Verdict:
+        deidentifier = self._ready().deidentifier
+        if deidentifier.carries_whole_proof(instance):
+            return "keep", b""
+        deidentified = deidentifier.deidentify(instance)
+        self._commit(deidentified)
+        return "modify", deidentified.instance
+
+    def _ready(self) -> Tools:
+        """The tools, made when first needed: a secret that is put back is found without a restart."""
+        if self._tools is None:
+            folder = self._settings.secrets
+            keys = Keys.derive(secrets.read_key(folder, secrets.SITE_KEY))
+            public_key = secrets.read_key(folder, secrets.CROSSWALK_PUBLIC_KEY)
+            deidentifier = Deidentifier(keys, Profile.load(self._settings.profile))
+            self._tools = Tools(deidentifier, public_key, keys.proof)
+        return self._tools
+
+    def _commit(self, made: Deidentified) -> None:
+        """Commit what the instance's pseudonyms stand for, before the instance is released."""
+        identity = asdict(made.identity)
+        originals: dict[Kind, tuple[str, object]] = {
+            "study": (made.study_instance_uid, identity),
+            "series": (made.series_instance_uid, identity["series_instance_uid"]),
+            "instance": (made.sop_instance_uid, identity["sop_instance_uid"]),
+        }
+        rows = [self._sealed(*row, kind) for kind, row in originals.items() if row[0] not in self._committed]
+        if rows:
+            self._crosswalk.commit(rows)
+            self._remember(made.study_instance_uid, made.series_instance_uid)
+
+    def _sealed(self, pseudonym: str, original: object, kind: Kind) -> SealedIdentity:
+        plain = json.dumps(original, default=_text).encode()
+        public_key = self._ready().crosswalk_public_key
+        return SealedIdentity(pseudonym, kind, seal(public_key, plain, pseudonym.encode()))
+
+    def _remember(self, *pseudonyms: str) -> None:
+        for pseudonym in pseudonyms:
+            self._committed[pseudonym] = None
+        while len(self._committed) > _REMEMBERED:
+            self._committed.popitem(last=False)
+
+
+def _cause(error: Exception) -> str:
+    """What may be said of an error: our own messages name no value, other people's might."""
+    return str(error) if isinstance(error, SenogateError) else type(error).__name__
+
+
+def _text(value: object) -> str:
+    """Identities may hold the raw bytes of a name in its own character set."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    raise TypeError(type(value).__name__)

@@ -1,0 +1,3 @@
+from senogate.cli import main
+
+main()

@@ -1,0 +1,240 @@
+"""The command line. Exit status 2 for wrong usage, 1 for a failure, 0 otherwise."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from archive import settings as site_settings
+from archive.errors import SenogateError
+from archive.settings import Settings
+from senogate import site
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
+model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
+app.add_typer(client_app, name="client")
+app.add_typer(model_app, name="model")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main() -> None:
+    """Run the command line; our own errors become one line and exit status 1."""
+    logging.basicConfig(level=os.environ.get("SENOGATE_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        app()
+    except SenogateError as error:
+        _err.print(f"senogate: {error}", markup=False)
+        sys.exit(1)
+
+
+def _settings() -> Settings:
+    return site.complete(site_settings.load())
+
+
+@app.command()
+def up(demo: Annotated[bool, typer.Option("--demo", help="Send the demo exam and wait for its report.")] = False) -> None:
+    """Run a whole site in the foreground; Ctrl-C or SIGTERM ends it in order."""
+    with _ending_on_signals(), site.running(site_settings.load(), _say) as running:
+        _say(f"Senogate is ready at {running.settings.public_url}")
+        if demo:
+            from senogate.demo import show
+
+            show(running.settings, _say)
+        running.supervise(_say)
+
+
+@app.command()
+def down() -> None:
+    """End the site that runs in this home, and wait until it has ended."""
+    home = site_settings.load().home
+    pid = site.running_pid(home)
+    if pid is None:
+        _say(f"no site is running in {home}")
+        return
+    os.kill(pid, signal.SIGTERM)
+    pause = threading.Event()
+    while site.running_pid(home) == pid:
+        pause.wait(0.1)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Whether every part of the site answers; exit status 1 when one does not."""
+    settings = site_settings.load()
+    state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    if as_json:
+        _out.print_json(json.dumps(state))
+    else:
+        _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
+        for name, part in state.get("parts", {}).get("parts", {}).items():
+            _out.print(f"  {name}: {part}", markup=False)
+    raise typer.Exit(0 if state["ready"] else 1)
+
+
+@app.command()
+def send(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="Files and folders.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Until the studies are indexed and read.")] = False,
+    as_json: AsJson = False,
+    associations: Annotated[int, typer.Option(min=1, max=16, help="Associations at once.")] = 4,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds that --wait waits.")] = 300,
+) -> None:
+    """C-STORE files and folders to the site; exit status 1 when any was refused."""
+    from senogate.send import Sending
+
+    sending = Sending(_settings(), paths, associations)
+    with _progress(disable=as_json) as progress:
+        task = progress.add_task("sending", total=len(sending.items))
+        result = sending.run(lambda: progress.advance(task))
+    if wait:
+        result = sending.wait(result, timeout)
+    if as_json:
+        _out.print_json(json.dumps(result.to_json()))
+    else:
+        _out.print(result.to_text(), markup=False)
+    raise typer.Exit(0 if result.is_complete else 1)
+
+
+@app.command()
+def token(
+    client: Annotated[str | None, typer.Option(help="The client the token speaks for.")] = None,
+    scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces.")] = None,
+    ttl: Annotated[str, typer.Option(help="How long it is valid, such as 90s, 15m, 1h.")] = "15m",
+) -> None:
+    """Print a bearer token, and nothing else."""
+    from senogate import tokens
+
+    print(tokens.issue(_settings(), client, scope, _seconds(ttl)))
+
+
+@client_app.command("add")
+def client_add(client_id: str, scope: Annotated[str, typer.Option()] = "dicomweb.read", as_json: AsJson = False) -> None:
+    """Register a program; its secret is shown this once."""
+    from senogate import tokens
+
+    secret = tokens.add_client(_settings(), client_id, scope)
+    if as_json:
+        _out.print_json(json.dumps({"client_id": client_id, "client_secret": secret, "scope": scope}))
+    else:
+        _out.print(f"client_id     {client_id}\nclient_secret {secret}\nscope         {scope}", markup=False)
+
+
+@client_app.command("list")
+def client_list(as_json: AsJson = False) -> None:
+    """The registered programs."""
+    from senogate import tokens
+
+    rows = tokens.clients(_settings())
+    if as_json:
+        _out.print_json(json.dumps(rows))
+    for row in [] if as_json else rows:
+        _out.print(f"{row['client_id']}  {row['scope']}  {'revoked' if row['revoked'] else 'active'}", markup=False)
+
+
+@client_app.command("revoke")
+def client_revoke(client_id: str) -> None:
+    """Refuse a program any further token."""
+    from senogate import tokens
+
+    tokens.revoke_client(_settings(), client_id)
+    _say(f"{client_id} is revoked")
+
+
+@model_app.command("import")
+def model_import(kind: Annotated[str, typer.Argument(help="nyu-density")], weights: Annotated[Path, typer.Argument()]) -> None:
+    """Turn published weights into a model package and let it read its task from now on."""
+    from senogate import models
+
+    if kind != "nyu-density":
+        raise typer.BadParameter("only nyu-density can be imported", param_hint="kind")
+    package = models.import_nyu_density(site_settings.load().home, weights)
+    _say(f"{package.model.title} {package.model.version} reads density from now on (research use only)")
+
+
+@model_app.command("list")
+def model_list(as_json: AsJson = False) -> None:
+    """The model packages of the site."""
+    from senogate import models
+
+    rows = models.listing(site_settings.load().home)
+    if as_json:
+        _out.print_json(json.dumps(rows))
+    for row in [] if as_json else rows:
+        mark = "*" if row["active"] else " "
+        _out.print(f"{mark} {row['task']}  {row['title']} {row['version']}  trained on: {row['trained_on']}", markup=False)
+
+
+@app.command()
+def reindex() -> None:
+    """Build the index anew from what Orthanc holds."""
+    from senogate import indexing
+
+    settings = _settings()
+    with _progress() as progress:
+        task = progress.add_task("indexing", total=None)
+        count = indexing.rebuild(settings, lambda: progress.advance(task))
+    _say(f"{count} instances are indexed")
+
+
+@app.command(hidden=True)
+def gateway() -> None:
+    """Run the gateway of a site (part of `up`, and of docker-compose.yml)."""
+    from senogate import parts
+
+    parts.run_gateway(_settings())
+
+
+@app.command(hidden=True)
+def worker() -> None:
+    """Run a worker of a site (part of `up`, and of docker-compose.yml)."""
+    from senogate import parts
+
+    parts.run_worker(_settings())
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Leave the block, and end in order what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def leave(number: int, frame: object) -> None:
+        for each in ending:
+            signal.signal(each, signal.SIG_IGN)
+        _say("stopping")
+        raise SystemExit(0)
+
+    for number in ending:
+        signal.signal(number, leave)
+    yield
+
+
+def _seconds(text: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600}
+    if not (text[:-1].isdigit() and text[-1:] in units and int(text[:-1]) > 0):
+        raise typer.BadParameter("write it as 90s, 15m or 1h", param_hint="--ttl")
+    return int(text[:-1]) * units[text[-1]]
+
+
+def _progress(disable: bool = False) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=_err, disable=disable, transient=True)
+
+
+def _say(message: str) -> None:
+    _out.print(message, markup=False)

@@ -1,0 +1,103 @@
+"""A private PostgreSQL cluster below the site's home: made when it is first needed, reached by its socket alone."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from archive.errors import ConfigurationError
+
+_BINARIES = Path("/usr/lib/postgresql")
+_LONGEST_SOCKET_FOLDER = 90  # bytes; the address of a Unix socket holds 107
+_OPTIONS = {
+    "listen_addresses": "",
+    "max_connections": "60",
+    "shared_buffers": "128MB",
+    "log_min_error_statement": "panic",  # statements are kept out of the log
+    "log_parameter_max_length_on_error": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the cluster lies and who runs it. PostgreSQL refuses to run as root, so root runs it as `postgres`."""
+
+    data: Path
+    socket_folder: Path
+    user: str | None
+
+    @property
+    def database_url(self) -> str:
+        return f"postgresql://senogate@/postgres?host={self.socket_folder}"
+
+    def create(self) -> None:
+        """Make the cluster unless it is there. Raises ConfigurationError."""
+        for folder in (self.data, self.socket_folder):
+            self._make_private(folder)
+        if (self.data / "PG_VERSION").exists():
+            return
+        made = self._run("initdb", "--pgdata", str(self.data), "--username=senogate", "--auth-local=trust",
+                         "--auth-host=reject", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")  # fmt: skip
+        if made.returncode:
+            raise ConfigurationError(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
+
+    def command(self) -> list[str]:
+        """What runs the cluster in the foreground; SIGINT ends it in order."""
+        options = _OPTIONS | {"unix_socket_directories": str(self.socket_folder)}
+        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        return [*self._as_user(), str(self._binary("postgres")), "-D", str(self.data), *settings]
+
+    def _make_private(self, folder: Path) -> None:
+        """A folder of mode 0700 that belongs to the cluster's user and to nobody else."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = pwd.getpwnam(self.user).pw_uid if self.user else os.getuid()
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.getuid()):
+            raise ConfigurationError(f"{folder} belongs to somebody else: remove it, or choose another SENOGATE_HOME")
+        if found.st_uid != owner:
+            shutil.chown(folder, self.user, pwd.getpwuid(owner).pw_gid)
+        folder.chmod(0o700)
+
+    def _as_user(self) -> list[str]:
+        return ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
+
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*self._as_user(), str(self._binary(program)), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
+
+    def _binary(self, program: str) -> Path:
+        """The program of the version that made the cluster, or of the newest one installed."""
+        installed = sorted((path for path in _BINARIES.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
+        marker = self.data / "PG_VERSION"
+        wanted = [_BINARIES / marker.read_text().strip()] if marker.exists() else installed[-1:]
+        if not wanted or not (wanted[0] / "bin" / program).exists():
+            version = wanted[0].name if wanted else "15 or newer"
+            raise ConfigurationError(f"PostgreSQL {version} is not installed: apt-get install postgresql")
+        return wanted[0] / "bin" / program
+
+
+def locate(home: Path) -> Cluster:
+    """The cluster of the site in `home`; beside it, in /var/lib, where PostgreSQL's user can't reach the home."""
+    mark = hashlib.sha256(str(home).encode()).hexdigest()[:12]
+    user = "postgres" if os.getuid() == 0 else None
+    place = home if user is None or _reaches(user, home) else Path("/var/lib/senogate", mark)
+    socket_folder = place / "run"
+    if len(bytes(socket_folder)) > _LONGEST_SOCKET_FOLDER:
+        socket_folder = Path("/tmp", f"senogate-{mark}")
+    return Cluster(place / "postgresql", socket_folder, user)
+
+
+def _reaches(user: str, folder: Path) -> bool:
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigurationError("PostgreSQL is not installed: apt-get install postgresql") from None
+    try:
+        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return subprocess.run(["test", "-x", str(folder)], cwd="/", check=False, **identity).returncode == 0
+    except PermissionError:
+        return False

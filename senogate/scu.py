@@ -1,0 +1,138 @@
+"""The service class user of C-STORE (PS3.4 annex B): files and folders, over several associations at once."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.misc import is_dicom
+from pynetdicom import AE, _config
+from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
+
+_config.STORE_SEND_CHUNKED_DATASET = True  # the data set goes out as it lies in the file
+_CONTEXTS = 120  # presentation contexts an association asks for; PS3.8 allows 128
+_STATUS = {
+    0x0110: "processing failure",
+    0x0122: "SOP class not supported",
+    0xA700: "refused by the site",
+    0xA900: "data set does not match its SOP class",
+    0xC000: "not understood",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where to send: an address and its AE title."""
+
+    host: str
+    port: int
+    aet: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file to send, and what its header says. UIDs are the sender's own."""
+
+    path: Path
+    sop_class_uid: str = ""
+    transfer_syntax_uid: str = ""
+    study_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one file. `reason` is empty when it was stored."""
+
+    item: Item
+    status: int | None
+    reason: str = ""
+
+    @property
+    def is_stored(self) -> bool:
+        return not self.reason
+
+
+def find_items(paths: Iterable[Path]) -> list[Item]:
+    """The files below `paths`, in order; what is not DICOM is kept, with its problem."""
+    return [_read_item(path) for path in _files(paths)]
+
+
+def send(items: list[Item], receiver: Receiver, associations: int, report: Callable[[Outcome], None]) -> None:
+    """Send every item once; `report` is called from several threads, once for each item."""
+    waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
+    for item in items:
+        if item.problem:
+            report(Outcome(item, None, item.problem))
+        else:
+            waiting.put(item)
+    threads = [
+        threading.Thread(target=_send_waiting, args=(waiting, items, receiver, report))
+        for _ in range(min(associations, max(1, waiting.qsize())))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        yield from sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+
+
+def _read_item(path: Path) -> Item:
+    try:
+        if not is_dicom(path):
+            return Item(path, problem="not a DICOM Part 10 file (PS3.10)")
+        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"])
+        syntax = str(header.file_meta.TransferSyntaxUID)
+        uids = (str(header.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
+        return Item(path, str(header.SOPClassUID), syntax, *uids)
+    except OSError as error:
+        return Item(path, problem=f"can't be read ({type(error).__name__})")
+    except (InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, EOFError) as error:
+        return Item(path, problem=f"its header can't be read ({type(error).__name__})")
+
+
+def _send_waiting(
+    waiting: "queue.SimpleQueue[Item]", items: list[Item], receiver: Receiver, report: Callable[[Outcome], None]
+) -> None:
+    association: Association | None = None
+    with suppress(queue.Empty):
+        while True:
+            item = waiting.get_nowait()
+            if association is None or not association.is_established:
+                association = _associate(items, receiver)
+            report(_send_one(item, association, receiver))
+    if association is not None and association.is_established:
+        association.release()
+
+
+def _associate(items: list[Item], receiver: Receiver) -> Association:
+    entity = AE(ae_title="SENOGATE-SEND")
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
+    wanted = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in items if not item.problem)
+    entity.requested_contexts = [build_context(*pair) for pair in list(wanted)[:_CONTEXTS]]
+    return entity.associate(receiver.host, receiver.port, ae_title=receiver.aet)
+
+
+def _send_one(item: Item, association: Association, receiver: Receiver) -> Outcome:
+    if not association.is_established:
+        return Outcome(item, None, f"no association with {receiver.aet} at {receiver.host}:{receiver.port}")
+    try:
+        answer = association.send_c_store(item.path)
+    except (ValueError, RuntimeError, AttributeError, OSError) as error:
+        reason = "its SOP class or transfer syntax is not accepted" if isinstance(error, ValueError) else type(error).__name__
+        return Outcome(item, None, reason)
+    if "Status" not in answer:
+        return Outcome(item, None, "the association ended before an answer came")
+    status = int(answer.Status)
+    stored = status == 0 or status & 0xF000 == 0xB000  # success or a warning (PS3.4 table B.2-1)
+    return Outcome(item, status, "" if stored else _STATUS.get(status, f"status 0x{status:04X}"))

@@ -1,0 +1,165 @@
+"""`senogate send`: what is sent, what was refused and why, and what the site made of it."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from archive import secrets
+from archive.errors import ConfigurationError, Unavailable
+from archive.pool import connect, queries
+from archive.settings import Settings
+from deidentification.deidentify import Deidentifier, Refused
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys, Pseudonyms
+from senogate import scu
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The state of a study's reading for one task."""
+
+    task: str
+    state: str
+    model: str = ""
+    reason: str = ""
+    findings: dict | None = None
+    result_sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a sending. `studies` maps the pseudonymous Study Instance UIDs to what is known of each."""
+
+    outcomes: list[scu.Outcome]
+    studies: dict[str, Reading | None] = field(default_factory=dict)
+    waited: bool = False
+
+    @property
+    def refused(self) -> list[scu.Outcome]:
+        return [outcome for outcome in self.outcomes if not outcome.is_stored]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.refused
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "sent": len(self.outcomes) - len(self.refused),
+            "refused": [
+                {"path": str(each.item.path), "status": each.status, "reason": each.reason} for each in self.refused
+            ],
+            "studies": [
+                {"study_instance_uid": uid, "reading": vars(reading) if reading else None}
+                for uid, reading in self.studies.items()
+            ],
+        }
+
+    def to_text(self) -> str:
+        lines = [f"{len(self.outcomes) - len(self.refused)} instances sent, {len(self.refused)} refused"]
+        lines += [f"  refused {each.item.path}: {each.reason}" for each in self.refused]
+        lines += [f"  study {uid}{_say(reading)}" for uid, reading in self.studies.items()]
+        return "\n".join(lines)
+
+
+class Sending:
+    """One call of `senogate send`."""
+
+    def __init__(self, settings: Settings, paths: list[Path], associations: int = 4) -> None:
+        self._settings = settings
+        self._associations = associations
+        self.items = scu.find_items(paths)
+
+    def run(self, advance: Callable[[], object] = lambda: None) -> Result:
+        """Send every item; `advance` is called after each."""
+        outcomes: list[scu.Outcome] = []
+        lock = threading.Lock()
+
+        def note(outcome: scu.Outcome) -> None:
+            with lock:
+                outcomes.append(outcome)
+                advance()
+
+        receiver = scu.Receiver(self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet)
+        scu.send(self.items, receiver, self._associations, note)
+        keys = self._keys()
+        deidentifier = Deidentifier(keys, Profile.load(self._settings.profile)) if keys else None
+        explained = [replace(each, reason=_explain(each, deidentifier)) for each in outcomes]
+        explained.sort(key=lambda each: each.item.path)
+        stored = [each.item for each in explained if each.is_stored]
+        return Result(explained, dict.fromkeys(_pseudonymous(stored, keys)))
+
+    def wait(self, result: Result, timeout: float) -> Result:
+        """Wait until what was stored is indexed and every study with images is read.
+
+        Raises Unavailable when that takes longer than `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        pause = threading.Event()
+        keys = self._keys()
+        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
+        with connect(self._settings.database_url, autocommit=True) as connection:
+            while True:
+                states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
+                if all(done for done, _ in states.values()):
+                    return replace(result, studies={uid: reading for uid, (_, reading) in states.items()}, waited=True)
+                if time.monotonic() > deadline:
+                    raise Unavailable(f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more")
+                pause.wait(0.2)
+
+    def _wanted(self, result: Result, keys: Keys | None) -> dict[str, set[str]]:
+        """The pseudonymous instances that must be in the index, by study."""
+        if keys is None:
+            raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
+        pseudonyms = Pseudonyms(keys)
+        wanted: dict[str, set[str]] = {uid: set() for uid in result.studies}
+        for outcome in result.outcomes:
+            if outcome.is_stored:
+                study = pseudonyms.uid(outcome.item.study_instance_uid)
+                wanted[study].add(pseudonyms.uid(outcome.item.sop_instance_uid))
+        return wanted
+
+    def _keys(self) -> Keys | None:
+        """The site's keys, where this process may read them."""
+        try:
+            return Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+        except ConfigurationError:
+            return None
+
+
+def _pseudonymous(items: list[scu.Item], keys: Keys | None) -> list[str]:
+    if keys is None:
+        return []
+    pseudonyms = Pseudonyms(keys)
+    return list(dict.fromkeys(pseudonyms.uid(item.study_instance_uid) for item in items))
+
+
+def _explain(outcome: scu.Outcome, deidentifier: Deidentifier | None) -> str:
+    """The door's own reason for a refusal, found by asking the same code, else the status in words."""
+    if deidentifier is None or outcome.status is None or outcome.is_stored:
+        return outcome.reason
+    try:
+        deidentifier.deidentify(outcome.item.path.read_bytes())
+    except Refused as refused:
+        return str(refused)
+    return outcome.reason
+
+
+def _state(connection, study: str, instances: list[str]) -> tuple[bool, Reading | None]:
+    """Whether the study is indexed and read, and its density reading if it has one."""
+    sql = queries("reading.sql")
+    missing, has_images = connection.execute(sql["progress"], {"study": study, "instances": instances}).fetchone()
+    row = connection.execute(sql["of_study"], {"study_instance_uid": study, "task": "density"}).fetchone()
+    if missing or (has_images and (row is None or row[0] == "due")):
+        return False, None
+    if row is None:
+        return True, None
+    state, model, reason, findings, result = row
+    return True, Reading("density", state, model or "", reason or "", findings, result or "")
+
+
+def _say(reading: Reading | None) -> str:
+    if reading is None:
+        return ""
+    return f": {reading.task} {reading.state}{f' ({reading.reason})' if reading.reason else ''}"

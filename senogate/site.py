@@ -1,0 +1,251 @@
+"""A whole site on one machine: PostgreSQL, Orthanc with the plugin, the gateway and the worker under one home."""
+
+import fcntl
+import json
+import os
+import secrets as random
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from archive import secrets
+from archive.errors import ConfigurationError, Unavailable
+from archive.pool import connect, migrate
+from archive.settings import Settings
+from deidentification.seal import generate_keypair
+from gateway.oauth import SigningKeys
+from senogate.cluster import Cluster, locate
+from senogate.process import Process, Program
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+START_PATIENCE = 60.0  # seconds for each part of a site to answer after it was started
+Progress = Callable[[str], None]
+
+
+def complete(settings: Settings) -> Settings:
+    """The settings with the address of the private cluster, where no other database is configured."""
+    return settings if settings.database_url else replace(settings, database_url=locate(settings.home).database_url)
+
+
+def prepare(settings: Settings) -> None:
+    """Make the folders and, on a new site, the secrets: once, so that a lost one is missed and not replaced."""
+    for folder in (settings.home, settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
+        folder.mkdir(parents=True, exist_ok=True)
+    keys = Path(settings.secrets)
+    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (keys / secrets.COMPLETE).exists():
+        names = (secrets.SITE_KEY, secrets.CROSSWALK_PUBLIC_KEY, secrets.ORTHANC_PASSWORD, secrets.SIGNING_KEY)
+        if absent := [name for name in names if not (keys / name).exists()]:
+            raise ConfigurationError(f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup")
+        return
+    private, public = generate_keypair()
+    secrets.write(Path(settings.crosswalk_key), private)
+    secrets.write(keys / secrets.CROSSWALK_PUBLIC_KEY, public)
+    secrets.write(keys / secrets.SITE_KEY, random.token_bytes(32))
+    secrets.write(keys / secrets.ORTHANC_PASSWORD, random.token_urlsafe(32).encode())
+    SigningKeys.load_or_create(keys / secrets.SIGNING_KEY)
+    secrets.write(keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n")
+
+
+def orthanc_configuration(settings: Settings) -> dict[str, object]:
+    """The repository's orthanc.json with this site's paths, ports and password in it."""
+    configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8"))
+    password = secrets.orthanc_password(settings)
+    library = _orthanc_prefix(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
+    return configuration | {
+        "StorageDirectory": settings.storage,
+        "IndexDirectory": str(settings.home / "orthanc" / "index"),
+        "Plugins": [str(library)],
+        "PythonScript": str(CHECKOUT / "orthanc_plugin" / "plugin.py"),
+        "DicomAet": settings.dicom_aet,
+        "DicomPort": settings.dicom_port,
+        "HttpPort": settings.orthanc_port,
+        "RegisteredUsers": {settings.orthanc_user: password},
+        "StableAge": settings.stable_age,
+    }
+
+
+def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
+    """What a site runs, in the order of its start."""
+    environment = {f"SENOGATE_{name.upper()}": str(value) for name, value in vars(settings).items()}
+    senogate = [sys.executable, "-m", "senogate"]
+    return [
+        *([Program("postgresql", cluster.command(), {}, signal.SIGINT, 30)] if cluster else []),
+        Program("orthanc", _orthanc_command(settings), environment | _orthanc_environment(settings), patience=30),
+        Program("gateway", [*senogate, "gateway"], environment),
+        Program("worker", [*senogate, "worker"], environment, patience=30),
+    ]
+
+
+class Site:
+    """A running site. Use `running(settings, progress)` to have one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.processes: dict[str, Process] = {}
+
+    def start(self, cluster: Cluster | None, progress: Progress) -> None:
+        """Start every part and wait until the gateway is ready. Raises Unavailable, which says which part is not."""
+        for program in programs(self.settings, cluster):
+            progress(f"starting {program.name}")
+            process = self.processes[program.name] = Process(program, self.settings.home / "logs")
+            process.start()
+            if program.name == "postgresql":
+                self._wait_for(process, self._database_answers)
+            if "gateway" not in self.processes and program.name in ("postgresql", "orthanc"):
+                migrate(self.settings.database_url)
+        progress("waiting until every part answers")
+        self._wait_for(self.processes["gateway"], self.is_ready)
+
+    def is_ready(self) -> bool:
+        return readiness(self.settings)["ready"] is True
+
+    def supervise(self, progress: Progress) -> None:
+        """Keep every part running, until an exception (a signal's) ends it."""
+        pause = threading.Event()
+        while not pause.wait(0.5):
+            for name, process in self.processes.items():
+                if process.keep_running():
+                    progress(f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}")
+
+    def stop(self) -> None:
+        """End every part, the last started first."""
+        for process in reversed(self.processes.values()):
+            process.stop()
+
+    def _database_answers(self) -> bool:
+        try:
+            connect(self.settings.database_url).close()
+        except Unavailable:
+            return False
+        return True
+
+    def _wait_for(self, process: Process, answers: Callable[[], bool]) -> None:
+        pause = threading.Event()
+        for _ in range(int(START_PATIENCE / 0.1)):
+            if answers():
+                return
+            dead = [each for each in self.processes.values() if not each.is_running()]
+            if dead:
+                raise Unavailable(f"{dead[0].program.name} ended while starting:\n{dead[0].last_lines()}")
+            pause.wait(0.1)
+        state = json.dumps(readiness(self.settings))
+        raise Unavailable(f"{process.program.name} is not ready after {START_PATIENCE:.0f} s: {state}\n{process.last_lines()}")
+
+
+@contextmanager
+def running(settings: Settings, progress: Progress) -> Iterator[Site]:
+    """Start the site in `settings.home`, and end it when the block ends. Raises ConfigurationError or Unavailable."""
+    with ExitStack() as stack:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(_only_one(settings.home))
+        cluster = None if settings.database_url else locate(settings.home)
+        settings = complete(settings)
+        _check_ports(settings)
+        prepare(settings)
+        if cluster:
+            cluster.create()
+        configuration = settings.home / "orthanc" / "orthanc.json"
+        configuration.touch(mode=0o600)
+        configuration.write_text(json.dumps(orthanc_configuration(settings), indent=2))
+        site = Site(settings)
+        stack.callback(site.stop)
+        site.start(cluster, progress)
+        yield site
+
+
+def readiness(settings: Settings) -> dict:
+    """The gateway's own word on whether every part answers; `{"ready": False}` when it gives none."""
+    url = f"http://{_reachable_host(settings.host)}:{settings.port}/health/ready"
+    try:
+        answer = httpx.get(url, timeout=10, trust_env=False)
+        return {"ready": answer.status_code == 200, "parts": answer.json()}
+    except (httpx.HTTPError, ValueError):
+        return {"ready": False}
+
+
+def running_pid(home: Path) -> int | None:
+    """The process that runs the site in `home`, or None."""
+    try:
+        with open(home / "up.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int((home / "up.lock").read_text())
+    except OSError:
+        pass
+    return None
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    with open(home / "up.lock", "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"the site in {home} is running already: `senogate down` ends it") from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _check_ports(settings: Settings) -> None:
+    for key, host in {"port": settings.host, "dicom_port": "", "orthanc_port": "127.0.0.1"}.items():
+        number = getattr(settings, key)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, number))
+            except OSError:
+                raise ConfigurationError(f"port {number} is taken: set SENOGATE_{key.upper()} to a free one") from None
+
+
+def _reachable_host(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+
+
+def _orthanc_prefix(settings: Settings) -> Path:
+    """Where Orthanc is unpacked, or the root of the file system where the distribution installed it."""
+    if settings.orthanc_prefix:
+        return Path(settings.orthanc_prefix)
+    own = CHECKOUT / ".orthanc"
+    return own if own.exists() else Path("/")
+
+
+def _orthanc_command(settings: Settings) -> list[str]:
+    prefix = _orthanc_prefix(settings)
+    program, configuration = prefix / "usr/sbin/Orthanc", settings.home / "orthanc" / "orthanc.json"
+    if not program.exists():
+        raise ConfigurationError("Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX")
+    if prefix == Path("/"):
+        return [str(program), str(configuration)]
+    library = next(prefix.glob("usr/lib/*-linux-gnu*"))
+    loader = next(library.glob("ld-linux-*"))
+    return [str(loader), "--library-path", f"{library}:{prefix}/usr/lib/orthanc", str(program), str(configuration)]
+
+
+def _orthanc_environment(settings: Settings) -> dict[str, str]:
+    """What the embedded Python and an Orthanc outside of its own root need to find their files."""
+    prefix = _orthanc_prefix(settings)
+    wheels = settings.orthanc_python or str(CHECKOUT / ".orthanc-python")
+    environment = {"PYTHONPATH": f"{wheels}:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    if prefix == Path("/"):
+        return environment
+    dictionaries = [prefix / "usr/share/dcmtk" / name for name in ("dicom.dic", "private.dic")]
+    return environment | {
+        "PYTHONHOME": str(prefix / "usr"),
+        "DCMDICTPATH": ":".join(map(str, dictionaries)),
+    }
+
+
+def orthanc_host(settings: Settings) -> str:
+    """The host of the DICOM port, as `senogate send` reaches it."""
+    return _reachable_host(settings.dicom_host or urlsplit(settings.orthanc_url).hostname or "127.0.0.1")

@@ -1,0 +1,1 @@
+"""`senogate token` and `senogate client`."""

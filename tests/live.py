@@ -1,0 +1,140 @@
+"""A real site in a process of its own, as the tests use it: started, asked, broken and ended from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+
+from archive import secrets
+from archive.settings import Settings
+from deidentification.pseudonym import Keys, Pseudonyms
+from senogate import site as sites
+
+PATIENCE = 60.0
+
+
+class LiveSite:
+    """`senogate up` with a home and ports of its own."""
+
+    def __init__(self, home: Path, ports: list[int], extra: Mapping[str, str] | None = None) -> None:
+        port, dicom_port, orthanc_port = ports
+        self.home = home
+        self.environment = os.environ | {
+            "SENOGATE_HOME": str(home),
+            "SENOGATE_PORT": str(port),
+            "SENOGATE_DICOM_PORT": str(dicom_port),
+            "SENOGATE_ORTHANC_PORT": str(orthanc_port),
+            "SENOGATE_STABLE_AGE": "1",
+            **(extra or {}),
+        }
+        plain = Settings(home=home, port=port, dicom_port=dicom_port, orthanc_port=orthanc_port, stable_age=1)
+        self.settings = replace(sites.complete(plain))
+        self.base_url = self.settings.public_url
+        self.dicomweb_url = self.settings.dicomweb_url
+        self.orthanc_url = self.settings.orthanc_url
+        self._process: subprocess.Popen[str] | None = None
+        self._output: list[str] = []
+
+    def start(self, *arguments: str) -> "LiveSite":
+        """Run `senogate up` and return when it says that it is ready."""
+        command = [sys.executable, "-m", "senogate", "up", *arguments]
+        self._process = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        ready = threading.Event()
+        threading.Thread(target=self._read_output, args=(ready,), daemon=True).start()
+        if not ready.wait(PATIENCE) or self._process.poll() is not None:
+            self.stop()
+            raise AssertionError("the site did not start:\n" + self.output)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the site and return its exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(PATIENCE)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        return "".join(self._output)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one `senogate` command in this site's home."""
+        command = [sys.executable, "-m", "senogate", *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def send(self, *paths: Path, wait: bool = True) -> dict[str, Any]:
+        """C-STORE files and folders; what `senogate send --json` prints."""
+        arguments = ["send", *map(str, paths), "--json", *(["--wait"] if wait else [])]
+        done = self.run(*arguments, check=False)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def token(self, scope: str | None = None) -> str:
+        return self.run("token", *(["--scope", scope] if scope else [])).stdout.strip()
+
+    def client(self, scope: str | None = None) -> httpx.Client:
+        """An HTTP client at DICOMweb's base URL, with a token."""
+        headers = {"Authorization": f"Bearer {self.token(scope)}"}
+        return httpx.Client(base_url=self.dicomweb_url, headers=headers, timeout=60, trust_env=False)
+
+    def orthanc(self) -> httpx.Client:
+        """An HTTP client at Orthanc itself, with its password."""
+        password = secrets.read(self.settings.secrets, secrets.ORTHANC_PASSWORD).decode()
+        return httpx.Client(base_url=self.orthanc_url, auth=("senogate", password), timeout=60, trust_env=False)
+
+    def database(self) -> psycopg.Connection:
+        return psycopg.connect(self.settings.database_url, autocommit=True)
+
+    def pseudonyms(self) -> Pseudonyms:
+        return Pseudonyms(Keys.derive(secrets.read_key(self.settings.secrets, secrets.SITE_KEY)))
+
+    def stored_instances(self) -> int:
+        with self.orthanc() as orthanc:
+            return orthanc.get("/statistics").json()["CountInstances"]
+
+    def child(self, name: str) -> int:
+        """The process id of one part, by what it runs."""
+        marks = {"postgresql": "postgres", "orthanc": "Orthanc", "gateway": "gateway", "worker": "worker"}
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in map(int, children):
+            if marks[name] in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+                return pid
+        raise AssertionError(f"{name} does not run")
+
+    def _read_output(self, ready: threading.Event) -> None:
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            self._output.append(line)
+            if line.startswith("Senogate is ready"):
+                ready.set()
+        ready.set()
+
+
+def eventually(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Ask again until the answer is true; fail when it never is."""
+    deadline = time.monotonic() + patience
+    pause = threading.Event()
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, "what was waited for did not come"
+        pause.wait(0.1)
+    return answer

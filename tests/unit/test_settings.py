@@ -1,0 +1,47 @@
+"""Settings: `senogate.toml`, the environment, and their documentation."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from archive.errors import ConfigurationError
+from archive.settings import Settings, load
+
+DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    documented = set(re.findall(r"^\| `(\w+)` \|", DOCUMENTATION.read_text("utf-8"), re.MULTILINE))
+    assert documented == {field.name for field in fields(Settings)}
+
+
+def test_the_environment_beats_the_file(tmp_path: Path) -> None:
+    (tmp_path / "senogate.toml").write_text("port = 8081\ndicom_port = 4243\n")
+    settings = load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"})
+    assert (settings.port, settings.dicom_port) == (9090, 4243)
+
+
+def test_the_public_url_follows_the_port_and_loses_its_slash(tmp_path: Path) -> None:
+    assert load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"}).public_url == "http://127.0.0.1:9090"
+    given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_PUBLIC_URL": "https://images.example/"}
+    assert load(given).dicomweb_url == "https://images.example/dicom-web"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"), [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")]
+)
+def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "senogate.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=named):
+        load({"SENOGATE_HOME": str(tmp_path)})
+
+
+def test_a_wrong_variable_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="SENOGATE_PORT"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "eighty"})
+
+
+def test_no_password_shows_in_the_repr(tmp_path: Path) -> None:
+    assert "hush" not in repr(Settings(home=tmp_path, orthanc_password="hush"))

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Sets up everything that `make` needs on a fresh Debian 12 or 13: distribution packages, the virtual environment,
+# Orthanc with its Python plugin, and the wheels of Orthanc's embedded Python. Every stage is skipped when it is done.
+#   tools/setup.sh run    what a site needs
+#   tools/setup.sh test   and what the tests need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+purpose="${1:-run}"
+# shellcheck disable=SC1091
+codename="$(. /etc/os-release && echo "${VERSION_CODENAME:-}")"
+case "$codename" in
+bookworm | trixie) ;;
+*) echo "Senogate is set up on Debian 12 (bookworm) or 13 (trixie); this is '${codename:-unknown}'." >&2; exit 1 ;;
+esac
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+missing() { # of the named Debian packages
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+    done
+}
+
+install_packages() {
+    local wanted=(python3-venv postgresql ca-certificates util-linux) absent own_policy=""
+    [ "$codename" = bookworm ] && wanted+=(mmdebstrap)
+    [ "$codename" = trixie ] && wanted+=(orthanc orthanc-python orthanc-dicomweb)
+    [ "$purpose" = test ] && wanted+=(dcmtk dicom3tools)
+    mapfile -t absent < <(missing "${wanted[@]}")
+    [ ${#absent[@]} = 0 ] && return
+    say "Installing ${absent[*]}"
+    # Neither Debian's default PostgreSQL cluster nor its Orthanc service is wanted: a site starts its own.
+    if [[ " ${absent[*]} " == *" postgresql "* ]]; then
+        root mkdir -p /etc/postgresql-common/createcluster.d
+        echo "create_main_cluster = false" | root tee /etc/postgresql-common/createcluster.d/senogate.conf >/dev/null
+    fi
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        own_policy=yes
+        printf '#!/bin/sh\nexit 101\n' | root tee /usr/sbin/policy-rc.d >/dev/null
+        root chmod 755 /usr/sbin/policy-rc.d
+        trap 'root rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
+    root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+    root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${absent[@]}" >/dev/null
+    if [ -n "$own_policy" ]; then root rm -f /usr/sbin/policy-rc.d; trap - EXIT; fi
+    if [[ " ${absent[*]} " == *" orthanc "* ]] && [ -d /run/systemd/system ]; then
+        root systemctl disable --quiet orthanc || true
+    fi
+}
+
+install_environment() {
+    local extras="gateway,inference" stamp
+    [ "$purpose" = test ] && extras="$extras,test"
+    stamp="$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16) $extras"
+    if [ -f .venv/.senogate ] && { [ "$(cat .venv/.senogate)" = "$stamp" ] || [ "$(cat .venv/.senogate)" = "$stamp,test" ]; }; then return; fi
+    say "Installing the virtual environment .venv ($extras)"
+    [ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
+    .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]"
+    echo "$stamp" >.venv/.senogate
+}
+
+install_orthanc() {
+    [ "$codename" = bookworm ] || return 0
+    [ -x .orthanc/usr/sbin/Orthanc ] && return
+    say "Unpacking Orthanc 1.12.7 from Debian 13 into .orthanc"
+    local mirror
+    mirror="$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' | sed -n 's/|bookworm$//p' | head -n 1)"
+    [ -n "$mirror" ] || { echo "apt has no mirror of bookworm to take the packages from: see /etc/apt/sources.list" >&2; exit 1; }
+    rm -rf .orthanc .orthanc.part
+    root mmdebstrap --quiet --variant=extract --include=orthanc,orthanc-python,orthanc-dicomweb,libpython3.13-stdlib \
+        --aptopt='Apt::Install-Recommends false' trixie "$PWD/.orthanc.part" "$mirror"
+    root chown -R "$(id -u):$(id -g)" .orthanc.part
+    mv .orthanc.part .orthanc
+}
+
+install_embedded_wheels() { # for the Python 3.13 inside Orthanc: what deidentification and the plugin import
+    local stamp
+    stamp="$(sha256sum constraints.txt | cut -c1-16)"
+    [ "$(cat .orthanc-python/.senogate 2>/dev/null)" = "$stamp" ] && return
+    say "Installing the wheels of Orthanc's embedded Python into .orthanc-python"
+    rm -rf .orthanc-python
+    .venv/bin/pip install --quiet --disable-pip-version-check --target .orthanc-python --python-version 3.13 \
+        --only-binary=:all: --constraint constraints.txt cryptography 'psycopg[binary]'
+    echo "$stamp" >.orthanc-python/.senogate
+}
+
+install_packages
+install_environment
+install_orthanc
+install_embedded_wheels
