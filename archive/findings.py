@@ -1,7 +1,7 @@
 """What a model found in a study: one pure value, from which every result (SR, page, message) is written.
 
-An evaluation says what was found, where (`Target`: the exam, a breast, one view, or a lesion in it) and how likely
-each alternative was. Everything is coded, so that no reader has to parse words.
+An evaluation says what was found, where (`Target`: the exam, a breast, one view, or a lesion in it) and how
+likely each alternative was. Everything is coded, so that no reader has to parse words.
 """
 
 import json
@@ -35,7 +35,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A coded concept (PS3.3 section 8.8): its value, the designator of its scheme, its meaning in English."""
+    """A coded concept (PS3.3 section 8.8): value, designator of its scheme, meaning in English."""
 
     value: str
     scheme: str
@@ -44,7 +44,9 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an evaluation is about. The laterality (`L`, `R`) and the instance are empty where they do not apply."""
+    """What an evaluation is about. The laterality (`L`, `R`) and the instance are empty where they do not
+    apply.
+    """
 
     level: Level
     laterality: str = ""
@@ -109,8 +111,8 @@ class Model:
 class Findings:
     """What one model found in one study.
 
-    `facts` are operating facts (preprocessing, execution provider, library versions); `applicability` says why the
-    model was allowed to read this study. `created_at` carries its time zone.
+    `facts` are operating facts (preprocessing, execution provider, library versions); `applicability` says
+    why the model was allowed to read this study. `created_at` carries its time zone.
     """
 
     task: Task
@@ -133,7 +135,9 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """Why a model does not answer for a study. That is an outcome, not a failure: trying again changes nothing."""
+    """Why a model does not answer for a study. That is an outcome, not a failure: trying again changes
+    nothing.
+    """
 
     reason: str
 
@@ -142,7 +146,10 @@ def to_json(findings: Findings | NotApplicable) -> str:
     """Write findings as JSON text, the same text for the same findings."""
     if isinstance(findings, NotApplicable):
         return json.dumps({"format": FORMAT, "not_applicable": findings.reason})
-    content = asdict(findings) | {"created_at": findings.created_at.isoformat(), "facts": dict(findings.facts)}
+    content = asdict(findings) | {
+        "created_at": findings.created_at.isoformat(),
+        "facts": dict(findings.facts),
+    }
     return json.dumps({"format": FORMAT, "findings": content}, sort_keys=True, allow_nan=False)
 
 
@@ -179,6 +186,7 @@ def _evaluation(content: dict[str, Any]) -> Evaluation:
         concept=Code(**content["concept"]),
         value=Code(**content["value"]),
         likelihoods=tuple(
-            Likelihood(one["label"], Code(**one["code"]), one["probability"]) for one in content["likelihoods"]
+            Likelihood(one["label"], Code(**one["code"]), one["probability"])
+            for one in content["likelihoods"]
         ),
     )

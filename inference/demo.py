@@ -1,7 +1,7 @@
 """The demo exam: four mammograms as Digital Mammography X-Ray Images For Presentation (PS3.3 A.26).
 
-Its person is made up and so is everything that names her: an identity that fills the attributes in which hospitals
-keep theirs, so that a site shows what it removes.
+Its person is made up and so is everything that names her: an identity that fills the attributes in which
+hospitals keep theirs, so that a site shows what it removes.
 """
 
 import hashlib
@@ -31,8 +31,8 @@ _DATE, _TIME = "20240229", "101500"
 def demo_exam(folder: Path | None = None, *, seed: str | None = "demo") -> list[bytes]:
     """The demo exam as four Part 10 instances.
 
-    Its pixels are the PNGs `L-CC`, `R-CC`, `L-MLO` and `R-MLO` of a folder, value for value, or else those of the
-    phantom. The same seed gives the same bytes; None gives an exam with UIDs of its own.
+    Its pixels are the PNGs `L-CC`, `R-CC`, `L-MLO` and `R-MLO` of a folder, value for value, or else those of
+    the phantom. The same seed gives the same bytes; None gives an exam with UIDs of its own.
     """
     images = read_images(folder) if folder else draw_exam(seed=1).images
     return build_exam(images, seed=uuid.uuid4().hex if seed is None else seed)
@@ -51,12 +51,15 @@ def build_exam(images: Mapping[View, Image], *, seed: str) -> list[bytes]:
     """Each image as an instance of one study and series, Explicit VR Little Endian. `seed` makes the UIDs."""
     uid = _uids(seed)
     return [
-        to_part10(build_instance(image, view, number, uid)) for number, (view, image) in enumerate(images.items(), 1)
+        to_part10(build_instance(image, view, number, uid))
+        for number, (view, image) in enumerate(images.items(), 1)
     ]
 
 
 def build_instance(image: Image, view: View, number: int, uid: Callable[[str], str]) -> FileDataset:
-    """One mammogram. `uid` gives the UID of a name; 8-bit images stay 8 bits, 16-bit ones are taken as 12 bits."""
+    """One mammogram. `uid` gives the UID of a name; 8-bit images stay 8 bits, 16-bit ones are taken as 12
+    bits.
+    """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
@@ -198,7 +201,11 @@ def _add_mammography(dataset: Dataset, view: View, number: int, uid: Callable[[s
 
 def _item(code: Code, **attributes: object) -> Dataset:
     item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = (
+        code.value,
+        code.scheme_designator,
+        code.meaning,
+    )
     for keyword, value in attributes.items():
         setattr(item, keyword, value)
     return item
@@ -228,4 +235,7 @@ def _add_orientation(dataset: Dataset, image: Image, view: View) -> None:
     half = image.shape[1] // 2
     chest_wall_left = image[:, :half].sum(dtype=np.int64) >= image[:, -half:].sum(dtype=np.int64)
     medial = "R" if view[0] == "L" else "L"
-    dataset.PatientOrientation = ["A" if chest_wall_left else "P", medial if view[1] == "CC" else f"F{medial}"]
+    dataset.PatientOrientation = [
+        "A" if chest_wall_left else "P",
+        medial if view[1] == "CC" else f"F{medial}",
+    ]

@@ -12,8 +12,8 @@ from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.sr.coding import Code
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from inference.errors import ReadingFailed
 
@@ -58,8 +58,8 @@ _DAMAGED = (
 class Instance:
     """The header of one instance, as far as choosing views needs it. Absent attributes are empty.
 
-    `view` and `code_view` are what View Position and View Code Sequence say, as abbreviations; `modified` tells that
-    a view modifier makes it no standard view. `acquired` orders the images of one view in time.
+    `view` and `code_view` are what View Position and View Code Sequence say, as abbreviations; `modified`
+    tells that a view modifier makes it no standard view. `acquired` orders the images of one view in time.
     """
 
     part: Part
@@ -83,7 +83,9 @@ class Instance:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn whatever a damaged dataset makes pydicom raise into ReadingFailed, and keep its values out of warnings."""
+    """Turn whatever a damaged dataset makes pydicom raise into ReadingFailed, and keep its values out of
+    warnings.
+    """
     try:
         with config.disable_value_validation():
             yield
@@ -156,7 +158,9 @@ def _is_modified(view: Dataset) -> bool:
 
 
 def _code(item: Dataset) -> Code:
-    """The code of an item; SNOMED's retired identifiers compare equal to the present ones (PS3.16 section 8.1)."""
+    """The code of an item; SNOMED's retired identifiers compare equal to the present ones (PS3.16 section
+    8.1).
+    """
     scheme = str(item.get("CodingSchemeDesignator", ""))
     scheme = "SRT" if scheme in _LEGACY_SCHEMES else scheme
     return Code(str(item.get("CodeValue", "")), scheme, str(item.get("CodeMeaning", "")))

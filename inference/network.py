@@ -16,13 +16,15 @@ Layers = Sequence[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 def build_classifier(layers: Layers, name: str) -> bytes:
     """A fully connected classifier as ONNX: `features` (n, inputs) to `probabilities` (n, classes).
 
-    `layers` are weights (outputs, inputs) with biases (outputs,), as torch keeps them; a ReLU stands between two
-    layers and a softmax behind the last.
+    `layers` are weights (outputs, inputs) with biases (outputs,), as torch keeps them; a ReLU stands between
+    two layers and a softmax behind the last.
     """
     nodes, tensors, value = [], [], "features"
     for index, (weight, bias) in enumerate(layers):
         tensors += [numpy_helper.from_array(weight, f"w{index}"), numpy_helper.from_array(bias, f"b{index}")]
-        nodes.append(helper.make_node("Gemm", [value, f"w{index}", f"b{index}"], [f"linear{index}"], transB=1))
+        nodes.append(
+            helper.make_node("Gemm", [value, f"w{index}", f"b{index}"], [f"linear{index}"], transB=1)
+        )
         value = f"linear{index}"
         if index + 1 < len(layers):
             nodes.append(helper.make_node("Relu", [value], [f"relu{index}"]))

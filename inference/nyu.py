@@ -1,7 +1,8 @@
 """Turns the published NYU histogram density weights into a model package.
 
-The model is the histogram baseline of Wu et al., "Breast density classification with deep convolutional neural
-networks" (ICASSP 2018, arXiv:1711.03674). Its weights are published, BSD 2-Clause, as `WEIGHTS_PATH` of `REPOSITORY`.
+The model is the histogram baseline of Wu et al., "Breast density classification with deep convolutional
+neural networks" (ICASSP 2018, arXiv:1711.03674). Its weights are published, BSD 2-Clause, as `WEIGHTS_PATH`
+of `REPOSITORY`.
 """
 
 import hashlib
@@ -29,13 +30,15 @@ logger = logging.getLogger(__name__)
 def import_histogram_model(weights: Path, destination: Path) -> Package:
     """Read the published weights and write them as a model package into the folder `destination`.
 
-    Weights of the right shape that are not the published ones are taken, with a warning, and the passport says so.
-    Raises WeightsError for a file that does not hold such weights.
+    Weights of the right shape that are not the published ones are taken, with a warning, and the passport
+    says so. Raises WeightsError for a file that does not hold such weights.
     """
     content = _read(weights)
     published = hashlib.sha256(content).hexdigest() == WEIGHTS_SHA256
     if not published:
-        logger.warning("the weights differ from those published (sha256 %s); the passport says so", WEIGHTS_SHA256)
+        logger.warning(
+            "the weights differ from those published (sha256 %s); the passport says so", WEIGHTS_SHA256
+        )
     tensors = read_tensors(content)
     if {name: tensor.shape for name, tensor in tensors.items()} != SHAPES or not _finite(tensors):
         raise WeightsError(f"the weights are not those of the histogram density model; {_where()}")
@@ -61,14 +64,18 @@ def _where() -> str:
 
 
 def _passport(published: bool) -> dict[str, Any]:
-    trained_on = "screening exams at NYU (Wu et al. 2018)" if published else "unknown: not the published weights"
+    trained_on = (
+        "screening exams at NYU (Wu et al. 2018)" if published else "unknown: not the published weights"
+    )
     return {
         "identity": {
             "name": "nyu-density" if published else "nyu-density-changed",
-            "title": "NYU histogram density model" if published else "NYU histogram density model, changed weights",
+            "title": "NYU histogram density model"
+            if published
+            else "NYU histogram density model, changed weights",
             "version": "1.0.0",
             "task": "density",
-            "intended_use": "BI-RADS breast composition of a four-view screening mammogram. Research use only.",
+            "intended_use": "BI-RADS breast composition of a screening exam. Research use only.",
             "licence": "BSD-2-Clause",
             "research_use_only": True,
         },
@@ -81,7 +88,8 @@ def _passport(published: bool) -> dict[str, Any]:
         "outputs": {
             "concept": _code(BREAST_COMPOSITION.value, BREAST_COMPOSITION.scheme, BREAST_COMPOSITION.meaning),
             "classes": [
-                {"label": label} | _code(code.value, code.scheme, code.meaning) for label, code in CATEGORIES.items()
+                {"label": label} | _code(code.value, code.scheme, code.meaning)
+                for label, code in CATEGORIES.items()
             ],
         },
         "training": {"trained_on": trained_on, "citation": "arXiv:1711.03674"},

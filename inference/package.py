@@ -1,7 +1,7 @@
 """A model package: a folder with `model.onnx` and `passport.toml`. docs/models.md describes every key.
 
-The passport says what the model is, on what it may be run, what it was trained on and how well it did; the hash in it
-ties it to the very bytes of the network. A package whose network was changed does not load.
+The passport says what the model is, on what it may be run, what it was trained on and how well it did; the
+hash in it ties it to the very bytes of the network. A package whose network was changed does not load.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the model reads. `views` are in the order in which the network takes them, as (laterality, view)."""
+    """What the model reads. `views` are (laterality, view) in the order in which the network takes them."""
 
     modality: str
     presentation_intent: str
@@ -115,7 +115,9 @@ class Package:
         """
         network = _read(self.folder / NETWORK, MAX_NETWORK_BYTES)
         if hashlib.sha256(network).hexdigest() != self.passport.network_sha256:
-            raise PackageError(f"{self.folder / NETWORK} is not the network that its passport names: sha256 differs")
+            raise PackageError(
+                f"{self.folder / NETWORK} is not the network that its passport names: sha256 differs"
+            )
         return network
 
 
@@ -128,8 +130,8 @@ def load(folder: Path) -> Package:
 
 
 def save(folder: Path, network: bytes, passport: Mapping[str, Any]) -> Package:
-    """Write a network and its passport as a package, with the network's hash, and load it. The passport is written
-    last, so that a package that was half written does not load.
+    """Write a network and its passport as a package, with the network's hash, and load it. The passport is
+    written last, so that a package that was half written does not load.
     """
     content = dict(passport) | {"format": FORMAT, "network": {"sha256": hashlib.sha256(network).hexdigest()}}
     text = _to_toml(content)

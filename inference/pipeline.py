@@ -21,8 +21,8 @@ def read_study(
 ) -> Findings | NotApplicable:
     """Run a model on the instances of one study (Part 10, as bytes or as paths, in any order).
 
-    NotApplicable says why the model was not made for this study. Raises ReadingFailed where it was and yet could not
-    read it: an instance is damaged, or the network fails on it.
+    NotApplicable says why the model was not made for this study. Raises ReadingFailed where it was and yet
+    could not read it: an instance is damaged, or the network fails on it.
     """
     passport = session.package.passport
     chosen = choose((read_instance(part) for part in parts), passport.inputs.views)

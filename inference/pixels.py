@@ -1,7 +1,8 @@
 """Decodes the pixels of a single-frame greyscale instance, by codecs under permissive licences.
 
-libjpeg-turbo (JPEG, lossless too), CharLS and OpenJPEG by way of imagecodecs. What a codestream says of its size is
-compared with the header before it is decoded, so that it can't claim more memory than the header admits to.
+libjpeg-turbo (JPEG, lossless too), CharLS and OpenJPEG by way of imagecodecs. What a codestream says of its
+size is compared with the header before it is decoded, so that it can't claim more memory than the header
+admits to.
 """
 
 import struct
@@ -14,13 +15,13 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
 from pydicom.uid import (
     HTJ2K,
+    JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -47,7 +48,9 @@ Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 class _Layout:
-    """How a header says that pixels lie (PS3.3 C.7.6.3). Raises ReadingFailed for what is not a plain grey image."""
+    """How a header says that pixels lie (PS3.3 C.7.6.3). Raises ReadingFailed for what is not a plain grey
+    image.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
         self.shape = int(dataset.Rows), int(dataset.Columns)
@@ -56,7 +59,10 @@ class _Layout:
         self.shift = int(dataset.get("HighBit", self.stored - 1)) + 1 - self.stored
         self.signed = int(dataset.get("PixelRepresentation", 0)) == 1
         self.photometric = str(dataset.PhotometricInterpretation)
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or self.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or self.photometric not in (
+            "MONOCHROME1",
+            "MONOCHROME2",
+        ):
             raise ReadingFailed("an image is not greyscale: PhotometricInterpretation or SamplesPerPixel")
         if int(dataset.get("NumberOfFrames") or 1) != 1:
             raise ReadingFailed("an image has several frames: NumberOfFrames")
@@ -77,8 +83,8 @@ class _Layout:
 def decode(dataset: FileDataset) -> Values:
     """The stored values of a single-frame greyscale image in MONOCHROME2 sense: (rows, columns), unsigned.
 
-    Signed values are raised by half of their range, MONOCHROME1 is inverted; no modality or VOI LUT is applied.
-    Raises ReadingFailed.
+    Signed values are raised by half of their range, MONOCHROME1 is inverted; no modality or VOI LUT is
+    applied. Raises ReadingFailed.
     """
     with readable():
         layout = _Layout(dataset)
@@ -157,7 +163,7 @@ def _size_of_jpeg(frame: bytes) -> tuple[int, int]:
 
 
 def _size_of_jpeg_2000(frame: bytes) -> tuple[int, int]:
-    """Rows and columns from the image and tile size marker (ITU-T T.800 A.5.1); (0, 0) where there is none."""
+    """Rows and columns from the size marker (ITU-T T.800 A.5.1); (0, 0) where there is none."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start < 0 or len(frame) < start + 24:
         return 0, 0

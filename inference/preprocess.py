@@ -1,7 +1,7 @@
 """Preprocessing: pure functions on arrays, found by the name a passport gives them.
 
-An image here is a 2-D array (rows, columns) of unsigned stored values in MONOCHROME2 sense (larger is brighter), without
-modality or VOI LUT applied.
+An image here is a 2-D array (rows, columns) of unsigned stored values in MONOCHROME2 sense (larger is
+brighter), without modality or VOI LUT applied.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +18,11 @@ Parameters = Mapping[str, int | float | str]
 
 
 def standardise(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Levels minus the mean, over the population standard deviation, of an image that holds `counts` of each level.
+    """Levels minus the mean, over the population standard deviation, of an image that holds `counts` of each
+    level.
 
-    Shapes (k,) and (k,); the answer, (k,), is in standard deviations. Raises ReadingFailed for an image of one level.
+    Shapes (k,) and (k,); the answer, (k,), is in standard deviations. Raises ReadingFailed for an image of
+    one level.
     """
     mean = np.average(levels, weights=counts)
     deviation = np.sqrt(np.average((levels - mean) ** 2, weights=counts))
@@ -32,8 +34,8 @@ def standardise(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) 
 def histogram(image: Image, bins: int) -> npt.NDArray[np.float64]:
     """The standardised image's histogram over its own range, summing to 1. Shape (bins,), no unit.
 
-    Equal to `numpy.histogram` of the standardised image: its values are those of the levels it holds, each counted
-    as often as it occurs, so only the levels need to be computed.
+    Equal to `numpy.histogram` of the standardised image: its values are those of the levels it holds, each
+    counted as often as it occurs, so only the levels need to be computed.
     """
     counts = np.bincount(image.ravel())
     levels = np.flatnonzero(counts)
@@ -55,7 +57,9 @@ def shrink(image: Image, rows: int, columns: int) -> npt.NDArray[np.float64]:
     """
     if image.shape[0] < rows or image.shape[1] < columns:
         raise ReadingFailed(f"an image is smaller than {rows} × {columns}")
-    edges = [np.arange(cells) * size // cells for size, cells in zip(image.shape, (rows, columns), strict=True)]
+    edges = [
+        np.arange(cells) * size // cells for size, cells in zip(image.shape, (rows, columns), strict=True)
+    ]
     sums = np.add.reduceat(np.add.reduceat(image, edges[1], axis=1, dtype=np.float64), edges[0], axis=0)
     heights, widths = (np.diff(edge, append=size) for edge, size in zip(edges, image.shape, strict=True))
     return np.asarray(sums / np.outer(heights, widths), np.float64)
@@ -104,5 +108,7 @@ def prepare(name: str, images: Sequence[Image], parameters: Parameters) -> Tenso
 def _whole(parameters: Parameters, name: str, low: int, high: int) -> int:
     value = parameters.get(name)
     if not (type(value) is int and low <= value <= high):
-        raise PackageError(f"the preprocessing's parameter {name} must be a whole number from {low} to {high}")
+        raise PackageError(
+            f"the preprocessing's parameter {name} must be a whole number from {low} to {high}"
+        )
     return value

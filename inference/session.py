@@ -52,7 +52,9 @@ class Session:
         Raises ReadingFailed where the network can't be run on them or answers what is no probability.
         """
         if not _fits(features.shape, self.shape) or not np.isfinite(features).all():
-            raise ReadingFailed("the preprocessed images are not of the shape that the network takes, or not finite")
+            raise ReadingFailed(
+                "the preprocessed images are not of the shape that the network takes, or not finite"
+            )
         try:
             (answer,) = self.network.run(["probabilities"], {"features": features})
         except _RUNTIME_ERRORS as error:
@@ -97,7 +99,9 @@ def _check_network(content: bytes, package: Package) -> None:
     if any(one.domain not in OPERATORS for one in model.opset_import):
         raise PackageError(f"{package.folder} holds a network that needs operators which are not ONNX's own")
     graphs = [model.graph, *model.functions]
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for graph in graphs for tensor in _tensors(graph)):
+    if any(
+        tensor.data_location == onnx.TensorProto.EXTERNAL for graph in graphs for tensor in _tensors(graph)
+    ):
         raise PackageError(f"{package.folder} holds a network that keeps tensors in other files")
 
 
@@ -119,7 +123,9 @@ def _input_shape(network: onnxruntime.InferenceSession, package: Package) -> Sha
     names = [one.name for one in inputs], [one.name for one in outputs]
     classes = len(package.passport.outputs.classes)
     if names != (["features"], ["probabilities"]) or list(outputs[0].shape[1:]) != [classes]:
-        raise PackageError(f"{package.folder} holds a network that does not map features to {classes} probabilities")
+        raise PackageError(
+            f"{package.folder} holds a network that does not map features to {classes} probabilities"
+        )
     return tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
 
 

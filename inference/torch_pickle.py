@@ -1,12 +1,12 @@
 """Reads the tensors of a legacy torch pickle without torch, and without unpickling.
 
-`pickle.load` runs whatever a file tells it to. Here `pickletools` lists the opcodes, and they are interpreted by the
-few rules that a dictionary of float32 tensors needs. Every other opcode, global or shape is refused, so a hostile
-file can neither run code nor take memory that it does not fill itself.
+`pickle.load` runs whatever a file tells it to. Here `pickletools` lists the opcodes, and they are interpreted
+by the few rules that a dictionary of float32 tensors needs. Every other opcode, global or shape is refused,
+so a hostile file can neither run code nor take memory that it does not fill itself.
 
-The layout (torch.save before version 1.6): a pickle each for magic number, protocol version, the byte order of the
-machine that wrote it, and the object; a pickle with the list of storage keys; then each storage in that order, as a
-64-bit count and its values.
+The layout (torch.save before version 1.6): a pickle each for magic number, protocol version, the byte order
+of the machine that wrote it, and the object; a pickle with the list of storage keys; then each storage in
+that order, as a 64-bit count and its values.
 """
 
 import io
@@ -69,7 +69,9 @@ def _counts(tensors: dict[str, _Tensor]) -> dict[str, int]:
     return {tensor.storage.key: tensor.storage.count for tensor in tensors.values()}
 
 
-def _read_storages(file: io.BytesIO, keys: list[str], counts: dict[str, int]) -> dict[str, npt.NDArray[np.float32]]:
+def _read_storages(
+    file: io.BytesIO, keys: list[str], counts: dict[str, int]
+) -> dict[str, npt.NDArray[np.float32]]:
     storages = {}
     for key in keys:
         (count,) = struct.unpack("<q", file.read(8))
@@ -83,12 +85,18 @@ def _read_storages(file: io.BytesIO, keys: list[str], counts: dict[str, int]) ->
 def _view(tensor: _Tensor, storages: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """The tensor's own copy of its values, after it was checked that they all lie in its storage."""
     storage = storages[tensor.storage.key]
-    last = tensor.offset + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
-    positive = tensor.offset >= 0 and all(size > 0 for size in tensor.shape) and min(tensor.strides, default=0) >= 0
+    last = tensor.offset + sum(
+        (size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True)
+    )
+    positive = (
+        tensor.offset >= 0 and all(size > 0 for size in tensor.shape) and min(tensor.strides, default=0) >= 0
+    )
     if not positive or last >= storage.size or math.prod(tensor.shape) > storage.size:
         raise WeightsError("a tensor of the weights reaches outside its storage")
     strides = [4 * stride for stride in tensor.strides]
-    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides).astype("f4", order="C")
+    return np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides).astype(
+        "f4", order="C"
+    )
 
 
 def _ordered_dict(*items: Any) -> dict[Any, Any]:
@@ -97,7 +105,11 @@ def _ordered_dict(*items: Any) -> dict[Any, Any]:
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any) -> _Tensor:
     sizes = (*shape, *strides)
-    if not isinstance(storage, _Storage) or len(shape) > MAX_DIMENSIONS or not all(type(n) is int for n in sizes):
+    if (
+        not isinstance(storage, _Storage)
+        or len(shape) > MAX_DIMENSIONS
+        or not all(type(n) is int for n in sizes)
+    ):
         raise WeightsError("the weights hold a tensor of an unknown kind")
     return _Tensor(storage, offset, shape, strides)
 
@@ -167,7 +179,9 @@ class _Interpreter:
             case "BINPERSID":
                 self._load_storage()
             case _:
-                raise WeightsError("the weights hold something else than float32 tensors; they were not opened")
+                raise WeightsError(
+                    "the weights hold something else than float32 tensors; they were not opened"
+                )
 
     def _take(self, start: int) -> list[Any]:
         """Pop everything from `start` on."""

@@ -24,14 +24,19 @@ SPECIAL_IMAGE_TYPES = {
     "TOMO_PROJ",
     "TOMOSYNTHESIS",
 }
-"""Values that vendors and PS3.3 C.8.11.7.1.4 put in Image Type for what is not a plain two-dimensional mammogram."""
+"""Values that vendors and PS3.3 C.8.11.7.1.4 put in Image Type for what is not a plain two-dimensional
+mammogram.
+"""
 
 _ASIDE: tuple[tuple[str, Callable[[Instance], bool]], ...] = (
     ("not mammography", lambda one: one.modality != "MG"),
     ("not For Presentation", lambda one: one.presentation_intent == "FOR PROCESSING"),
     ("of another SOP class", lambda one: one.sop_class_uid != FOR_PRESENTATION),
     ("not marked For Presentation", lambda one: one.presentation_intent != "FOR PRESENTATION"),
-    ("biopsy, specimen, contrast or synthetic", lambda one: not SPECIAL_IMAGE_TYPES.isdisjoint(one.image_type)),
+    (
+        "biopsy, specimen, contrast or synthetic",
+        lambda one: not SPECIAL_IMAGE_TYPES.isdisjoint(one.image_type),
+    ),
     ("quality control", lambda one: one.quality_control),
     ("with several frames", lambda one: one.number_of_frames != 1),
     ("with a view modifier", lambda one: one.modified),
@@ -44,8 +49,8 @@ _ASIDE: tuple[tuple[str, Callable[[Instance], bool]], ...] = (
 def choose(instances: Iterable[Instance], wanted: Sequence[View]) -> tuple[Instance, ...] | NotApplicable:
     """The instances that stand for the wanted views (`L`/`R`, `CC`/`MLO`), in that order.
 
-    Of several images of one view the last acquired is taken, and of those the one with the greatest instance number
-    and then UID. NotApplicable says which view is missing, what was set aside, or what contradicts.
+    Of several images of one view the last acquired is taken, and of those the one with the greatest instance
+    number and then UID. NotApplicable says which view is missing, what was set aside, or what contradicts.
     """
     unique = list({one.sop_instance_uid: one for one in instances}.values())
     if len({one.study_instance_uid for one in unique}) > 1:
@@ -89,5 +94,7 @@ def _missing(missing: Sequence[View], wanted: int, aside: Counter[str]) -> NotAp
     text = f"{' and '.join([', '.join(names[:-1]), names[-1]]) if names[1:] else names[0]} "
     text += "is missing" if len(names) == 1 else f"are missing: {wanted - len(names)} of {wanted} views"
     if aside:
-        text += f"; set aside were {', '.join(f'{count} {reason}' for reason, count in sorted(aside.items()))}"
+        text += (
+            f"; set aside were {', '.join(f'{count} {reason}' for reason, count in sorted(aside.items()))}"
+        )
     return NotApplicable(text)

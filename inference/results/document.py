@@ -1,0 +1,109 @@
+"""What every result has in common: whose it is, where it belongs, what made it, and that it is deterministic.
+
+A result's dates are those of its sources. The sources' dates are shifted, so the day of the reading beside
+them would tell by how much.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from archive.findings import Findings
+from inference.results.reading import RESEARCH_USE_ONLY
+
+Uid = Callable[[str], str]
+
+IMPLEMENTATION_CLASS_UID = "2.25.302841953570112863475519426930171540221"
+
+_REQUIRED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "StudyID",
+    "ReferringPhysicianName",
+)
+_OPTIONAL = (
+    "SpecificCharacterSet",
+    "IssuerOfPatientID",
+    "StudyDescription",
+    "PatientAge",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+)
+
+
+def start_document(
+    findings: Findings, sources: Sequence[Dataset], sop_class_uid: str, modality: str, uid: Uid
+) -> FileDataset:
+    """An instance without content in the study of its sources (headers of the instances that were read).
+
+    `uid` maps a name to a UID, always the same. The names are those of study, task, model, version and SOP
+    class, so that reading a study again gives the same instance again.
+    """
+    model = findings.model
+    name = "\0".join((findings.study_instance_uid, findings.task, model.name, model.version, sop_class_uid))
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = "SENOGATE"
+    meta.MediaStorageSOPClassUID = sop_class_uid
+    meta.MediaStorageSOPInstanceUID = uid(f"result instance\0{name}")
+    document = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    _copy_context(document, sources[0])
+    document.SOPClassUID = sop_class_uid
+    document.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    document.Modality = modality
+    document.SeriesInstanceUID = uid(f"result series\0{name}")
+    document.SeriesNumber = 9001
+    document.InstanceNumber = 1
+    document.SeriesDescription = (
+        f"{RESEARCH_USE_ONLY}: {model.title}"[:64] if model.research_use_only else model.title
+    )
+    document.ContentDate, document.ContentTime = _moment(findings, sources)
+    document.SeriesDate, document.SeriesTime = document.ContentDate, document.ContentTime
+    _add_equipment(document, findings)
+    return document
+
+
+def to_part10(document: FileDataset) -> bytes:
+    """The document's bytes, Explicit VR Little Endian: the same for the same document."""
+    file = io.BytesIO()
+    document.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def _copy_context(document: Dataset, source: Dataset) -> None:
+    """The patient's and the study's attributes (PS3.3 C.7.1.1, C.7.2.1), empty where a required one is
+    absent.
+    """
+    for keyword in _REQUIRED:
+        setattr(document, keyword, source.get(keyword, ""))
+    for keyword in _OPTIONAL:
+        if keyword in source:
+            document[keyword] = source[keyword]
+
+
+def _moment(findings: Findings, sources: Sequence[Dataset]) -> tuple[str, str]:
+    for kind in ("Content", "Acquisition", "Series", "Study"):
+        moments = [(str(one.get(f"{kind}Date") or ""), str(one.get(f"{kind}Time") or "")) for one in sources]
+        if all(date for date, _ in moments):
+            date, time = max(moments)
+            return date, time or "000000"
+    return findings.created_at.strftime("%Y%m%d"), findings.created_at.strftime("%H%M%S")
+
+
+def _add_equipment(document: Dataset, findings: Findings) -> None:
+    """Enhanced General Equipment (PS3.3 C.7.5.2): the model is the device; its hash is its serial number."""
+    document.Manufacturer = "Senogate"
+    document.ManufacturerModelName = findings.model.name[:64]
+    document.SoftwareVersions = findings.model.version[:64]
+    document.DeviceSerialNumber = findings.model.sha256
