@@ -93,7 +93,11 @@ class Proof:
     def decode(cls, value: bytes) -> "Proof | None":
         """Read what `encode` made and the hash that follows it; None where the bytes are no proof."""
         magic = len(_PROOF_MAGIC)
-        if len(value) < magic + 2 or value[:magic] != _PROOF_MAGIC or value[magic : magic + 1] not in (b"h", b"w"):
+        if (
+            len(value) < magic + 2
+            or value[:magic] != _PROOF_MAGIC
+            or value[magic : magic + 1] not in (b"h", b"w")
+        ):
             return None
         end = magic + 2 + value[magic + 1]
         if len(value) != end + _PROOF_END.size + _MAC_LENGTH:

@@ -1,0 +1,288 @@
+"""The one function the others call: an instance as it came, bytes, to the instance that may be stored, bytes."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from deidentification import part10, pixels, residue, seal
+from deidentification.actions import Subject
+from deidentification.elements import UNDEFINED, Read, collect, read_explicit
+from deidentification.identity import TAGS, Identity, read_identity
+from deidentification.part10 import encode, encode_head
+from deidentification.profile import PATIENT_ID, Profile
+from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
+from deidentification.refusal import Reason, Refused
+from deidentification.rewrite import Insertion, Rewriter
+from deidentification.seal import Kind
+
+__all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
+
+_PATIENT_NAME = 0x00100010
+_SOP_CLASS_UID = 0x00080016
+_UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E}
+_WANTED = frozenset(TAGS) | pixels.WANTED
+_FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
+_BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
+_NOTHING = memoryview(b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """An instance that may be stored, whose it was, and the pseudonyms by which it goes."""
+
+    instance: bytes
+    identity: Identity
+    patient_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    cleanable_pixels: bool = False
+
+
+class Dataset(NamedTuple):
+    """An encoded dataset, cut around the value of its pixel data."""
+
+    head: bytes
+    pixels: memoryview
+    tail: bytes
+
+
+class Deidentifier:
+    """De-identifies instances under one profile with one set of keys. It keeps nothing between calls."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        profile: Profile,
+        *,
+        max_instance_bytes: int = 2 * 1024**3,
+        max_inflated_bytes: int = 512 * 1024**2,
+    ) -> None:
+        self.profile = profile
+        self.pseudonyms = Pseudonyms(keys)
+        self._proof_key = keys.proof
+        self._max_instance_bytes = max_instance_bytes
+        self._max_inflated_bytes = max_inflated_bytes
+        self._meta = part10.Meta(profile.label)
+        self._outermost = {
+            tag: rule for tag, rule in profile.rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)
+        }
+        self._outermost |= pixels.OVERLAY_RULES
+        self._statements = {explicit: _state(profile, explicit) for explicit in (True, False)}
+
+    def deidentify(self, instance: bytes | memoryview) -> Deidentified:
+        """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
+
+        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an instance that
+        can't be de-identified with certainty.
+        """
+        if len(instance) > self._max_instance_bytes:
+            raise Refused(Reason.INSTANCE_TOO_LARGE)
+        data = _as_bytes(instance)
+        try:
+            return self._deidentify(data)
+        except struct.error:  # the head of an element goes past the end
+            raise Refused(Reason.TRUNCATED) from None
+
+    def carries_proof(self, instance: bytes | memoryview) -> bool:
+        """Whether this site de-identified or made the instance, and nothing but pixel data may have changed since."""
+        found = part10.read_proof(instance)
+        return found is not None and seal.verify(self._proof_key, instance, *found)
+
+    def carries_whole_proof(self, instance: bytes | memoryview) -> bool:
+        """Whether the instance was made here and not a byte of it has changed since."""
+        found = part10.read_proof(instance)
+        return (
+            found is not None
+            and found[0].kind is Kind.WHOLE
+            and seal.verify(self._proof_key, instance, *found)
+        )
+
+    def prove(self, instance: bytes | memoryview) -> bytes:
+        """Give an instance that was made here from pseudonymous data new File Meta Information with a whole proof.
+
+        Its dataset is left as it is. Raises Refused where its study or patient is not a pseudonym of this site.
+        """
+        data = _as_bytes(instance)
+        try:
+            transfer_syntax, start, inflated, position = self._open(data)
+            values = collect(inflated, position, part10.reader(transfer_syntax), _WANTED, _FIRST_PIXEL_TAG)
+        except struct.error:
+            raise Refused(Reason.TRUNCATED) from None
+        identity = read_identity(values)
+        _require_identity(identity)
+        own = self.pseudonyms.is_own_uid(identity.study_instance_uid)
+        if not own or not self.pseudonyms.is_own_patient_id(identity.patient_id):
+            raise Refused(Reason.NOT_PSEUDONYMOUS)
+        begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, transfer_syntax)
+        return self._meta.prove(self._proof_key, Kind.WHOLE, begun, memoryview(data)[start:], _NOTHING, b"")
+
+    def _deidentify(self, data: bytes) -> Deidentified:
+        transfer_syntax, _, dataset, position = self._open(data)
+        read = part10.reader(transfer_syntax)
+        values = collect(dataset, position, read, _WANTED, _FIRST_PIXEL_TAG)
+        identity = read_identity(values)
+        _require_identity(identity)
+        if pixels.may_carry_text(values):
+            raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
+        subject = self._subject_of(values, identity)
+        parts = self._rewrite(dataset, position, read, values, subject, transfer_syntax)
+        if transfer_syntax == part10.DEFLATED:
+            parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
+        uids = {name: subject.originals[getattr(identity, name)] for name in _UIDS}
+        begun = self._meta.begin(identity.sop_class_uid, uids["sop_instance_uid"], transfer_syntax)
+        return Deidentified(
+            instance=self._meta.prove(self._proof_key, Kind.HEADER, begun, *parts),
+            identity=identity,
+            patient_id=subject.patient_id,
+            sop_class_uid=identity.sop_class_uid,
+            **uids,
+        )
+
+    def _open(self, data: bytes) -> tuple[str, int, bytes, int]:
+        """Transfer syntax, offset of the dataset in the file, the bytes that hold it inflated, its offset in those."""
+        transfer_syntax, start = part10.read_meta(data)
+        if transfer_syntax == part10.DEFLATED:
+            return transfer_syntax, start, part10.inflate(data, start, self._max_inflated_bytes), 0
+        return transfer_syntax, start, data, start
+
+    def _subject_of(self, values: Mapping[int, bytes], identity: Identity) -> Subject:
+        """Who the instance is about. Without a Patient ID each study is a person of its own."""
+        patient_id = values.get(PATIENT_ID, b"").strip(b" \0").decode("latin-1")
+        issuer = identity.issuer_of_patient_id
+        if not patient_id:
+            patient_id, issuer = identity.study_instance_uid, "study without patient"
+        pseudonyms = self.pseudonyms
+        subject = Subject(
+            pseudonyms=pseudonyms,
+            patient_id=pseudonyms.patient_id(patient_id, issuer),
+            issuer=issuer,
+            days=pseudonyms.days(patient_id, issuer),
+            codes=self.profile.codes,
+            code_values=self.profile.code_values,
+        )
+        for name in _UIDS:
+            original = getattr(identity, name)
+            subject.originals[original] = pseudonyms.uid(original)
+        return subject
+
+    def _rewrite(
+        self,
+        data: bytes,
+        position: int,
+        read: Read,
+        values: Mapping[int, bytes],
+        subject: Subject,
+        transfer_syntax: str,
+    ) -> Dataset:
+        """The dataset rewritten, and searched for what must not be in it."""
+        suspects = residue.find_suspects(values, subject.patient_id)
+        head, end = self._rewrite_head(data, position, read, subject)
+        met = residue.search(head, suspects)
+        if met:  # drop the texts that hold one; what then remains must have a reason
+            subject.suspects = met
+            head, end = self._rewrite_head(data, position, read, subject)
+            if residue.holds_unexplained(head, subject.explained, met):
+                raise Refused(Reason.IDENTITY_REMAINS)
+        if residue.holds_uid(head, (old for old, new in subject.originals.items() if old != new)):
+            raise Refused(Reason.IDENTITY_REMAINS)
+        return _add_pixels(head, data, end, read, values, transfer_syntax)
+
+    def _rewrite_head(self, data: bytes, position: int, read: Read, subject: Subject) -> tuple[bytes, int]:
+        """The dataset up to its pixel data, and the offset where that begins or the data ends."""
+        explicit = read is read_explicit
+        pseudonym = subject.patient_id.encode("ascii")
+        insertions = (
+            Insertion(_PATIENT_NAME, encode(_PATIENT_NAME, b"PN", pseudonym, explicit)),
+            Insertion(PATIENT_ID, encode(PATIENT_ID, b"LO", pseudonym, explicit)),
+            *self._statements[explicit],
+        )
+        if subject.suspects:
+            for insertion in insertions:
+                subject.explain(insertion.element)
+        rewriter = Rewriter(data, read, self.profile.rules, subject)
+        end = rewriter.rewrite(position, len(data), _FIRST_PIXEL_TAG, self._outermost, insertions)
+        return b"".join(rewriter.out), end
+
+
+def _as_bytes(instance: bytes | memoryview) -> bytes:
+    """The same bytes as an object of `bytes`; copied only where they are not a whole one already."""
+    if isinstance(instance, memoryview):
+        whole = instance.obj
+        return whole if isinstance(whole, bytes) and len(whole) == instance.nbytes else instance.tobytes()
+    return instance if type(instance) is bytes else bytes(instance)
+
+
+def _require_identity(identity: Identity) -> None:
+    """Refuse what could not be stored: without its UIDs, or of no storage class of the standard."""
+    for name, tag in _UIDS.items():
+        if not getattr(identity, name):
+            raise Refused(Reason.NO_IDENTITY, tag)
+    if not identity.sop_class_uid:
+        raise Refused(Reason.NO_IDENTITY, _SOP_CLASS_UID)
+    if not identity.sop_class_uid.startswith("1.2.840.10008.5.1.4.") or not is_standard_uid(
+        identity.sop_class_uid
+    ):
+        raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
+
+
+def _state(profile: Profile, explicit: bool) -> tuple[Insertion, ...]:
+    """What an instance says of its de-identification (PS3.15 E.1.1, PS3.3 C.12.1.1.7)."""
+    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in profile.method_codes)
+    codes = encode_head(0x00120064, b"SQ", len(items), explicit) + items
+    modified = b"MODIFIED" if "retain_longitudinal_modified_dates" in profile.options else b"REMOVED"
+    return (
+        Insertion(0x00120062, encode(0x00120062, b"CS", b"YES", explicit)),
+        Insertion(0x00120063, encode(0x00120063, b"LO", profile.label.encode(), explicit)),
+        Insertion(0x00120064, codes),
+        Insertion(0x00280303, encode(0x00280303, b"CS", modified, explicit)),
+    )
+
+
+def _code_item(code: str, meaning: str, explicit: bool) -> bytes:
+    item = (
+        encode(0x00080100, b"SH", code.encode(), explicit)
+        + encode(0x00080102, b"SH", b"DCM", explicit)
+        + encode(0x00080104, b"LO", meaning.encode(), explicit)
+    )
+    return encode_head(0xFFFEE000, b"", len(item), explicit=False) + item
+
+
+def _add_pixels(
+    head: bytes, data: bytes, position: int, read: Read, values: Mapping[int, bytes], transfer_syntax: str
+) -> Dataset:
+    """The dataset with its pixel data, which begins at `position`. Whatever follows that is left out."""
+    tag, vr, length, start = read(data, position) if position < len(data) else (_PIXEL_DATA + 1, b"", 0, 0)
+    if tag > _PIXEL_DATA:
+        if pixels.ROWS in values:
+            raise Refused(Reason.PIXEL_DATA_TOO_SHORT, _PIXEL_DATA)
+        return Dataset(head, _NOTHING, b"")
+    if tag == _PIXEL_DATA and part10.is_encapsulated(transfer_syntax):
+        if length != UNDEFINED:
+            raise Refused(Reason.BAD_LENGTH, tag)
+        return _add_fragments(head, data, start)
+    if length == UNDEFINED:
+        raise Refused(Reason.BAD_LENGTH, tag)
+    if start + length > len(data):
+        raise Refused(Reason.TRUNCATED, tag)
+    needed = pixels.needed_length(values, length, _BITS_OF_FLOATS.get(tag, 0))
+    head += encode_head(tag, _vr_of_pixels(tag, vr), needed + needed % 2, read is read_explicit)
+    return Dataset(head, memoryview(data)[start : start + needed], b"\0" * (needed % 2))
+
+
+def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
+    if tag == _PIXEL_DATA:
+        return b"OB" if vr == b"OB" else b"OW"
+    return b"OF" if tag == 0x7FE00008 else b"OD"
+
+
+def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
+    """Encapsulated pixel data as it lies; a basic offset table that points anywhere but at fragments is emptied."""
+    found = pixels.find_fragments(data, start)
+    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True)
+    if found.table_fits:
+        return Dataset(head, memoryview(data)[found.start : found.stop], b"")
+    head += encode_head(0xFFFEE000, b"", 0, explicit=False)
+    return Dataset(head, memoryview(data)[found.table_stop : found.stop], b"")

@@ -1,0 +1,122 @@
+"""Who an instance is about, as it said before it was de-identified: what the crosswalk seals."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+# Attributes of the outermost dataset that the identity is read from, by tag, with the field that takes each.
+TAGS: dict[int, str] = {
+    0x00080005: "character_set",
+    0x00080016: "sop_class_uid",
+    0x00080018: "sop_instance_uid",
+    0x00080020: "study_date",
+    0x00080030: "study_time",
+    0x00080050: "accession_number",
+    0x00080090: "referring_physician_name",
+    0x00100010: "patient_name",
+    0x00100020: "patient_id",
+    0x00100021: "issuer_of_patient_id",
+    0x00100030: "patient_birth_date",
+    0x00100040: "patient_sex",
+    0x0020000D: "study_instance_uid",
+    0x0020000E: "series_instance_uid",
+    0x00200010: "study_id",
+}
+_TEXTS = ("patient_name", "patient_id", "issuer_of_patient_id", "accession_number", "study_id")
+_TEXTS += ("referring_physician_name",)
+_PADDING = b" \0"
+
+# Defined terms of Specific Character Set (PS3.3 C.12.1.1.2) and Python's codecs; the escapes of ISO 2022 are given
+# to the codec that knows most of them.
+_CODECS = {
+    "ISO_IR 100": "latin_1",
+    "ISO_IR 101": "iso8859_2",
+    "ISO_IR 109": "iso8859_3",
+    "ISO_IR 110": "iso8859_4",
+    "ISO_IR 126": "iso8859_7",
+    "ISO_IR 127": "iso8859_6",
+    "ISO_IR 138": "iso8859_8",
+    "ISO_IR 144": "iso8859_5",
+    "ISO_IR 148": "iso8859_9",
+    "ISO_IR 203": "iso8859_15",
+    "ISO_IR 166": "tis_620",
+    "ISO_IR 13": "shift_jis",
+    "ISO_IR 192": "utf_8",
+    "GB18030": "gb18030",
+    "GBK": "gbk",
+    "ISO 2022 IR 149": "euc_kr",
+    "ISO 2022 IR 58": "gb2312",
+    "ISO 2022 IR 87": "iso2022_jp_2",
+    "ISO 2022 IR 159": "iso2022_jp_2",
+}
+_KOREAN_ESCAPE, _CHINESE_ESCAPE = b"\x1b$)C", b"\x1b$)A"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Raw original values as text, without padding; empty where the instance had none.
+
+    The texts are decoded as Specific Character Set says; `raw` keeps the bytes of those that are not plain ASCII,
+    in hex by field, so that re-identification gives back what came.
+    """
+
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    patient_name: str = ""
+    patient_birth_date: str = ""
+    patient_sex: str = ""
+    accession_number: str = ""
+    study_id: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    referring_physician_name: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    sop_class_uid: str = ""
+    character_set: str = ""
+    raw: Mapping[str, str]
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON with sorted keys: the same identity gives the same bytes."""
+        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Identity":
+        """Read what `to_json` wrote; fields of a later version are left out."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in names})
+
+
+def read_identity(values: Mapping[int, bytes]) -> Identity:
+    """The identity that raw values of the outermost dataset, by tag, give."""
+    raw = {name: values[tag].strip(_PADDING) for tag, name in TAGS.items() if tag in values}
+    character_set = raw.get("character_set", b"").decode("latin-1")
+    found = {name: value.decode("latin-1") for name, value in raw.items() if name not in _TEXTS}
+    for name in _TEXTS:
+        found[name] = decode(raw.get(name, b""), character_set)
+    kept = {
+        name: raw[name].hex()
+        for name in _TEXTS
+        if name in raw and not (raw[name].isascii() and b"\x1b" not in raw[name])
+    }
+    return Identity(**found, raw=kept)
+
+
+def decode(value: bytes, character_set: str) -> str:
+    """Text as its Specific Character Set says, well enough to be read; what can't be decoded shows as U+FFFD."""
+    if b"\x1b" not in value and value.isascii():
+        return value.decode("ascii")
+    terms = [
+        term.strip().replace("ISO 2022 IR 1", "ISO_IR 1")
+        if "149" not in term and "159" not in term
+        else term.strip()
+        for term in character_set.split("\\")
+    ]
+    if _KOREAN_ESCAPE in value:
+        return value.replace(_KOREAN_ESCAPE, b"").decode("euc_kr", "replace")
+    if _CHINESE_ESCAPE in value:
+        return value.replace(_CHINESE_ESCAPE, b"").decode("gb2312", "replace")
+    if b"\x1b$" in value or b"\x1b(" in value:
+        return value.decode("iso2022_jp_2", "replace")
+    return value.decode(next((_CODECS[term] for term in terms if term in _CODECS), "latin_1"), "replace")

@@ -1,0 +1,154 @@
+"""Pixel data: which instances may carry text in it, and how long it must be.
+
+Nothing is masked here yet: an instance whose pixels may name a person is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from deidentification.actions import Subject
+from deidentification.elements import SEQUENCE_END, read_item
+from deidentification.profile import Rule
+from deidentification.refusal import Reason, Refused
+
+ROWS = 0x00280010
+NUMBER_OF_FRAMES = 0x00280008
+BITS_ALLOCATED = 0x00280100
+_SAMPLES_PER_PIXEL = 0x00280002
+_PHOTOMETRIC_INTERPRETATION = 0x00280004
+_COLUMNS = 0x00280011
+_BURNED_IN_ANNOTATION = 0x00280301
+_IMAGE_TYPE = 0x00080008
+_CONVERSION_TYPE = 0x00080064
+_SOP_CLASS_UID = 0x00080016
+
+# Attributes that the functions below read, by tag.
+WANTED = frozenset(
+    {
+        ROWS,
+        NUMBER_OF_FRAMES,
+        BITS_ALLOCATED,
+        _SAMPLES_PER_PIXEL,
+        _PHOTOMETRIC_INTERPRETATION,
+        _COLUMNS,
+        _BURNED_IN_ANNOTATION,
+        _IMAGE_TYPE,
+        _CONVERSION_TYPE,
+        _SOP_CLASS_UID,
+    }
+)
+
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+# Secondary capture, encapsulated documents, video: whatever was on a screen or a page.
+_ALWAYS = frozenset(
+    _STORAGE + suffix
+    for suffix in (
+        "7 7.1 7.2 7.3 7.4 104.1 104.2 104.3 104.4 104.5 77.1.1.1 77.1.2.1 77.1.4.1"
+        " 77.1.1 77.1.2 77.1.4 77.1.5.1 77.1.5.2 77.1.5.3 77.1.5.4"
+    ).split()
+)
+# Ultrasound writes the name into the frame unless it says that it did not.
+_UNLESS_DENIED = frozenset(_STORAGE + suffix for suffix in "3 3.1 6 6.1 6.2 6.3".split())
+_SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
+_SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
+
+
+def _refuse_embedded_overlay(subject: Subject, value: bytes) -> None:
+    """Leave out Overlay Bits Allocated; refuse one above 1, for then the overlay lies in the pixels (PS3.3 C.9.2)."""
+    if value[:2] not in (b"\1\0", b""):
+        raise Refused(Reason.PIXELS_MAY_CARRY_TEXT, 0x60000100)
+
+
+# Rules for Overlay Bits Allocated (60xx,0100) of the outermost dataset.
+OVERLAY_RULES = {
+    0x60000100 + (group << 16): Rule(b"US", frozenset({b"US", b""}), _refuse_embedded_overlay)
+    for group in range(0, 0x20, 2)
+}
+
+
+def may_carry_text(values: Mapping[int, bytes]) -> bool:
+    """Whether the class, the image type or Burned In Annotation say that pixels may show a name (PS3.15 E.3.1).
+
+    `values` maps tags of `WANTED` to raw values of the outermost dataset.
+    """
+    sop_class = values.get(_SOP_CLASS_UID, b"").rstrip(b" \0").decode("latin-1")
+    burned_in = values.get(_BURNED_IN_ANNOTATION, b"").strip(b" \0").upper()
+    if burned_in not in (b"", b"NO") or sop_class in _ALWAYS:
+        return True
+    if sop_class in _UNLESS_DENIED and burned_in != b"NO":
+        return True
+    if values.get(_CONVERSION_TYPE, b"").strip(b" \0"):
+        return True
+    return any(word in values.get(_IMAGE_TYPE, b"").upper() for word in _SCREEN)
+
+
+def needed_length(values: Mapping[int, bytes], length: int, default_bits: int) -> int:
+    """The bytes of uncompressed pixel data that its description asks for (PS3.5 8.1.1), without padding.
+
+    `length` is what there is, in bytes; `default_bits` stands in for Bits Allocated, 0 for none. Raises Refused where
+    there is less than is needed, and where the description is missing, impossible or contradicts the length.
+    """
+    rows, columns = _number(values, ROWS), _number(values, _COLUMNS)
+    samples = _number(values, _SAMPLES_PER_PIXEL, 1)
+    bits = _number(values, BITS_ALLOCATED, default_bits)
+    cells = rows * columns * _frames(values)
+    whole = (cells * samples * bits + 7) // 8
+    needed = whole
+    if samples == 3 and values.get(_PHOTOMETRIC_INTERPRETATION, b"").strip(b" \0") in _SUBSAMPLED:
+        needed = (cells * 2 * bits + 7) // 8  # two samples a pixel (PS3.3 C.7.6.3.1.2)
+        if length >= whole:
+            raise Refused(Reason.PIXEL_DATA_AMBIGUOUS, _PHOTOMETRIC_INTERPRETATION)
+    if length < needed:
+        raise Refused(Reason.PIXEL_DATA_TOO_SHORT, 0x7FE00010)
+    return needed
+
+
+def _number(values: Mapping[int, bytes], tag: int, default: int = 0) -> int:
+    value = values.get(tag, b"")
+    number = int.from_bytes(value, "little") if len(value) == 2 else default
+    if number == 0:
+        raise Refused(Reason.PIXEL_DATA_AMBIGUOUS, tag)
+    return number
+
+
+def _frames(values: Mapping[int, bytes]) -> int:
+    text = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0")
+    if not text:
+        return 1
+    if not (text.isdigit() and len(text) <= 12 and int(text)):
+        raise Refused(Reason.PIXEL_DATA_AMBIGUOUS, NUMBER_OF_FRAMES)
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Fragments:
+    """The bounds in a file of encapsulated pixel data (PS3.5 A.4)."""
+
+    start: int  # of the item of the basic offset table
+    stop: int  # behind the delimiter
+    table_stop: int  # behind the basic offset table
+    table_fits: bool  # whether each of its offsets is that of a fragment
+
+
+def find_fragments(data: bytes, start: int) -> Fragments:
+    """Walk the fragments that begin at `start`. Raises Refused where they have no end or impossible lengths."""
+    limit = len(data)
+    tag, length, position = read_item(data, start, limit)
+    if tag == SEQUENCE_END or length % 4:
+        raise Refused(Reason.BAD_STRUCTURE, tag)
+    table_stop = position = position + length
+    starts = set()
+    while True:
+        begin = position
+        tag, length, position = read_item(data, position, limit)
+        if tag == SEQUENCE_END:
+            break
+        if length & 1:
+            raise Refused(Reason.BAD_LENGTH, tag)
+        starts.add(begin - table_stop)
+        position += length
+    if not starts:
+        raise Refused(Reason.PIXEL_DATA_TOO_SHORT)
+    offsets = memoryview(data)[start + 8 : table_stop].cast("B")
+    fits = all(int.from_bytes(offsets[i : i + 4], "little") in starts for i in range(0, len(offsets), 4))
+    return Fragments(start, position, table_stop, fits)

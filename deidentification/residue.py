@@ -1,0 +1,45 @@
+"""The last look: whether anything of the source's identity is still in what was written."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+_PADDING = b" \0"
+_NAMES = (0x00100010,)
+_NUMBERS = (0x00100020, 0x00080050)
+# Shorter ones would hit by chance.
+_SHORTEST_NAME, _SHORTEST_NUMBER, _SHORTEST_UID = 4, 5, 9
+_SEPARATORS = re.compile(rb"[\^=\\ ,]+")
+
+
+def find_suspects(values: Mapping[int, bytes], pseudonym: str) -> tuple[bytes, ...]:
+    """The parts of names and the numbers, in upper case, that must not be met again; the patient's pseudonym may.
+
+    `values` maps tags to raw values of the outermost dataset as it came.
+    """
+    parts = [part for tag in _NAMES for part in _SEPARATORS.split(values.get(tag, b"").strip(_PADDING))]
+    found = {part.upper() for part in parts if len(part) >= _SHORTEST_NAME}
+    numbers = (values.get(tag, b"").strip(_PADDING) for tag in _NUMBERS)
+    found.update(number.upper() for number in numbers if len(number) >= _SHORTEST_NUMBER)
+    return tuple(sorted(found - {pseudonym.encode("ascii")}))
+
+
+def search(written: bytes, suspects: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Those suspects that are in the bytes written, whatever their case."""
+    upper = written.upper()
+    return tuple(suspect for suspect in suspects if suspect in upper)
+
+
+def holds_unexplained(written: bytes, explained: Mapping[bytes, int], suspects: Iterable[bytes]) -> bool:
+    """Whether a suspect occurs more often than values from closed vocabularies account for."""
+    upper = written.upper()
+    return any(upper.count(suspect) > explained.get(suspect, 0) for suspect in suspects)
+
+
+def holds_uid(written: bytes, originals: Iterable[str]) -> bool:
+    """Whether one of the original UIDs is in the bytes written, by itself and not as a part of another."""
+    for original in originals:
+        uid = original.encode("latin-1")
+        if len(uid) >= _SHORTEST_UID and uid in written:
+            if re.search(rb"(?<![0-9.])" + re.escape(uid) + rb"(?![0-9.])", written):
+                return True
+    return False

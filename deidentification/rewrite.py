@@ -1,0 +1,146 @@
+"""Writing a dataset anew by rules: unchanged stretches are copied as they lie, the rest is dropped or replaced."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from deidentification.actions import Subject
+from deidentification.elements import (
+    DEEPEST,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    UNDEFINED,
+    Read,
+    read_explicit,
+    read_item,
+    skip,
+)
+from deidentification.part10 import encode, encode_head
+from deidentification.profile import Rule
+from deidentification.refusal import Reason, Refused
+
+_ITEM_HEAD = encode_head(ITEM, b"", UNDEFINED, explicit=False)
+_ITEM_TAIL = encode_head(ITEM_END, b"", 0, explicit=False)
+_SEQUENCE_TAIL = encode_head(SEQUENCE_END, b"", 0, explicit=False)
+_PAST_ALL = 1 << 32
+
+
+class Insertion(NamedTuple):
+    """An element that is written whether or not there was one. Its tag has no rule, so that one that was there goes."""
+
+    tag: int
+    element: bytes
+
+
+_NO_MORE = Insertion(_PAST_ALL, b"")
+
+
+class Rewriter:
+    """Rewrites one dataset. `out` holds what was written so far, in order."""
+
+    def __init__(self, data: bytes, read: Read, rules: Mapping[int, Rule], subject: Subject) -> None:
+        self.out: list[bytes] = []
+        self._data = data
+        self._read = read
+        self._explicit = read is read_explicit
+        self._rules = rules
+        self._subject = subject
+
+    def rewrite(
+        self,
+        position: int,
+        limit: int,
+        stop: int,
+        rules: Mapping[int, Rule],
+        insertions: Sequence[Insertion] = (_NO_MORE,),
+        depth: int = 0,
+    ) -> int:
+        """Rewrite elements up to `limit` or to the first tag that is not below `stop`; returns the offset reached.
+
+        `insertions` are in the order of their tags. Raises Refused for elements that can't be, and struct.error
+        where the head of one goes past the end of the data.
+        """
+        data, read, out, subject = self._data, self._read, self.out, self._subject
+        waiting = iter(insertions)
+        insertion = next(waiting)
+        run, last = position, -1  # what lies from `run` on is not written yet
+        while position < limit:
+            start = position
+            tag, vr, length, value_at = read(data, position)
+            if tag >= stop:
+                break
+            if tag <= last:
+                raise Refused(Reason.TAG_ORDER, tag)
+            last = tag
+            while tag > insertion.tag:
+                out += data[run:start], insertion.element
+                run, insertion = start, next(waiting, _NO_MORE)
+            rule = rules.get(tag)
+            if length == UNDEFINED or rule is not None and rule[2] is None:
+                out.append(data[run:start])
+                run = position = self._pass_nested(tag, vr, length, value_at, limit, rule, depth)
+                continue
+            position = value_at + length
+            if position > limit:
+                raise Refused(Reason.TRUNCATED, tag)
+            replaced = b""
+            if rule is not None and vr in rule[1]:
+                value = data[value_at:position]
+                new = rule[2](subject, value)  # type: ignore[misc]  # a sequence does not come here
+                if subject.suspects and new:
+                    subject.explain(new)
+                if new is value and not length & 1:
+                    continue
+                if new is not None:
+                    replaced = encode(tag, rule[0], new, self._explicit)
+            if run < start:
+                out.append(data[run:start])
+            if replaced:
+                out.append(replaced)
+            run = position
+        out.append(data[run:position])
+        while insertion.element:
+            out.append(insertion.element)
+            insertion = next(waiting, _NO_MORE)
+        return position
+
+    def _pass_nested(
+        self, tag: int, vr: bytes, length: int, position: int, limit: int, rule: Rule | None, depth: int
+    ) -> int:
+        """Rebuild a sequence that has a rule, leave out anything else; returns the offset behind it."""
+        keeps = rule is not None and rule[2] is None and vr in rule[1]
+        stop = limit if length == UNDEFINED else position + length
+        if stop > limit:
+            raise Refused(Reason.TRUNCATED, tag)
+        if keeps:
+            return self._rebuild(tag, position, stop, length == UNDEFINED, depth + 1)
+        return skip(self._data, position, limit, vr, self._read, depth + 1) if length == UNDEFINED else stop
+
+    def _rebuild(self, tag: int, position: int, limit: int, undefined: bool, depth: int) -> int:
+        """Rewrite each item of a sequence. What is written is of undefined length at both levels (PS3.5 7.5)."""
+        if depth > DEEPEST:
+            raise Refused(Reason.NESTING_TOO_DEEP, tag)
+        self.out.append(encode_head(tag, b"SQ", UNDEFINED, self._explicit))
+        while undefined or position < limit:
+            found, length, position = read_item(self._data, position, limit)
+            if found == SEQUENCE_END:
+                if not undefined and position != limit:
+                    raise Refused(Reason.BAD_STRUCTURE, tag)
+                break
+            self.out.append(_ITEM_HEAD)
+            stop = limit if length == UNDEFINED else position + length
+            position = self.rewrite(position, stop, ITEM, self._rules, depth=depth)
+            position = self._end_item(position, stop, length == UNDEFINED)
+            self.out.append(_ITEM_TAIL)
+        self.out.append(_SEQUENCE_TAIL)
+        return position
+
+    def _end_item(self, position: int, stop: int, undefined: bool) -> int:
+        """The offset behind an item whose last element ends at `position`."""
+        if undefined:
+            tag, _, length, position = self._read(self._data, position)
+            if tag == ITEM_END and length == 0 and position <= stop:
+                return position
+        elif position == stop:
+            return position
+        raise Refused(Reason.BAD_STRUCTURE, ITEM_END)
