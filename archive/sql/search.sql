@@ -1,0 +1,51 @@
+-- {scope} is what the caller may see and {matches} what was asked for; both are conditions composed of constants, their
+-- values being parameters. {beside} adds columns of the levels above.
+
+-- name: find_studies
+select study.dicom_json {beside}
+from study
+where {scope} and {matches}
+order by study.study_date desc, study.study_instance_uid
+limit %(limit)s offset %(offset)s
+
+-- name: find_series
+select series.dicom_json {beside}
+from series join study using (study_instance_uid)
+where {scope} and {matches}
+order by study.study_instance_uid, series.series_number, series.series_instance_uid
+limit %(limit)s offset %(offset)s
+
+-- name: find_instances
+select instance.dicom_json {beside}
+from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid
+where {scope} and {matches}
+order by
+    study.study_instance_uid, series.series_number, series.series_instance_uid,
+    instance.instance_number, instance.sop_instance_uid
+limit %(limit)s offset %(offset)s
+
+-- name: places
+select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
+    instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length
+from instance join study using (study_instance_uid)
+where {scope} and {matches}
+order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+
+-- name: place_and_metadata
+select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
+    instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length,
+    instance.metadata
+from instance join study using (study_instance_uid)
+where {scope} and {matches}
+
+-- name: metadata
+select instance.metadata
+from instance join study using (study_instance_uid)
+where {scope} and {matches}
+order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+
+-- name: study_visible
+select exists (select from study where study.study_instance_uid = %(study)s and {scope})
+
+-- name: index_position
+select sequence from follow_position

@@ -1,0 +1,108 @@
+"""Response bodies made of bytes and of ranges of files: their length is known beforehand, their bytes never held."""
+
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from archive.errors import NotFound
+
+CHUNK = 512 * 1024  # bytes read and sent at a time
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """Bytes of a file."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+Segment = bytes | FileRange
+
+
+def size(segments: Iterable[Segment]) -> int:
+    """The number of bytes of all segments."""
+    return sum(segment.length if isinstance(segment, FileRange) else len(segment) for segment in segments)
+
+
+def cut(segments: Sequence[Segment], first: int, last: int) -> list[Segment]:
+    """The bytes from `first` to `last`, both counted in, of all segments taken as one."""
+    found: list[Segment] = []
+    position = 0
+    for segment in segments:
+        length = size([segment])
+        low, high = max(first - position, 0), min(last + 1 - position, length)
+        if low < high:
+            whole = isinstance(segment, FileRange)
+            found.append(FileRange(segment.path, segment.offset + low, high - low) if whole else segment[low:high])
+        position += length
+    return found
+
+
+async def require(segments: Iterable[Segment]) -> None:
+    """Raises NotFound unless every file is there and long enough, so that no answer breaks off that need not."""
+    wanted: dict[Path, int] = {}
+    for segment in segments:
+        if isinstance(segment, FileRange):
+            wanted[segment.path] = max(wanted.get(segment.path, 0), segment.offset + segment.length)
+    if not await run_sync(_are_there, wanted):
+        raise NotFound("the stored bytes of an instance are no longer there")
+
+
+def _are_there(wanted: dict[Path, int]) -> bool:
+    try:
+        return all(os.stat(path).st_size >= end for path, end in wanted.items())
+    except OSError:
+        return False
+
+
+class SegmentsResponse(Response):
+    """Sends segments in chunks, read off the event loop, no faster than the client takes them."""
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        media_type: str,
+        status_code: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self._segments = segments
+        own = {"content-type": media_type, "content-length": str(size(segments))}
+        super().__init__(status_code=status_code, headers=own | (headers or {}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            async for chunk in _chunks(self._segments):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _chunks(segments: Sequence[Segment]) -> AsyncIterator[bytes]:
+    for segment in segments:
+        if isinstance(segment, FileRange):
+            async for chunk in _file_chunks(segment):
+                yield chunk
+        else:
+            yield segment
+
+
+async def _file_chunks(part: FileRange) -> AsyncIterator[bytes]:
+    """Raises OSError where the file has become shorter or is gone: the answer then breaks off, and is seen to."""
+    descriptor = await run_sync(os.open, part.path, os.O_RDONLY)
+    try:
+        position, end = part.offset, part.offset + part.length
+        while position < end:
+            chunk = await run_sync(os.pread, descriptor, min(CHUNK, end - position), position)
+            if not chunk:
+                raise OSError("a stored file has become shorter")
+            position += len(chunk)
+            yield chunk
+    finally:
+        os.close(descriptor)

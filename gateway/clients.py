@@ -1,0 +1,82 @@
+"""Programs that may fetch tokens (RFC 6749 section 4.4): the table `client`, secrets kept as hashes only."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import AsyncConnection
+from psycopg.errors import UniqueViolation
+
+from archive.errors import BadRequest, Conflict, NotFound
+from archive.policy import Action
+from archive.pool import queries
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_NO_SECRET = bytes(32)  # what an unknown client's secret is compared with
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered program; its scope is a space-separated list of actions."""
+
+    client_id: str
+    scope: str
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def create_client(connection: AsyncConnection, client_id: str, scope: str) -> str:
+    """Register a program and return its secret, 256 random bits that are stored nowhere.
+
+    Raises BadRequest for a malformed identifier or an unknown scope, Conflict where the identifier is taken.
+    """
+    if not _IDENTIFIER.fullmatch(client_id):
+        raise BadRequest("a client's identifier takes 1 to 64 letters, digits and ._@-")
+    wanted = narrow_scope(" ".join(Action), scope)
+    secret = secrets.token_urlsafe(32)
+    row = {"client_id": client_id, "secret_sha256": _hash(secret), "scope": wanted}
+    try:
+        await connection.execute(queries("client.sql")["create_client"], row)
+    except UniqueViolation:
+        raise Conflict("a client of this identifier exists already") from None
+    return secret
+
+
+async def list_clients(connection: AsyncConnection) -> list[Client]:
+    """All clients, revoked ones included, by identifier."""
+    cursor = await connection.execute(queries("client.sql")["list_clients"])
+    return [Client(*row) for row in await cursor.fetchall()]
+
+
+async def revoke_client(connection: AsyncConnection, client_id: str) -> None:
+    """Let a client fetch no more tokens; those it has run out by themselves. Raises NotFound."""
+    cursor = await connection.execute(queries("client.sql")["revoke_client"], {"client_id": client_id})
+    if cursor.rowcount == 0:
+        raise NotFound("no client of this identifier, or it is revoked already")
+
+
+async def authenticate_client(connection: AsyncConnection, client_id: str, secret: str) -> str | None:
+    """The scope that the client is registered for; None where identifier and secret do not belong together."""
+    cursor = await connection.execute(queries("client.sql")["find_client"], {"client_id": client_id})
+    row = await cursor.fetchone()
+    stored = bytes(row[0]) if row else _NO_SECRET
+    return row[1] if hmac.compare_digest(stored, _hash(secret)) and row else None
+
+
+def narrow_scope(registered: str, wanted: str) -> str:
+    """The wanted part of a registered scope, or all of it where nothing particular is wanted.
+
+    Raises BadRequest where more is wanted (RFC 6749 section 5.2, invalid_scope).
+    """
+    allowed = registered.split()
+    names = wanted.split() or allowed
+    if not set(names) <= set(allowed):
+        raise BadRequest(f"the scope can be: {registered}")
+    return " ".join(dict.fromkeys(names))
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8")).digest()

@@ -1,0 +1,110 @@
+"""One instance through Orthanc's door: what it is, whether it was taken, and under which pseudonyms."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum
+from http import HTTPStatus
+from io import BytesIO
+
+import httpx
+from anyio.to_thread import run_sync
+from pydicom import dcmread
+
+from archive.media_type import parse_media_type
+from archive.resource import Resource, is_uid
+from gateway.multipart import Part
+
+TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
+# What reading a malformed data set can end in; the data come from outside and pydicom has no one error for it.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, EOFError, OSError, struct.error, zlib.error)
+_TAGS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+class FailureReason(IntEnum):
+    """Values of Failure Reason (0008,1197): PS3.18 table I.2-2."""
+
+    PROCESSING_FAILURE = 0x0110
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    OUT_OF_RESOURCES = 0xA700
+    DATA_SET_MISMATCH = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+    TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one instance.
+
+    Stored: its pseudonyms. Failed: a reason, and the UIDs its sender gave it where they could be read.
+    """
+
+    failure: FailureReason | None = None
+    sop_class_uid: str = ""
+    resource: Resource = Resource()
+
+
+async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> Outcome:
+    """Put one instance through the door.
+
+    One that belongs to another study than the target names is not delivered: nothing of it is stored.
+    """
+    sent = await run_sync(_read_identifiers, part)
+    if sent is None:
+        return Outcome(FailureReason.CANNOT_UNDERSTAND)
+    sop_class_uid, resource = sent
+    if target.study_instance_uid not in (None, resource.study_instance_uid):
+        return Outcome(FailureReason.DATA_SET_MISMATCH, sop_class_uid, resource)
+    try:
+        return await _deliver(orthanc, part.body, sop_class_uid, resource)
+    except httpx.TransportError:
+        return Outcome(FailureReason.OUT_OF_RESOURCES, sop_class_uid, resource)
+
+
+def _read_identifiers(part: Part) -> tuple[str, Resource] | None:
+    """The SOP Class UID and the identifying UIDs that the sender gave; None for what is no instance."""
+    declared = part.headers.get("content-type", "application/dicom")
+    if parse_media_type(declared).essence != "application/dicom":
+        return None
+    try:
+        dataset = dcmread(BytesIO(part.body), stop_before_pixels=True, specific_tags=list(_TAGS))
+        uids = [str(dataset.get(keyword, "")) for keyword in _TAGS]
+    except _UNREADABLE:
+        return None
+    if not all(map(is_uid, uids)):
+        return None
+    sop_class_uid, sop_instance_uid, study, series = uids
+    return sop_class_uid, Resource(study, series, sop_instance_uid)
+
+
+async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, sent: Resource) -> Outcome:
+    headers = {"content-type": "application/dicom"}
+    answer = await orthanc.post("/instances", content=body, headers=headers, timeout=TIMEOUT)
+    if answer.status_code != HTTPStatus.OK:
+        return Outcome(_failure(answer.status_code), sop_class_uid, sent)
+    identifier = answer.json().get("ID")
+    stored = await _pseudonyms(orthanc, identifier) if identifier else None
+    if stored is None:
+        return Outcome(FailureReason.PROCESSING_FAILURE, sop_class_uid, sent)
+    return Outcome(None, sop_class_uid, stored)
+
+
+def _failure(status: int) -> FailureReason:
+    """Orthanc's answer to an instance that its door refused is 500; 400 is one that it can't parse."""
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE):
+        return FailureReason.OUT_OF_RESOURCES
+    return FailureReason.CANNOT_UNDERSTAND if status == HTTPStatus.BAD_REQUEST else FailureReason.PROCESSING_FAILURE
+
+
+async def _pseudonyms(orthanc: httpx.AsyncClient, identifier: str) -> Resource | None:
+    """The UIDs under which Orthanc holds an instance.
+
+    Asked of Orthanc afterwards: its answer to a POST names the identified study that the instance came from.
+    """
+    wanted = "StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
+    answer = await orthanc.get(f"/instances/{identifier}", params={"requestedTags": wanted, "requested-tags": wanted})
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    tags = answer.json().get("RequestedTags", {})
+    uids = [str(tags.get(keyword, "")) for keyword in wanted.split(";")]
+    return Resource(*uids) if all(map(is_uid, uids)) else None

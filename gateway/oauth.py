@@ -1,0 +1,164 @@
+"""The built-in issuer: access tokens for registered programs (RFC 6749 section 4.4, RFC 9068)."""
+
+import base64
+import binascii
+import secrets
+import time
+from http import HTTPStatus
+from urllib.parse import parse_qsl, unquote_plus
+
+import jwt
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from archive.errors import BadRequest, SenogateError
+from archive.policy import Action
+from archive.settings import Settings
+from gateway.clients import authenticate_client, create_client, list_clients, narrow_scope, revoke_client
+from gateway.services import services_of
+from gateway.signing import ALGORITHMS, SigningKey, SigningKeys
+
+__all__ = [
+    "SigningKey",
+    "SigningKeys",
+    "create_client",
+    "issue",
+    "list_clients",
+    "revoke_client",
+]
+
+DEFAULT_TTL = 15 * 60  # seconds
+MAXIMUM_TTL = 24 * 60 * 60
+MAXIMUM_REQUEST = 16 * 1024  # bytes of a token request
+ALL_ACTIONS = " ".join(Action)
+_NOT_STORED = {"cache-control": "no-store", "pragma": "no-cache"}
+
+
+class TokenRefused(SenogateError):
+    """An error of RFC 6749 section 5.2; `code` is one of those listed there."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+def issue(
+    keys: SigningKeys, settings: Settings, *, subject: str, scope: str = ALL_ACTIONS, ttl: int = DEFAULT_TTL
+) -> str:
+    """A signed access token that lives `ttl` seconds. Raises BadRequest for an unknown scope or a ttl out of bounds."""
+    if not 1 <= ttl <= MAXIMUM_TTL:
+        raise BadRequest(f"a token lives 1 to {MAXIMUM_TTL} seconds")
+    now = int(time.time())
+    claims = {
+        "iss": settings.public_url,
+        "aud": settings.dicomweb_url,
+        "sub": subject,
+        "client_id": subject,
+        "scope": narrow_scope(ALL_ACTIONS, scope),
+        "iat": now,
+        "nbf": now,
+        "exp": now + ttl,
+        "jti": secrets.token_urlsafe(16),
+    }
+    key = keys.keys[0]
+    return jwt.encode(claims, key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": "at+jwt"})
+
+
+async def token(request: Request) -> Response:
+    """POST /oauth/token."""
+    try:
+        form = await _parse_form(request)
+        client_id, secret = _credentials(request, form)
+        if form.get("grant_type") != "client_credentials":
+            raise TokenRefused("unsupported_grant_type", "the grant_type must be client_credentials")
+        scope = await _granted_scope(request, client_id, secret, form.get("scope", ""))
+    except TokenRefused as refusal:
+        return _refused(request, refusal)
+    services = services_of(request)
+    access_token = issue(services.keys, services.settings, subject=client_id, scope=scope)
+    answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": DEFAULT_TTL, "scope": scope}
+    return JSONResponse(answer, headers=_NOT_STORED)
+
+
+async def _parse_form(request: Request) -> dict[str, str]:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/x-www-form-urlencoded":
+        raise TokenRefused("invalid_request", "the body must be application/x-www-form-urlencoded")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAXIMUM_REQUEST:
+            raise TokenRefused("invalid_request", "the body is too long")
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=32)
+    except ValueError:
+        raise TokenRefused("invalid_request", "the body is malformed") from None
+    if len(dict(pairs)) != len(pairs):
+        raise TokenRefused("invalid_request", "a parameter is given twice")
+    return dict(pairs)
+
+
+def _credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
+    """The client's identifier and secret, from the header or the body and never from both (RFC 6749 section 2.3)."""
+    headers = request.headers.getlist("authorization")
+    if headers and "client_secret" in form or len(headers) > 1:
+        raise TokenRefused("invalid_request", "the client authenticates in more than one way")
+    client_id, secret = _basic(headers[0]) if headers else (form.get("client_id", ""), form.get("client_secret", ""))
+    if headers and form.get("client_id", client_id) != client_id:
+        raise TokenRefused("invalid_request", "the client_id differs from the one of the Authorization header")
+    if not client_id or not secret or "\0" in client_id:
+        raise TokenRefused("invalid_client", "client_id and client_secret are needed")
+    return client_id, secret
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """RFC 6749 section 2.3.1: both halves are form-encoded before they are joined."""
+    scheme, _, encoded = header.partition(" ")
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        text = ""
+    client_id, colon, secret = text.partition(":")
+    if scheme.lower() != "basic" or not colon:
+        raise TokenRefused("invalid_client", "the Authorization header holds no Basic credentials")
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+async def _granted_scope(request: Request, client_id: str, secret: str, wanted: str) -> str:
+    async with services_of(request).connection() as connection:
+        registered = await authenticate_client(connection, client_id, secret)
+    if registered is None:
+        raise TokenRefused("invalid_client", "no such client, or its secret is another")
+    try:
+        return narrow_scope(registered, wanted)
+    except BadRequest as error:
+        raise TokenRefused("invalid_scope", str(error)) from None
+
+
+def _refused(request: Request, refusal: TokenRefused) -> Response:
+    unauthorized = refusal.code == "invalid_client"
+    status = HTTPStatus.UNAUTHORIZED if unauthorized else HTTPStatus.BAD_REQUEST
+    headers = _NOT_STORED | ({"www-authenticate": 'Basic realm="senogate"'} if unauthorized else {})
+    return JSONResponse({"error": refusal.code, "error_description": str(refusal)}, status, headers)
+
+
+async def configuration(request: Request) -> Response:
+    """GET /.well-known/openid-configuration (RFC 8414 section 2)."""
+    url = services_of(request).settings.public_url
+    document = {
+        "issuer": url,
+        "token_endpoint": f"{url}/oauth/token",
+        "jwks_uri": f"{url}/.well-known/jwks.json",
+        "grant_types_supported": ["client_credentials"],
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": list(Action),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": list(ALGORITHMS),
+    }
+    return JSONResponse(document)
+
+
+async def jwks(request: Request) -> Response:
+    """GET /.well-known/jwks.json."""
+    return JSONResponse(services_of(request).keys.jwks(), media_type="application/jwk-set+json")

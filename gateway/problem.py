@@ -1,0 +1,101 @@
+"""Errors as problem details (RFC 9457). What was not foreseen is told to nobody; the log gets its kind and its place."""
+
+import json
+import logging
+import traceback
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from archive.errors import HTTP_STATUS, Forbidden, SenogateError, Unauthenticated
+from gateway.authentication import AmbiguousCredentials, InvalidToken
+
+# The most particular kind first: the code is of RFC 6750 section 3.1, none where no token came.
+_BEARER_ERRORS: dict[type[SenogateError], str] = {
+    InvalidToken: "invalid_token",
+    AmbiguousCredentials: "invalid_request",
+    Unauthenticated: "",
+    Forbidden: "insufficient_scope",
+}
+RETRY_AFTER = "5"  # seconds
+_LOG = logging.getLogger(__name__)
+
+
+class ProblemResponse(Response):
+    """An `application/problem+json` body."""
+
+    media_type = "application/problem+json"
+
+    def __init__(self, status: HTTPStatus, detail: str = "", headers: Mapping[str, str] | None = None) -> None:
+        problem = {"type": "about:blank", "title": status.phrase, "status": int(status)}
+        content = problem | ({"detail": detail} if detail else {})
+        own = {"cache-control": "no-store"}
+        own |= {"retry-after": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        super().__init__(json.dumps(content).encode("utf-8"), status, own | dict(headers or {}))
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """The answer to an error that is raised on purpose."""
+    assert isinstance(error, SenogateError)
+    status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
+    return ProblemResponse(status, str(error), _challenge(error))
+
+
+def _challenge(error: SenogateError) -> dict[str, str]:
+    """What RFC 6750 section 3 has an answer say of the token that it asks for or refuses."""
+    for kind, code in _BEARER_ERRORS.items():
+        if isinstance(error, kind):
+            return {"www-authenticate": 'Bearer realm="senogate"' + (f', error="{code}"' if code else "")}
+    return {}
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """The answer where no route or no method of it was met; OPTIONS tells the methods (RFC 9110 section 9.3.7)."""
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+    return ProblemResponse(status, headers=headers)
+
+
+HANDLERS = {SenogateError: on_error, HTTPException: on_http_exception}
+
+
+class LastResort:
+    """The outermost frame: an error that nobody foresaw becomes a problem without details.
+
+    An error's own text may hold values of attributes, so neither client nor log gets it. Once an answer has begun it can
+    only be broken off, which the client sees from its Content-Length.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            _LOG.info("a client went away before its request was whole")
+        except Exception as error:
+            _LOG.error("unforeseen %s at %s", type(error).__name__, _place(error))
+            if not begun:
+                await ProblemResponse(HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send)
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return " < ".join(f"{frame.name} ({frame.filename}:{frame.lineno})" for frame in reversed(frames))

@@ -1,0 +1,50 @@
+"""What an application is made with, for its endpoints to reach."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import httpx
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from starlette.requests import Request
+
+from archive.errors import Unavailable
+from archive.policy import Action, Principal, Scope, decide
+from archive.pool import translated_errors
+from archive.settings import Settings
+from gateway.readiness import Readiness
+from gateway.signing import SigningKeys
+
+POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a site that requests are answered from."""
+
+    settings: Settings
+    pool: AsyncConnectionPool
+    orthanc: httpx.AsyncClient
+    keys: SigningKeys
+    readiness: Readiness
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool. Raises Unavailable where PostgreSQL does not answer."""
+        with translated_errors():
+            try:
+                async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
+                    yield connection
+            except PoolTimeout:
+                raise Unavailable("PostgreSQL does not answer in time") from None
+
+
+def services_of(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+def scope_of(request: Request, action: Action) -> Scope:
+    """What the request's principal may do the action on. Raises Forbidden."""
+    return decide(cast(Principal, request.scope["principal"]), action)

@@ -1,0 +1,60 @@
+"""The Store Instances Response Module (PS3.18 section I.2) and the status that goes with it (table 10.5.3-1)."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from archive.attributes import tag
+from archive.dicom_json import encode
+from archive.json_values import Attribute, Attributes
+from gateway.door import FailureReason, Outcome
+
+
+def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
+    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just now."""
+    failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
+    if not failures:
+        return HTTPStatus.OK
+    if len(failures) < len(outcomes):
+        return HTTPStatus.ACCEPTED
+    exhausted = set(failures) == {FailureReason.OUT_OF_RESOURCES}
+    return HTTPStatus.SERVICE_UNAVAILABLE if exhausted else HTTPStatus.CONFLICT
+
+
+def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> bytes:
+    """DICOM JSON of what was stored, under its pseudonyms, and of what was not, under its sender's UIDs."""
+    stored = [outcome for outcome in outcomes if outcome.failure is None]
+    failed = [outcome for outcome in outcomes if outcome.failure is not None]
+    studies = {outcome.resource.study_instance_uid for outcome in stored}
+    response: Attributes = {}
+    if len(studies) == 1:
+        response[tag("RetrieveURL")] = _value("UR", f"{base_url}/studies/{studies.pop()}")
+    sequences = {
+        "ReferencedSOPSequence": [_stored(outcome, base_url) for outcome in stored],
+        "FailedSOPSequence": [_failed(outcome) for outcome in failed if outcome.sop_class_uid],
+        "OtherFailuresSequence": [_reason(outcome) for outcome in failed if not outcome.sop_class_uid],
+    }
+    response |= {tag(keyword): {"vr": "SQ", "Value": items} for keyword, items in sequences.items() if items}
+    return encode(response)
+
+
+def _stored(outcome: Outcome, base_url: str) -> Attributes:
+    return _reference(outcome) | {tag("RetrieveURL"): _value("UR", base_url + outcome.resource.path)}
+
+
+def _failed(outcome: Outcome) -> Attributes:
+    return _reference(outcome) | _reason(outcome)
+
+
+def _reference(outcome: Outcome) -> Attributes:
+    return {
+        tag("ReferencedSOPClassUID"): _value("UI", outcome.sop_class_uid),
+        tag("ReferencedSOPInstanceUID"): _value("UI", outcome.resource.sop_instance_uid),
+    }
+
+
+def _reason(outcome: Outcome) -> Attributes:
+    return {tag("FailureReason"): _value("US", int(outcome.failure or 0))}
+
+
+def _value(vr: str, value: object) -> Attribute:
+    return {"vr": vr, "Value": [value]}

@@ -1,0 +1,77 @@
+"""STOW-RS: instances on their way to Orthanc's door, one at a time and in memory only (PS3.18 section 10.5).
+
+What is sent here may carry identities. It is never written to disk, and nothing of it goes into a log: the one thing that
+is given back to its sender is the UIDs of an instance that was refused.
+"""
+
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from archive.media_type import MediaType, parse_accept, parse_media_type, select
+from archive.policy import Action
+from archive.query import parse_parameters
+from archive.resource import parse_resource
+from gateway.door import deliver
+from gateway.multipart import Parser, Part, boundary_of
+from gateway.qido import JSON
+from gateway.services import scope_of, services_of
+from gateway.store_response import render_outcomes, status_of
+
+DICOM = "application/dicom"
+
+
+async def store(request: Request) -> Response:
+    """POST to all studies, or to one that every instance must belong to."""
+    resource, _ = parse_resource(request.path_params), scope_of(request, Action.WRITE)
+    accepted = select(_preferences(request), JSON)
+    services = services_of(request)
+    outcomes = [await deliver(services.orthanc, part, resource) async for part in _parts(request)]
+    if not outcomes:
+        raise BadRequest("the request holds no instance")
+    content = render_outcomes(outcomes, services.settings.dicomweb_url)
+    headers = {"content-type": str(accepted), "cache-control": "no-store"}
+    return Response(content, status_of(outcomes), headers)
+
+
+async def _parts(request: Request) -> AsyncIterator[Part]:
+    """The request's instances, each in memory only while it is dealt with."""
+    maximum = services_of(request).settings.max_instance_bytes
+    content_type = _content_type(request)
+    if content_type.essence == DICOM:
+        yield Part({"content-type": DICOM}, await _single(request, maximum))
+        return
+    parser = Parser(boundary_of(content_type), maximum)
+    async for chunk in request.stream():
+        for part in parser.feed(chunk):
+            yield part
+    parser.close()
+
+
+def _content_type(request: Request) -> MediaType:
+    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded further."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a Content-Encoding is not taken")
+    content_type = parse_media_type(request.headers.get("content-type", "missing/missing"))
+    kind = content_type.parameter("type") if content_type.essence == "multipart/related" else content_type.essence
+    if (kind or DICOM).lower() != DICOM:
+        raise UnsupportedMediaType(f'taken is: multipart/related; type="{DICOM}", or {DICOM} for one instance')
+    return content_type
+
+
+async def _single(request: Request, maximum: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > maximum:
+            raise PayloadTooLarge(f"an instance is larger than the {maximum} bytes that are taken")
+    if not body:
+        raise BadRequest("the request holds no instance")
+    return bytes(body)
+
+
+def _preferences(request: Request):
+    parameters = dict(parse_parameters(request.scope["query_string"]))
+    return parse_accept(request.headers.get("accept"), parameters.get("accept"))
