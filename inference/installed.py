@@ -23,7 +23,12 @@ def place(home: Path, task: Task, name: str, version: str) -> Path:
 def active(home: Path, task: Task) -> Package:
     """The package that reads a task: the chosen one, else the built-in one. Raises PackageError."""
     chosen = folder(home, task) / _ACTIVE
-    return load(chosen.resolve() if chosen.is_symlink() else _BUILT_IN[task])
+    return load(chosen.resolve() if has_chosen(home, task) else _BUILT_IN[task])
+
+
+def has_chosen(home: Path, task: Task = Task.DENSITY) -> bool:
+    """Whether the site has chosen a package for a task itself."""
+    return (folder(home, task) / _ACTIVE).is_symlink()
 
 
 def activate(home: Path, package: Package) -> None:

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from archive import settings as site_settings
 from archive.errors import SenogateError
+from archive.pool import migrate
 from archive.settings import Settings
 from senogate import site
 
@@ -190,6 +191,15 @@ def reindex() -> None:
         task = progress.add_task("indexing", total=None)
         count = indexing.rebuild(settings, lambda: progress.advance(task))
     _say(f"{count} instances are indexed")
+
+
+@app.command(hidden=True)
+def init() -> None:
+    """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
+    settings = site_settings.load()
+    site.prepare(settings)
+    for name in migrate(site.complete(settings).database_url):
+        _say(f"applied {name}")
 
 
 @app.command(hidden=True)

@@ -1,6 +1,7 @@
-"""The gateway and the worker as processes."""
+"""The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -12,3 +13,53 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
+
+_POOL = 16  # connections to PostgreSQL at most, for one gateway
+_GRACE = 10  # seconds that answers under way may take to end
+
+
+def run_gateway(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM. Raises ConfigurationError."""
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from gateway import app
+    from gateway.signing import SigningKeys
+
+    keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
+    proof_key = _site_keys(settings).proof
+    password = secrets.orthanc_password(settings)
+    address = connection_string(settings.database_url)
+    async with (
+        httpx.AsyncClient(
+            base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
+        ) as orthanc,
+        AsyncConnectionPool(address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}) as pool,
+    ):
+        application = app.create(settings, pool, orthanc, keys, proof_key)
+        configuration = uvicorn.Config(
+            application,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=_GRACE,
+        )
+        await uvicorn.Server(configuration).serve()
+
+
+def run_worker(settings: Settings) -> None:
+    """Index and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    from inference.worker import Reader, Worker
+
+    keys = _site_keys(settings)
+    deidentifier = Deidentifier(keys, Profile.load(settings.profile))
+    asyncio.run(Worker(settings, Reader(settings, deidentifier, Pseudonyms(keys))).run())
+
+
+def _site_keys(settings: Settings) -> Keys:
+    return Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))

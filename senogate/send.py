@@ -1,5 +1,6 @@
 """`senogate send`: what is sent, what was refused and why, and what the site made of it."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class Reading:
     state: str
     model: str = ""
     reason: str = ""
-    findings: dict | None = None
+    findings: str | None = None
     result_sop_instance_uid: str = ""
 
 
@@ -51,7 +52,7 @@ class Result:
                 {"path": str(each.item.path), "status": each.status, "reason": each.reason} for each in self.refused
             ],
             "studies": [
-                {"study_instance_uid": uid, "reading": vars(reading) if reading else None}
+                {"study_instance_uid": uid, "reading": _to_json(reading)}
                 for uid, reading in self.studies.items()
             ],
         }
@@ -157,6 +158,10 @@ def _state(connection, study: str, instances: list[str]) -> tuple[bool, Reading 
         return True, None
     state, model, reason, findings, result = row
     return True, Reading("density", state, model or "", reason or "", findings, result or "")
+
+
+def _to_json(reading: Reading | None) -> dict[str, object] | None:
+    return vars(reading) | {"findings": json.loads(reading.findings or "null")} if reading else None
 
 
 def _say(reading: Reading | None) -> str:

@@ -21,7 +21,7 @@ from archive.errors import ConfigurationError, Unavailable
 from archive.pool import connect, migrate
 from archive.settings import Settings
 from deidentification.seal import generate_keypair
-from gateway.oauth import SigningKeys
+from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
 from senogate.process import Process, Program
 
@@ -59,7 +59,7 @@ def orthanc_configuration(settings: Settings) -> dict[str, object]:
     """The repository's orthanc.json with this site's paths, ports and password in it."""
     configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8"))
     password = secrets.orthanc_password(settings)
-    library = _orthanc_prefix(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
+    library = orthanc_prefix(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
     return configuration | {
         "StorageDirectory": settings.storage,
         "IndexDirectory": str(settings.home / "orthanc" / "index"),
@@ -73,16 +73,22 @@ def orthanc_configuration(settings: Settings) -> dict[str, object]:
     }
 
 
+def orthanc_program(settings: Settings) -> Program:
+    """Orthanc with the configuration in the site's home."""
+    return Program("orthanc", _orthanc_command(settings), _orthanc_environment(settings), patience=30)
+
+
 def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
     """What a site runs, in the order of its start."""
     environment = {f"SENOGATE_{name.upper()}": str(value) for name, value in vars(settings).items()}
     senogate = [sys.executable, "-m", "senogate"]
-    return [
-        *([Program("postgresql", cluster.command(), {}, signal.SIGINT, 30)] if cluster else []),
-        Program("orthanc", _orthanc_command(settings), environment | _orthanc_environment(settings), patience=30),
-        Program("gateway", [*senogate, "gateway"], environment),
-        Program("worker", [*senogate, "worker"], environment, patience=30),
+    parts = [
+        orthanc_program(settings),
+        Program("gateway", [*senogate, "gateway"]),
+        Program("worker", [*senogate, "worker"], patience=30),
     ]
+    database = [Program("postgresql", cluster.command(), {}, signal.SIGINT, 30)] if cluster else []
+    return database + [replace(part, environment=environment | dict(part.environment)) for part in parts]
 
 
 class Site:
@@ -212,7 +218,7 @@ def _reachable_host(host: str) -> str:
     return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
 
 
-def _orthanc_prefix(settings: Settings) -> Path:
+def orthanc_prefix(settings: Settings) -> Path:
     """Where Orthanc is unpacked, or the root of the file system where the distribution installed it."""
     if settings.orthanc_prefix:
         return Path(settings.orthanc_prefix)
@@ -221,7 +227,7 @@ def _orthanc_prefix(settings: Settings) -> Path:
 
 
 def _orthanc_command(settings: Settings) -> list[str]:
-    prefix = _orthanc_prefix(settings)
+    prefix = orthanc_prefix(settings)
     program, configuration = prefix / "usr/sbin/Orthanc", settings.home / "orthanc" / "orthanc.json"
     if not program.exists():
         raise ConfigurationError("Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX")
@@ -234,7 +240,7 @@ def _orthanc_command(settings: Settings) -> list[str]:
 
 def _orthanc_environment(settings: Settings) -> dict[str, str]:
     """What the embedded Python and an Orthanc outside of its own root need to find their files."""
-    prefix = _orthanc_prefix(settings)
+    prefix = orthanc_prefix(settings)
     wheels = settings.orthanc_python or str(CHECKOUT / ".orthanc-python")
     environment = {"PYTHONPATH": f"{wheels}:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": "1"}
     if prefix == Path("/"):

@@ -1,12 +1,12 @@
 """Fixtures for every test: the shared data, and a real site of its own for those that need one."""
 
-import os
-import socket
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.live import LiveSite, find_free_ports, temporary_home
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -20,42 +20,21 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
-def free_ports():
-    """A callable that names ports which are free now, outside of those the kernel hands out by itself."""
-
-    def find(count: int) -> list[int]:
-        sockets = [socket.socket() for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        ports = [each.getsockname()[1] for each in sockets]
-        for each in sockets:
-            each.close()
-        return ports
-
-    return find
+def free_ports() -> Callable[[int], list[int]]:
+    """A callable that names ports which are free now."""
+    return find_free_ports
 
 
 @pytest.fixture(scope="session")
-def new_home() -> Iterator:
-    """A callable that makes an empty home which PostgreSQL's user can reach; all are removed at the end."""
-    made: list[tempfile.TemporaryDirectory] = []
-
-    def make() -> Path:
-        folder = tempfile.TemporaryDirectory(prefix="senogate-test-", ignore_cleanup_errors=True)
-        os.chmod(folder.name, 0o755)
-        made.append(folder)
-        return Path(folder.name) / "home"
-
-    yield make
-    for folder in made:
-        folder.cleanup()
+def new_home() -> Iterator[Callable[[], Path]]:
+    """A callable that names a home which is not there yet; all are removed at the end."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(temporary_home())
 
 
 @pytest.fixture(scope="session")
-def site(new_home, free_ports) -> Iterator:
+def site(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]) -> Iterator[LiveSite]:
     """One site that tests share; they add studies of their own and leave its parts running."""
-    from tests.live import LiveSite
-
     live = LiveSite(new_home(), free_ports(3)).start()
     yield live
     assert live.stop() == 0

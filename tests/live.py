@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +131,25 @@ class LiveSite:
             if line.startswith("Senogate is ready"):
                 ready.set()
         ready.set()
+
+
+def find_free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """The path of a home that is not there yet, in a folder that PostgreSQL's user can reach; removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="senogate-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder, "home")
 
 
 def eventually(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:

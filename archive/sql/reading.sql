@@ -13,7 +13,7 @@ update reading set
 where study_instance_uid = %(study_instance_uid)s and task = %(task)s and fingerprint = %(fingerprint)s
 
 -- name: of_study
-select state, model, reason, findings, result_sop_instance_uid from reading
+select state, model, reason, findings::text, result_sop_instance_uid from reading
 where study_instance_uid = %(study_instance_uid)s and task = %(task)s
 
 -- name: images

@@ -1,0 +1,7 @@
+"""Every benchmark, one after the other: `make bench`."""
+
+import importlib
+
+for name in ("deidentification", "ingest", "dicomweb", "inference"):
+    print(f"\n== {name}")
+    importlib.import_module(f"benchmarks.{name}").main()

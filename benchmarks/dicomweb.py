@@ -1,0 +1,127 @@
+"""QIDO-RS and WADO-RS: the gateway against Orthanc's C++ DICOMweb plugin, same data, same run, same client.
+
+    python -m benchmarks.dicomweb [--studies N] [--seconds S]
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.exams import write_studies
+from benchmarks.ingest import ASSOCIATIONS
+from benchmarks.report import cpu_seconds, keep, percentiles
+from benchmarks.servers import Server, peer, senogate
+from senogate import scu
+from tests.live import find_free_ports, temporary_home
+
+_DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+_JSON = {"Accept": "application/dicom+json"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=300, help="studies of four 256 x 256 instances")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="senogate-bench-")))
+        paths = write_studies(folder / "small", arguments.studies, 4, 256, 256)
+        paths += write_studies(folder / "large", 1, 4, 3328, 2560)
+        servers = [
+            stack.enter_context(senogate(stack.enter_context(temporary_home()), find_free_ports(3))),
+            stack.enter_context(peer(find_free_ports(2))),
+        ]
+        for server in servers:
+            _fill(server, paths, arguments.studies + 1)
+        rows = [row for case in _CASES for clients in (1, 8) for row in _compare(case, clients, servers, arguments.seconds)]
+    keep("dicomweb", rows)
+
+
+def _fill(server: Server, paths: list[Path], studies: int) -> None:
+    """Store everything and wait until all of it can be found."""
+    outcomes: list[scu.Outcome] = []
+    scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
+    assert all(outcome.is_stored for outcome in outcomes)
+    pause = threading.Event()
+    while len(_ask(server, f"/studies?limit={studies + 1}", _JSON).json()) < studies:
+        pause.wait(0.2)
+
+
+def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
+    answer = server.dicomweb.get(path, headers=headers)
+    assert answer.status_code == 200, (path, answer.status_code)
+    return answer
+
+
+def _by_patient(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+    found = _ask(server, "/studies?limit=200&includefield=PatientID", _JSON).json()
+    patients = [study["00100020"]["Value"][0] for study in found]
+    return lambda number: (f"/studies?PatientID={patients[number % len(patients)]}", _JSON)
+
+
+def _of_study(large: bool) -> Callable[[Server], Callable[[int], tuple[str, dict[str, str]]]]:
+    def plan(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+        everything = _ask(server, "/instances?limit=5000&includefield=Rows", _JSON).json()
+        rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
+        studies = [uid for uid, height in rows.items() if (height > 256) == large]
+        return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
+
+    return plan
+
+
+_CASES = (
+    ("QIDO-RS studies?PatientID", _by_patient),
+    ("WADO-RS study, 4 instances, 0.5 MB", _of_study(False)),
+    ("WADO-RS study, 4 instances, 68 MB", _of_study(True)),
+)
+
+
+def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> list[dict[str, Any]]:
+    name, plan = case
+    rows = [{"case": name, "clients": clients, "server": each.name} | _measure(each, plan(each), clients, seconds) for each in servers]
+    rows[0]["ratio"] = round(rows[0]["requests_per_s"] / rows[1]["requests_per_s"], 2)
+    rows[0]["cpu_ratio"] = round(rows[0]["cpu_ms_per_request"] / rows[1]["cpu_ms_per_request"], 3)
+    return rows
+
+
+def _measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
+    """Ask for `seconds` with `clients` at once, after one request each to warm up."""
+    deadline = 0.0
+
+    def work(first: int) -> tuple[list[float], int]:
+        waits, received, number = [], 0, first
+        while time.perf_counter() < deadline:
+            path, headers = request(number)
+            began = time.perf_counter()
+            with server.dicomweb.stream("GET", path, headers=headers) as answer:
+                assert answer.status_code == 200
+                received += sum(len(chunk) for chunk in answer.iter_raw(1 << 20))
+            waits.append(time.perf_counter() - began)
+            number += clients
+        return waits, received
+
+    for number in range(clients):
+        _ask(server, *request(number))
+    with ThreadPoolExecutor(clients) as pool:
+        before, began = cpu_seconds(server.processes()), time.perf_counter()
+        deadline = began + seconds
+        done = list(pool.map(work, range(clients)))
+        wall, cpu = time.perf_counter() - began, cpu_seconds(server.processes()) - before
+    waits = [wait for each, _ in done for wait in each]
+    received = sum(count for _, count in done)
+    return {
+        "requests_per_s": round(len(waits) / wall, 1),
+        "mb_per_s": round(received / wall / 1e6, 1),
+        **percentiles(waits),
+        "cpu_ms_per_request": round(1000 * cpu / len(waits), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

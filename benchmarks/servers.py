@@ -1,0 +1,93 @@
+"""What is measured: a whole site, and beside it a bare Orthanc with its own DICOMweb plugin, from the same files."""
+
+import json
+import os
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+from archive.settings import Settings
+from benchmarks.report import family
+from senogate import site
+from senogate.scu import Receiver
+from tests.live import LiveSite
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server under measurement: where its DICOM port and its DICOMweb are, and the process to charge."""
+
+    name: str
+    receiver: Receiver
+    dicomweb: httpx.Client
+    pid: int
+
+    def processes(self) -> list[psutil.Process]:
+        return family(self.pid)
+
+
+@contextmanager
+def peer(ports: list[int]) -> Iterator[Server]:
+    """Orthanc with its C++ DICOMweb plugin and otherwise its defaults: what a site would use instead."""
+    http, dicom = ports
+    with tempfile.TemporaryDirectory(prefix="senogate-peer-", ignore_cleanup_errors=True) as folder:
+        settings = Settings(home=Path(folder), orthanc_port=http, dicom_port=dicom)
+        program = site.orthanc_program(settings)
+        plugins = site.orthanc_prefix(settings) / "usr/share/orthanc/plugins"
+        configuration = {
+            "HttpPort": http,
+            "DicomPort": dicom,
+            "StorageDirectory": f"{folder}/db",
+            "IndexDirectory": f"{folder}/db",
+            "Plugins": [str(plugins / "libOrthancDicomWeb.so")],
+            "DicomWeb": {"Enable": True},
+            "AuthenticationEnabled": False,
+        }
+        file = Path(folder, "orthanc", "orthanc.json")
+        file.parent.mkdir()
+        file.write_text(json.dumps(configuration))
+        with open(Path(folder, "log"), "wb") as log:
+            process = subprocess.Popen(program.command, env=os.environ | dict(program.environment), stdout=log, stderr=log)
+        try:
+            base = f"http://127.0.0.1:{http}"
+            _wait(f"{base}/system")
+            client = httpx.Client(base_url=f"{base}/dicom-web", timeout=120, trust_env=False, headers=_IDENTITY)
+            yield Server("Orthanc 1.12.7 + DICOMweb 1.20", Receiver("127.0.0.1", dicom, "ORTHANC"), client, process.pid)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def senogate(home: Path, ports: list[int]) -> Iterator[Server]:
+    """A whole site with de-identification on."""
+    live = LiveSite(home, ports, {"SENOGATE_STABLE_AGE": "3600"}).start()
+    try:
+        client = live.client()
+        client.headers.update(_IDENTITY)
+        receiver = Receiver("127.0.0.1", live.settings.dicom_port, live.settings.dicom_aet)
+        yield Server("Senogate", receiver, client, live.pid)
+    finally:
+        live.stop()
+
+
+_IDENTITY = {"Accept-Encoding": "identity"}
+
+
+def _wait(url: str) -> None:
+    pause = threading.Event()
+    for _ in range(300):
+        try:
+            httpx.get(url, trust_env=False)
+        except httpx.HTTPError:
+            pause.wait(0.1)
+        else:
+            return
+    raise TimeoutError(url)
