@@ -85,7 +85,7 @@ _PRODUCT = re.compile(rb"(?!.*[0-9]{5})[A-Za-z0-9 .,&()/+_-]{1,64}").fullmatch
 _ORDINAL = re.compile(rb" *[0-9]{1,4} *").fullmatch
 _VERSION = re.compile(rb"[0-9]{0,8}[0-9A-Z.]{0,8} ?").fullmatch
 _CODE_VALUE = re.compile(rb"[A-Za-z0-9{}\[\]()%*/'.^+_-]{1,18}").fullmatch
-_CODE_SCHEMES = frozenset(b"BARI BI DCM FMA IBSI LN MDC NCIt RADLEX SCT SNM3 SRT UCUM UMLS".split())
+_CODE_SCHEMES = frozenset(b"BARI BI DCM FMA IBSI LN MDC NCIt RADLEX RFC5646 SCT SNM3 SRT UCUM UMLS".split())
 _LOCAL_SCHEME = b"99LOCAL"
 _RUN_OF_DIGITS = re.compile(rb"[0-9]{7}").search
 _CHARACTER_SET = re.compile(
@@ -101,7 +101,6 @@ def empty(subject: Subject, value: bytes) -> bytes:
 
 def remove(subject: Subject, value: bytes) -> None:
     """X: the element goes."""
-    return None
 
 
 def make_dummy(vr: str) -> Action:
@@ -312,4 +311,4 @@ def keep_code_meaning(subject: Subject, value: bytes) -> bytes:
     scheme = b"SRT" if subject.scheme == b"SNM3" else subject.scheme
     known = subject.codes.get((scheme, subject.code), DUMMIES["LO"])
     subject.code = subject.scheme = b""
-    return value if value.rstrip(b" ") == known else known
+    return value if value.rstrip(b" ").lower() == known.lower() else known

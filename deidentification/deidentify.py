@@ -1,5 +1,6 @@
 """The one function the others call: an instance as it came, bytes, to the instance that may be stored, bytes."""
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import NamedTuple
 
 from deidentification import part10, pixels, residue, seal
 from deidentification.actions import Subject
-from deidentification.elements import UNDEFINED, Read, collect, read_explicit
+from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit
 from deidentification.identity import TAGS, Identity, read_identity
 from deidentification.part10 import encode, encode_head
 from deidentification.profile import PATIENT_ID, Profile
@@ -114,6 +115,8 @@ class Deidentifier:
         identity = read_identity(values)
         _require_identity(identity)
         own = self.pseudonyms.is_own_uid(identity.study_instance_uid)
+        if not re.fullmatch(r"[0-9.]{1,64}", identity.sop_instance_uid):
+            raise Refused(Reason.NO_IDENTITY, _UIDS["sop_instance_uid"])
         if not own or not self.pseudonyms.is_own_patient_id(identity.patient_id):
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, transfer_syntax)
@@ -131,14 +134,16 @@ class Deidentifier:
         parts = self._rewrite(dataset, position, read, values, subject, transfer_syntax)
         if transfer_syntax == part10.DEFLATED:
             parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
-        uids = {name: subject.originals[getattr(identity, name)] for name in _UIDS}
-        begun = self._meta.begin(identity.sop_class_uid, uids["sop_instance_uid"], transfer_syntax)
+        sop_instance_uid = subject.originals[identity.sop_instance_uid]
+        begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, transfer_syntax)
         return Deidentified(
             instance=self._meta.prove(self._proof_key, Kind.HEADER, begun, *parts),
             identity=identity,
             patient_id=subject.patient_id,
+            study_instance_uid=subject.originals[identity.study_instance_uid],
+            series_instance_uid=subject.originals[identity.series_instance_uid],
+            sop_instance_uid=sop_instance_uid,
             sop_class_uid=identity.sop_class_uid,
-            **uids,
         )
 
     def _open(self, data: bytes) -> tuple[str, int, bytes, int]:
@@ -218,7 +223,8 @@ def _as_bytes(instance: bytes | memoryview) -> bytes:
 def _require_identity(identity: Identity) -> None:
     """Refuse what could not be stored: without its UIDs, or of no storage class of the standard."""
     for name, tag in _UIDS.items():
-        if not getattr(identity, name):
+        uid = getattr(identity, name)
+        if not uid or "\\" in uid:
             raise Refused(Reason.NO_IDENTITY, tag)
     if not identity.sop_class_uid:
         raise Refused(Reason.NO_IDENTITY, _SOP_CLASS_UID)
@@ -247,7 +253,7 @@ def _code_item(code: str, meaning: str, explicit: bool) -> bytes:
         + encode(0x00080102, b"SH", b"DCM", explicit)
         + encode(0x00080104, b"LO", meaning.encode(), explicit)
     )
-    return encode_head(0xFFFEE000, b"", len(item), explicit=False) + item
+    return encode_head(ITEM, b"", len(item), explicit=False) + item
 
 
 def _add_pixels(
@@ -281,8 +287,6 @@ def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
 def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
     """Encapsulated pixel data as it lies; a basic offset table that points anywhere but at fragments is emptied."""
     found = pixels.find_fragments(data, start)
-    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True)
-    if found.table_fits:
-        return Dataset(head, memoryview(data)[found.start : found.stop], b"")
-    head += encode_head(0xFFFEE000, b"", 0, explicit=False)
+    table = data[start : found.table_stop] if found.table_fits else encode_head(ITEM, b"", 0, explicit=False)
+    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + table
     return Dataset(head, memoryview(data)[found.table_stop : found.stop], b"")

@@ -22,12 +22,17 @@ TAGS: dict[int, str] = {
     0x0020000E: "series_instance_uid",
     0x00200010: "study_id",
 }
-_TEXTS = ("patient_name", "patient_id", "issuer_of_patient_id", "accession_number", "study_id")
-_TEXTS += ("referring_physician_name",)
+_TEXTS = (
+    "patient_name",
+    "patient_id",
+    "issuer_of_patient_id",
+    "accession_number",
+    "study_id",
+    "referring_physician_name",
+)
 _PADDING = b" \0"
 
-# Defined terms of Specific Character Set (PS3.3 C.12.1.1.2) and Python's codecs; the escapes of ISO 2022 are given
-# to the codec that knows most of them.
+# Defined terms of Specific Character Set (PS3.3 C.12.1.1.2) and Python's codecs.
 _CODECS = {
     "ISO_IR 100": "latin_1",
     "ISO_IR 101": "iso8859_2",
@@ -44,12 +49,9 @@ _CODECS = {
     "ISO_IR 192": "utf_8",
     "GB18030": "gb18030",
     "GBK": "gbk",
-    "ISO 2022 IR 149": "euc_kr",
-    "ISO 2022 IR 58": "gb2312",
-    "ISO 2022 IR 87": "iso2022_jp_2",
-    "ISO 2022 IR 159": "iso2022_jp_2",
 }
-_KOREAN_ESCAPE, _CHINESE_ESCAPE = b"\x1b$)C", b"\x1b$)A"
+# Escape sequences of ISO 2022 whose sets Python's iso2022_jp_2 does not know, and the codecs of what follows them.
+_ESCAPES = {b"\x1b$)C": "euc_kr", b"\x1b$)A": "gb2312"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,28 +97,22 @@ def read_identity(values: Mapping[int, bytes]) -> Identity:
     found = {name: value.decode("latin-1") for name, value in raw.items() if name not in _TEXTS}
     for name in _TEXTS:
         found[name] = decode(raw.get(name, b""), character_set)
-    kept = {
-        name: raw[name].hex()
-        for name in _TEXTS
-        if name in raw and not (raw[name].isascii() and b"\x1b" not in raw[name])
-    }
+    kept = {name: raw[name].hex() for name in _TEXTS if name in raw and not _is_plain(raw[name])}
     return Identity(**found, raw=kept)
+
+
+def _is_plain(value: bytes) -> bool:
+    return value.isascii() and b"\x1b" not in value
 
 
 def decode(value: bytes, character_set: str) -> str:
     """Text as its Specific Character Set says, well enough to be read; what can't be decoded shows as U+FFFD."""
-    if b"\x1b" not in value and value.isascii():
+    if _is_plain(value):
         return value.decode("ascii")
-    terms = [
-        term.strip().replace("ISO 2022 IR 1", "ISO_IR 1")
-        if "149" not in term and "159" not in term
-        else term.strip()
-        for term in character_set.split("\\")
-    ]
-    if _KOREAN_ESCAPE in value:
-        return value.replace(_KOREAN_ESCAPE, b"").decode("euc_kr", "replace")
-    if _CHINESE_ESCAPE in value:
-        return value.replace(_CHINESE_ESCAPE, b"").decode("gb2312", "replace")
+    for escape, codec in _ESCAPES.items():
+        if escape in value:
+            return value.replace(escape, b"").decode(codec, "replace")
     if b"\x1b$" in value or b"\x1b(" in value:
         return value.decode("iso2022_jp_2", "replace")
+    terms = (term.strip().replace("ISO 2022 IR ", "ISO_IR ") for term in character_set.split("\\"))
     return value.decode(next((_CODECS[term] for term in terms if term in _CODECS), "latin_1"), "replace")

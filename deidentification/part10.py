@@ -139,7 +139,7 @@ class Meta:
         return bytes(128) + b"DICM" + encode(0x00020000, b"UL", length, True) + elements
 
     def prove(
-        self, key: bytes, kind: Kind, begun: bytes, head: bytes, pixels: memoryview, tail: bytes
+        self, key: bytes, kind: Kind, begun: bytes, head: bytes | memoryview, pixels: memoryview, tail: bytes
     ) -> bytes:
         """The whole file: what `begin` gave, the proof, and the dataset in three parts around its pixel data."""
         size = len(begun) + self._proof_length + len(head)
@@ -161,7 +161,7 @@ def read_proof(data: bytes | memoryview) -> tuple[Proof, int] | None:
             position = start + length
             if tag == _PRIVATE_INFORMATION:
                 proof = Proof.decode(bytes(data[start:position]))
-                return proof and (proof, position - _MAC_LENGTH)
+                return None if proof is None else (proof, position - _MAC_LENGTH)
     except (Refused, struct.error):
         return None
     return None

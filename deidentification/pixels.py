@@ -124,9 +124,8 @@ def _frames(values: Mapping[int, bytes]) -> int:
 class Fragments:
     """The bounds in a file of encapsulated pixel data (PS3.5 A.4)."""
 
-    start: int  # of the item of the basic offset table
-    stop: int  # behind the delimiter
     table_stop: int  # behind the basic offset table
+    stop: int  # behind the delimiter
     table_fits: bool  # whether each of its offsets is that of a fragment
 
 
@@ -151,4 +150,4 @@ def find_fragments(data: bytes, start: int) -> Fragments:
         raise Refused(Reason.PIXEL_DATA_TOO_SHORT)
     offsets = memoryview(data)[start + 8 : table_stop].cast("B")
     fits = all(int.from_bytes(offsets[i : i + 4], "little") in starts for i in range(0, len(offsets), 4))
-    return Fragments(start, position, table_stop, fits)
+    return Fragments(table_stop, position, fits)

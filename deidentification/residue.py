@@ -37,9 +37,6 @@ def holds_unexplained(written: bytes, explained: Mapping[bytes, int], suspects: 
 
 def holds_uid(written: bytes, originals: Iterable[str]) -> bool:
     """Whether one of the original UIDs is in the bytes written, by itself and not as a part of another."""
-    for original in originals:
-        uid = original.encode("latin-1")
-        if len(uid) >= _SHORTEST_UID and uid in written:
-            if re.search(rb"(?<![0-9.])" + re.escape(uid) + rb"(?![0-9.])", written):
-                return True
-    return False
+    uids = (original.encode("latin-1") for original in originals)
+    met = (uid for uid in uids if len(uid) >= _SHORTEST_UID and uid in written)
+    return any(re.search(rb"(?<![0-9.])" + re.escape(uid) + rb"(?![0-9.])", written) for uid in met)

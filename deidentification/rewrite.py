@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from deidentification.actions import Subject
+from deidentification.actions import Subject, empty
 from deidentification.elements import (
     DEEPEST,
     ITEM,
@@ -76,7 +76,7 @@ class Rewriter:
                 out += data[run:start], insertion.element
                 run, insertion = start, next(waiting, _NO_MORE)
             rule = rules.get(tag)
-            if length == UNDEFINED or rule is not None and rule[2] is None:
+            if length == UNDEFINED or (rule is not None and rule[2] is None):
                 out.append(data[run:start])
                 run = position = self._pass_nested(tag, vr, length, value_at, limit, rule, depth)
                 continue
@@ -108,7 +108,9 @@ class Rewriter:
         self, tag: int, vr: bytes, length: int, position: int, limit: int, rule: Rule | None, depth: int
     ) -> int:
         """Rebuild a sequence that has a rule, leave out anything else; returns the offset behind it."""
-        keeps = rule is not None and rule[2] is None and vr in rule[1]
+        if rule is not None and rule.action is empty:
+            self.out.append(encode(tag, rule.vr, b"", self._explicit))
+        keeps = rule is not None and rule.action is None and vr in rule.accepted
         stop = limit if length == UNDEFINED else position + length
         if stop > limit:
             raise Refused(Reason.TRUNCATED, tag)

@@ -14,6 +14,7 @@ terms.csv and the profiles (*.toml) beside them are written by hand.
 import argparse
 import csv
 import json
+import re
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -87,13 +88,28 @@ NEVER = {
     "DoubleFloatPixelData",
     "HL7StructuredDocumentReferenceSequence",
     "LongitudinalTemporalInformationModified",
-    "MappingResource",
     "MappingResourceUID",
     "MACParametersSequence",
     "PatientIdentityRemoved",
     "PixelData",
     "PixelDataProviderURL",
     "PrivateDataElementCharacteristicsSequence",
+}
+# Meanings as PS3.16 gives them where SNOMED CT's own name is another: CID 4014 and 4015, and the breast.
+PREFERRED = {
+    "76752008": "Breast",
+    "399067008": "Lateral",
+    "399099002": "latero-medial oblique",
+    "399101009": "cranio-caudal exaggerated laterally",
+    "399162004": "cranio-caudal",
+    "399188001": "superolateral to inferomedial oblique",
+    "399192008": "cranio-caudal exaggerated",
+    "399196006": "caudo-cranial (from below)",
+    "399260004": "medio-lateral",
+    "399265009": "cranio-caudal exaggerated medially",
+    "399352003": "latero-medial",
+    "399368009": "medio-lateral oblique",
+    "441555000": "inferomedial to superolateral oblique",
 }
 OPTIONS = {
     "rtn_safe_priv_opt": "retain_safe_private",
@@ -201,17 +217,23 @@ def _check(keyword: str, vr: str, kind: str) -> str:
 def codes() -> Iterator[dict[str, str]]:
     """The rows of codes.csv: pydicom's concepts, and SNOMED CT's under their older SNOMED RT codes."""
     meanings = {
-        (scheme, code): meaning
+        (scheme, code): _without_kind(meaning) if scheme == "SCT" else meaning
         for scheme in ("DCM", "SCT", "UCUM", "RADLEX", "NCIt", "IBSI", "BARI")
         for named in concepts[scheme].values()
         for code, (meaning, _) in named.items()
     }
+    meanings |= {("SCT", code): meaning for code, meaning in PREFERRED.items()}
     for old, new in snomed["SRT"].items():
         if ("SCT", new) in meanings:
             meanings["SRT", old] = meanings["SCT", new]
     for (scheme, code), meaning in sorted(meanings.items()):
         if meaning.isascii() and len(meaning) <= 64:
             yield {"scheme": scheme, "code": code, "meaning": meaning}
+
+
+def _without_kind(meaning: str) -> str:
+    """SNOMED CT's fully specified name without its kind: "Breast structure (body structure)"."""
+    return re.sub(r" \([a-z/ ]+\)$", "", meaning)
 
 
 def write(name: str, rows: Iterable[dict[str, str]]) -> None:
