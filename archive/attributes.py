@@ -1,7 +1,8 @@
 """Which attributes describe a study, a series and an instance: what the index keeps, matches and returns.
 
-Levels are those of the Study Root information model (PS3.4 section C.6.2.1); the patient's attributes are part of the
-study level there. Returned and matched attributes are those of PS3.18 tables 10.6.1-5 and 10.6.3-3 to 10.6.3-5.
+Levels are those of the Study Root information model (PS3.4 section C.6.2.1); the patient's attributes are
+part of the study level there. What is matched and returned follows PS3.18 tables 10.6.1-5 and 10.6.3-3 to
+10.6.3-5.
 """
 
 from enum import IntEnum
@@ -18,7 +19,7 @@ class Level(IntEnum):
 
 
 def tag(keyword: str) -> str:
-    """The attribute's tag as DICOM JSON names it: eight upper-case hexadecimal digits (PS3.18 section F.2.2)."""
+    """The tag as DICOM JSON names an attribute: eight upper-case hexadecimal digits (PS3.18 F.2.2)."""
     number = tag_for_keyword(keyword)
     if number is None:
         raise KeyError(keyword)
@@ -30,62 +31,63 @@ def vr(hex_tag: str) -> str:
     return dictionary_VR(int(hex_tag, 16))
 
 
-_PATIENT = (
-    "PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex PatientAge PatientSize"
-    " PatientWeight PregnancyStatus EthnicGroup SmokingStatus PatientSpeciesDescription PatientIdentityRemoved"
-    " DeidentificationMethod DeidentificationMethodCodeSequence LongitudinalTemporalInformationModified"
-)
-_STUDY = (
-    "StudyInstanceUID StudyDate StudyTime StudyID AccessionNumber ReferringPhysicianName StudyDescription"
-    " TimezoneOffsetFromUTC ProcedureCodeSequence AdmittingDiagnosesDescription ReasonForVisit"
-    " ReasonForPerformedProcedureCodeSequence ClinicalTrialProtocolID ClinicalTrialSubjectID"
-    " ClinicalTrialTimePointID ClinicalTrialTimePointDescription"
-)
-_SERIES = (
-    "SeriesInstanceUID Modality SeriesNumber SeriesDescription SeriesDate SeriesTime Laterality BodyPartExamined"
-    " PatientPosition ProtocolName FrameOfReferenceUID Manufacturer ManufacturerModelName DeviceSerialNumber"
-    " SoftwareVersions StationName InstitutionName PresentationIntentType PerformedProcedureStepID"
-    " PerformedProcedureStepStartDate PerformedProcedureStepStartTime PerformedProcedureStepDescription"
-    " RequestAttributesSequence SeriesDescriptionCodeSequence"
-)
+def _tags(keywords: str) -> tuple[str, ...]:
+    return tuple(sorted(map(tag, keywords.split())))
+
+
 _INSTANCE = "SOPClassUID SOPInstanceUID InstanceNumber Rows Columns BitsAllocated NumberOfFrames"
 
 ATTRIBUTES: dict[Level, tuple[str, ...]] = {
-    Level.STUDY: tuple(sorted(map(tag, (_PATIENT + " " + _STUDY).split()))),
-    Level.SERIES: tuple(sorted(map(tag, _SERIES.split()))),
-    Level.INSTANCE: tuple(sorted(map(tag, _INSTANCE.split()))),
+    Level.STUDY: _tags(
+        """
+        PatientName PatientID IssuerOfPatientID PatientBirthDate PatientBirthTime PatientSex PatientAge
+        PatientSize PatientWeight PregnancyStatus EthnicGroup SmokingStatus PatientSpeciesDescription
+        PatientIdentityRemoved DeidentificationMethod DeidentificationMethodCodeSequence
+        LongitudinalTemporalInformationModified StudyInstanceUID StudyDate StudyTime StudyID AccessionNumber
+        ReferringPhysicianName StudyDescription TimezoneOffsetFromUTC ProcedureCodeSequence
+        AdmittingDiagnosesDescription ReasonForVisit ReasonForPerformedProcedureCodeSequence
+        ClinicalTrialProtocolID ClinicalTrialSubjectID ClinicalTrialTimePointID
+        ClinicalTrialTimePointDescription
+        """
+    ),
+    Level.SERIES: _tags(
+        """
+        SeriesInstanceUID Modality SeriesNumber SeriesDescription SeriesDate SeriesTime Laterality
+        BodyPartExamined PatientPosition ProtocolName FrameOfReferenceUID Manufacturer ManufacturerModelName
+        DeviceSerialNumber SoftwareVersions StationName InstitutionName PresentationIntentType
+        PerformedProcedureStepID PerformedProcedureStepStartDate PerformedProcedureStepStartTime
+        PerformedProcedureStepDescription RequestAttributesSequence SeriesDescriptionCodeSequence
+        """
+    ),
+    Level.INSTANCE: _tags(_INSTANCE),
 }
 """Tags of each level that the index keeps."""
 
 RETURNED: dict[Level, tuple[str, ...]] = {
-    Level.STUDY: tuple(
-        map(
-            tag,
-            "StudyDate StudyTime AccessionNumber ReferringPhysicianName TimezoneOffsetFromUTC StudyDescription"
-            " PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID StudyID".split(),
-        )
+    Level.STUDY: _tags(
+        """
+        StudyDate StudyTime AccessionNumber ReferringPhysicianName TimezoneOffsetFromUTC StudyDescription
+        PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID StudyID
+        """
     ),
-    Level.SERIES: tuple(
-        map(
-            tag,
-            "Modality SeriesDescription SeriesInstanceUID SeriesNumber Laterality BodyPartExamined"
-            " PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence"
-            " StudyInstanceUID".split(),
-        )
+    Level.SERIES: _tags(
+        """
+        Modality SeriesDescription SeriesInstanceUID SeriesNumber Laterality BodyPartExamined StudyInstanceUID
+        PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence
+        """
     ),
-    Level.INSTANCE: tuple(map(tag, (_INSTANCE + " StudyInstanceUID SeriesInstanceUID").split())),
+    Level.INSTANCE: _tags(f"{_INSTANCE} StudyInstanceUID SeriesInstanceUID"),
 }
 """Tags that a search answers without being asked."""
 
 TYPE_2: dict[Level, tuple[str, ...]] = {
-    Level.STUDY: tuple(
-        map(
-            tag,
-            "StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientName PatientID PatientBirthDate"
-            " PatientSex StudyID".split(),
-        )
+    Level.STUDY: _tags(
+        """
+        StudyDate StudyTime AccessionNumber ReferringPhysicianName PatientName PatientID PatientBirthDate
+        PatientSex StudyID
+        """
     ),
-    Level.SERIES: (tag("SeriesNumber"),),
-    Level.INSTANCE: (tag("InstanceNumber"),),
+    Level.SERIES: _tags("SeriesNumber"),
+    Level.INSTANCE: _tags("InstanceNumber"),
 }
 """Tags that a search answers even where they have no value."""

@@ -1,8 +1,8 @@
 """DICOM JSON (PS3.18 annex F): what the index holds of an instance, rendered once, when it is stored.
 
-Bytes made here hold a NUL where the base URL of DICOMweb goes (`BASE`), which JSON text can't contain, so that an answer
-is its rows' bytes joined and one replacement. Text is UTF-8, and Specific Character Set says so. Bulk data are left out
-by reference: nothing here reads the pixels.
+Bytes made here hold a NUL where the base URL of DICOMweb goes (`BASE`), which JSON text can't contain, so
+that an answer is its rows' bytes joined and one replacement. Text is UTF-8, and Specific Character Set says
+so. Bulk data are left out by reference: nothing here reads the pixels.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -21,10 +21,19 @@ from archive.json_values import Attribute, Attributes, render_attributes
 BASE = "\0"
 """Stands for the base URL of DICOMweb, without a trailing slash, in rendered bytes."""
 
-PIXEL_DATA = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # Float, Double Float, Pixel Data (PS3.3 section C.7.6.3, .24, .25)
+PIXEL_DATA = (
+    0x7FE00008,
+    0x7FE00009,
+    0x7FE00010,
+)  # Float, Double Float, Pixel Data (PS3.3 section C.7.6.3, .24, .25)
+# Values are rendered as they are, and pydicom's warnings about malformed ones would quote them.
+config.settings.reading_validation_mode = config.IGNORE
+
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _MAXIMUM_INTEGER = 2**31 - 1
-_STAND_IN = "\x7f"  # of BASE until the text is encoded: no text keeps a control character and JSON doesn't escape it
+_STAND_IN = (
+    "\x7f"  # of BASE until the text is encoded: no text keeps a control character and JSON doesn't escape it
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class SeriesRecord:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRecord:
-    """An instance: where its pixels lie in its file, its QIDO-RS answer and its metadata as DICOM JSON bytes."""
+    """An instance: where its pixels lie in its file, its QIDO-RS answer and its metadata."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -67,8 +76,9 @@ class InstanceRecord:
     instance_number: int | None
     number_of_frames: int
     transfer_syntax_uid: str
-    pixel_offset: int | None  # bytes from the file's beginning to the value; None: no pixels, or a deflated data set
-    pixel_length: int | None  # bytes of the value; None: encapsulated, or no pixels
+    pixel_offset: int | None  # of the value in the file; None: no pixels, or deflated
+    pixel_length: int | None  # bytes of the value; None: encapsulated, or none
+    has_pixels: bool
     dicom_json: bytes
     metadata: bytes
     study: StudyRecord
@@ -86,8 +96,8 @@ class _Pixels:
 def read_instance(part10: bytes | BinaryIO) -> InstanceRecord:
     """Read a Part 10 file up to its pixels.
 
-    A file object is read from its beginning and not closed. Raises pydicom's InvalidDicomError where it is no Part 10
-    file, ValueError where a UID that identifies it is missing.
+    A file object is read from its beginning and not closed. Raises pydicom's InvalidDicomError where it is no
+    Part 10 file, ValueError where a UID that identifies it is missing.
     """
     file = BytesIO(part10) if isinstance(part10, bytes) else part10
     dataset, pixels = _read(file)
@@ -162,6 +172,7 @@ def _record(attributes: Attributes, pixels: _Pixels | None, transfer_syntax_uid:
         instance_number=_integer(attributes, "InstanceNumber"),
         number_of_frames=max(_integer(attributes, "NumberOfFrames") or 1, 1),
         transfer_syntax_uid=transfer_syntax_uid,
+        has_pixels=pixels is not None,
         pixel_offset=pixels.offset if pixels else None,
         pixel_length=pixels.length if pixels else None,
         dicom_json=_render_instance(attributes, transfer_syntax_uid),
@@ -172,12 +183,20 @@ def _record(attributes: Attributes, pixels: _Pixels | None, transfer_syntax_uid:
 
 
 def _study(attributes: Attributes) -> StudyRecord:
-    keywords = (
-        "StudyInstanceUID PatientID PatientName PatientBirthDate PatientSex StudyDate StudyTime AccessionNumber"
-        " StudyID ReferringPhysicianName StudyDescription"
+    return StudyRecord(
+        study_instance_uid=_text(attributes, "StudyInstanceUID"),
+        patient_id=_text(attributes, "PatientID"),
+        patient_name=_text(attributes, "PatientName"),
+        patient_birth_date=_text(attributes, "PatientBirthDate"),
+        patient_sex=_text(attributes, "PatientSex"),
+        study_date=_text(attributes, "StudyDate"),
+        study_time=_text(attributes, "StudyTime"),
+        accession_number=_text(attributes, "AccessionNumber"),
+        study_id=_text(attributes, "StudyID"),
+        referring_physician_name=_text(attributes, "ReferringPhysicianName"),
+        study_description=_text(attributes, "StudyDescription"),
+        attributes=_select(attributes, ATTRIBUTES[Level.STUDY]),
     )
-    values = [_text(attributes, keyword) for keyword in keywords.split()]
-    return StudyRecord(*values, attributes=_select(attributes, ATTRIBUTES[Level.STUDY]))
 
 
 def _series(attributes: Attributes) -> SeriesRecord:
@@ -210,7 +229,7 @@ def render_study(
 
 
 def render_series(attributes: Attributes, *, number_of_instances: int) -> bytes:
-    """The answer to a search for series (PS3.18 table 10.6.3-4). The attributes are those of a SeriesRecord."""
+    """The answer to a search for series (PS3.18 table 10.6.3-4), from a SeriesRecord's attributes."""
     url = _url(_text(attributes, "StudyInstanceUID"), _text(attributes, "SeriesInstanceUID"))
     counted = {tag("NumberOfSeriesRelatedInstances"): _attribute("IS", number_of_instances)}
     return encode(_returned(attributes, Level.SERIES) | counted | _place(url))
@@ -243,7 +262,10 @@ def _returned(attributes: Attributes, level: Level) -> Attributes:
 
 
 def _place(url: str) -> Attributes:
-    return {tag("InstanceAvailability"): _attribute("CS", "ONLINE"), tag("RetrieveURL"): _attribute("UR", url)}
+    return {
+        tag("InstanceAvailability"): _attribute("CS", "ONLINE"),
+        tag("RetrieveURL"): _attribute("UR", url),
+    }
 
 
 def _url(study: str, series: str = "", instance: str = "") -> str:

@@ -1,7 +1,8 @@
 """The attributes of a data set as DICOM JSON values (PS3.18 sections F.2.2 to F.2.7).
 
-Values are read as they were encoded, not as they should have been: a number that is none is given as text, text that
-can't be decoded with replacement characters, and the value of one attribute never makes the whole instance unreadable.
+Values are read as they were encoded, not as they should have been: a number that is none is given as text,
+text that can't be decoded with replacement characters, and the value of one attribute never makes the whole
+instance unreadable.
 """
 
 import base64
@@ -25,8 +26,13 @@ INLINE_LIMIT = 1024
 """Bytes up to which a binary value is given inline; longer ones are given by reference."""
 
 _SAFE_INTEGER = 2**53  # beyond, JSON readers lose digits (RFC 8259 section 6)
-_TEXT_DELIMITERS = {0x09, 0x0A, 0x0C, 0x0D}  # where a character set falls back to the first (PS3.5 section 6.1.2.5.3)
-_CONTROLS = {code: None for code in (*range(0x00, 0x09), 0x0B, *range(0x0E, 0x20), 0x7F)}
+_TEXT_DELIMITERS = {
+    0x09,
+    0x0A,
+    0x0C,
+    0x0D,
+}  # where a character set falls back to the first (PS3.5 section 6.1.2.5.3)
+_CONTROLS = dict.fromkeys((*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F))
 _NUMBERS = {"FL": "f", "FD": "d", "OF": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _SINGLE_TEXT = frozenset({"LT", "ST", "UT", "UR"})
@@ -34,14 +40,15 @@ _SPECIFIC_CHARACTER_SET = 0x00080005
 
 
 def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:
-    """The data set's attributes, items of sequences included; group lengths are left out (PS3.18 section F.2.2).
+    """The data set's attributes, items of sequences included; group lengths are left out (PS3.18 section
+    F.2.2).
 
-    `bulk_url` begins the address of a long binary value: a tag follows, and before it, for one in an item, the
-    sequence's tag and the item's number from 0.
+    `bulk_url` begins the address of a long binary value: a tag follows, and before it, for one in an item,
+    the sequence's tag and the item's number from 0.
     """
     encodings = _encodings(dataset, encodings)
     rendered: Attributes = {}
-    for number in dataset.keys():
+    for number in list(dataset.keys()):
         if number.element == 0 or number.group in (0x0000, 0x0002, 0xFFFE):
             continue
         name = f"{number:08X}"
@@ -78,7 +85,9 @@ def _render(dataset: Dataset, number: BaseTag, encodings: Sequence[str], url: st
 
 
 def _vr(dataset: Dataset, number: BaseTag, encoded: str | None) -> str:
-    """The VR that was encoded; where none was, or UN, the dictionary's, its choices decided as PS3.5 annex A says."""
+    """The VR that was encoded; where none was, or UN, the dictionary's, its choices decided as PS3.5 annex A
+    says.
+    """
     if encoded not in (None, "UN"):
         return str(encoded)
     try:
@@ -94,7 +103,9 @@ def _render_converted(element: DataElement, kind: str) -> Attribute:
     """An element that pydicom has converted already, as it does with a few to read the rest."""
     values = element.value if isinstance(element.value, (list, tuple)) or element.VM > 1 else [element.value]
     present = [value for value in values if value not in (None, "")]
-    parse: Callable[[Any], Any] = _finite if kind in _NUMBERS else lambda value: _PARSERS.get(kind, _strip)(str(value))
+    parse: Callable[[Any], Any] = (
+        _finite if kind in _NUMBERS else lambda value: _PARSERS.get(kind, _strip)(str(value))
+    )
     return {"vr": kind, "Value": [parse(value) for value in present]} if present else {"vr": kind}
 
 

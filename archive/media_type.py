@@ -1,4 +1,4 @@
-"""Media types and the choice among them (RFC 9110 sections 8.3.1 and 12.5.1, PS3.18 sections 8.3.3 and 8.7)."""
+"""Media types and the choice among them (RFC 9110 sections 8.3.1 and 12.5.1, PS3.18 section 8.7)."""
 
 import re
 from collections.abc import Sequence
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from archive.errors import BadRequest, NotAcceptable
 
 MAXIMUM_LENGTH = 8192  # characters of an Accept header
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_RANGE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*")
-# An unquoted value may hold a slash: RFC 9110 forbids type=application/dicom and many DICOMweb clients send it.
-_PARAMETER = re.compile(rf';\s*(?:({_TOKEN})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*)?')
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_RANGE = re.compile(rf"\s*({_NAME})/({_NAME})\s*")
+# An unquoted value may hold a slash: RFC 9110 forbids type=application/dicom and many DICOMweb clients send
+# it.
+_PARAMETER = re.compile(rf';\s*(?:({_NAME})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*)?')
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 _RELEVANT = ("type", "transfer-syntax")
 
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A media type, or a range of them with wildcards. Names are in lower case; parameters keep their order."""
+    """A media type, or a range of them with wildcards. Names are in lower case, parameters in order."""
 
     type: str
     subtype: str
@@ -52,7 +53,9 @@ ANYTHING = (Preference(MediaType("*", "*"), 1000),)
 def media_type(essence: str, **parameters: str) -> MediaType:
     """A media type from its essence; underscores in parameters' names stand for hyphens."""
     kind, _, subtype = essence.partition("/")
-    return MediaType(kind, subtype, tuple((name.replace("_", "-"), value) for name, value in parameters.items()))
+    return MediaType(
+        kind, subtype, tuple((name.replace("_", "-"), value) for name, value in parameters.items())
+    )
 
 
 def multipart(essence: str, **parameters: str) -> MediaType:
@@ -115,8 +118,8 @@ def _preference(found: MediaType) -> Preference:
 def select(preferences: Sequence[Preference], offers: Sequence[MediaType]) -> MediaType:
     """The offer that is wanted most; the first one among equals.
 
-    An offer's quality is that of the most specific range that covers it (RFC 9110 section 12.5.1). Raises NotAcceptable,
-    which lists the offers.
+    An offer's quality is that of the most specific range that covers it (RFC 9110 section 12.5.1). Raises
+    NotAcceptable, which lists the offers.
     """
     qualities = [_quality(preferences, offer) for offer in offers]
     if not offers or max(qualities) == 0:
@@ -137,7 +140,7 @@ def _covers(accepted: MediaType, offer: MediaType) -> bool:
 
 
 def _matches(accepted: str | None, offered: str | None) -> bool:
-    """Whether a parameter's value is covered; a missing one, `*` and `*/*` cover all, `image/*` all images."""
+    """Whether a parameter's value is covered; none, `*` and `*/*` cover all, `image/*` all images."""
     if accepted is None or offered is None or accepted in ("*", "*/*"):
         return True
     if accepted.endswith("/*"):
@@ -151,7 +154,7 @@ def _specificity(accepted: MediaType) -> tuple[bool, bool, int]:
 
 
 def _quote(value: str) -> str:
-    if re.fullmatch(_TOKEN, value):
+    if re.fullmatch(_NAME, value):
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -1,7 +1,7 @@
 """A search as a value: what to match, what to include, which page (PS3.18 sections 8.3.4 and 10.6.1).
 
-Matching is that of PS3.4 section C.2.2.2. Dates and times are matched apart from each other; what a key can't mean at its
-VR, and a key the level does not have, is refused and never left out.
+Matching is that of PS3.4 section C.2.2.2. Dates and times are matched apart from each other; what a key can't
+mean at its VR, and a key the level does not have, is refused and never left out.
 """
 
 import re
@@ -72,7 +72,9 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a component."""
+    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a
+    component.
+    """
 
     pattern: str
     words: tuple[str, ...] = ()
@@ -83,7 +85,7 @@ Condition = OneOf | Like | Between | Named
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A matching key: the tags that lead to the attribute, its level and VR, and the condition on its value."""
+    """A matching key: tags that lead to the attribute, its level and VR, a condition on its value."""
 
     path: tuple[str, ...]
     level: Level
@@ -127,7 +129,9 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
 
 
 def parse_query(level: Level, parameters: Iterable[tuple[str, str]]) -> Query:
-    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its value."""
+    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its
+    value.
+    """
     options: dict[str, str] = {}
     keys: dict[tuple[str, ...], str] = {}
     included: list[str] = []
@@ -168,7 +172,9 @@ def _parse_tag(name: str) -> str:
         return name.upper()
     number = tag_for_keyword(name) if name else None
     if number is None:
-        raise BadRequest(f"{_shown(name)} is neither the keyword nor the tag of an attribute, nor a parameter of a search")
+        raise BadRequest(
+            f"{_shown(name)} is neither the keyword nor the tag of an attribute, nor a parameter of a search"
+        )
     return f"{number:08X}"
 
 
@@ -188,7 +194,11 @@ def _match(level: Level, path: tuple[str, ...], value: str, fuzzy: bool) -> Matc
 def _level(level: Level, path: tuple[str, ...], name: str) -> Level:
     """The level that the key belongs to, which is the searched one or above."""
     for candidate in range(level, -1, -1):
-        own = path[0] in INSTANCE_KEYS if candidate == Level.INSTANCE else path[0] in ATTRIBUTES[Level(candidate)]
+        own = (
+            path[0] in INSTANCE_KEYS
+            if candidate == Level.INSTANCE
+            else path[0] in ATTRIBUTES[Level(candidate)]
+        )
         if own or COUNTED.get(path[0]) == candidate:
             return Level(candidate)
     raise BadRequest(f"{name} can't be matched in a search for {_PLURAL[level]}")

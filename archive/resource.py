@@ -49,7 +49,9 @@ def parse_resource(parameters: Mapping[str, str]) -> Resource:
 def parse_uid(text: str) -> str:
     """A UID of at most 64 characters: digits in components parted by periods. Raises BadRequest."""
     if not is_uid(text):
-        raise BadRequest("a UID in the address is malformed: it takes digits and periods, 64 characters at most")
+        raise BadRequest(
+            "a UID in the address is malformed: it takes digits and periods, 64 characters at most"
+        )
     return text
 
 

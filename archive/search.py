@@ -51,7 +51,10 @@ _COLUMNS: dict[str, tuple[str, str]] = {
         "AvailableTransferSyntaxUID": ("instance", "transfer_syntax_uid"),
     }.items()
 }
-_ARRAYS = {tag("ModalitiesInStudy"): ("study", "modalities"), tag("SOPClassesInStudy"): ("study", "sop_classes")}
+_ARRAYS = {
+    tag("ModalitiesInStudy"): ("study", "modalities"),
+    tag("SOPClassesInStudy"): ("study", "sop_classes"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,10 @@ class _Parameters:
 async def find(connection: AsyncConnection, scope: Scope, resource: Resource, query: Query) -> Page:
     """The page of a search below a resource."""
     parameters = _Parameters()
-    matches = [*_named(resource, query.level, parameters), *(_match(match, parameters) for match in query.matches)]
+    matches = [
+        *_named(resource, query.level, parameters),
+        *(_match(match, parameters) for match in query.matches),
+    ]
     above = _levels_told(resource, query)
     statement = SQL(queries("search.sql")[_STATEMENTS[query.level]]).format(
         beside=_columns_beside(above),
@@ -113,11 +119,13 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
 
 
 async def places(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[Place]:
-    """Where the instances of a study, of a series, or the instance lie. Raises NotFound where there is none to see."""
+    """Where the instances that the resource names lie. Raises NotFound where there is none to see."""
     return [Place(*row) for row in await _rows_of(connection, "places", scope, resource)]
 
 
-async def place_and_metadata(connection: AsyncConnection, scope: Scope, resource: Resource) -> tuple[Place, bytes]:
+async def place_and_metadata(
+    connection: AsyncConnection, scope: Scope, resource: Resource
+) -> tuple[Place, bytes]:
     """Where an instance lies, and its metadata as DICOM JSON. Raises NotFound."""
     ((*values, rendered),) = await _rows_of(connection, "place_and_metadata", scope, resource)
     return Place(*values), rendered
@@ -137,7 +145,9 @@ async def index_position(connection: AsyncConnection) -> int:
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
     parameters = _Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
-    statement = SQL(queries("search.sql")[name]).format(scope=restrict(scope, parameters), matches=_all(matches))
+    statement = SQL(queries("search.sql")[name]).format(
+        scope=restrict(scope, parameters), matches=_all(matches)
+    )
     rows = await (await connection.execute(statement, parameters.values)).fetchall()
     if not rows:
         raise NotFound("no such resource")
@@ -180,12 +190,14 @@ def _match_array(column: Identifier, match: Match, parameters: _Parameters) -> C
 
 
 def _match_attribute(match: Match, parameters: _Parameters) -> Composable:
-    """An attribute that only the DICOM JSON of its level has, in any item of the sequences that lead to it."""
+    """An attribute that only the DICOM JSON of its level has, in any item of the sequences above it."""
     attributes = Identifier(_TABLES[match.level], "attributes")
     steps = "".join(f'."{name}"."Value"[*]' for name in match.path)
     path = Constant(f"lax ${steps}" + (".*" if match.vr == "PN" else ""))
     compared = _compare(SQL("(found #>> '{}')"), match, parameters)
-    return SQL("exists (select from jsonb_path_query({}, {}::jsonpath) found where {})").format(attributes, path, compared)
+    return SQL("exists (select from jsonb_path_query({}, {}::jsonpath) found where {})").format(
+        attributes, path, compared
+    )
 
 
 def _compare(value: Composable, match: Match, parameters: _Parameters) -> Composable:
@@ -204,7 +216,9 @@ def _compare(value: Composable, match: Match, parameters: _Parameters) -> Compos
 
 def _equal(value: Composable, kind: str, values: tuple[str, ...], parameters: _Parameters) -> Composable:
     if kind == "IS":
-        return SQL("{}::bigint = any({}::bigint[])").format(value, parameters.add([int(text) for text in values]))
+        return SQL("{}::bigint = any({}::bigint[])").format(
+            value, parameters.add([int(text) for text in values])
+        )
     if len(values) == 1:
         return SQL("{} = {}").format(value, parameters.add(values[0]))
     return SQL("{} = any({}::text[])").format(value, parameters.add(list(values)))
@@ -225,7 +239,7 @@ def _between(
 
 
 def _is_named(value: Composable, name: Named, parameters: _Parameters) -> Composable:
-    """Letter case apart, in any component group; trailing empty components do not count (PS3.5 section 6.2.1)."""
+    """Letter case apart, in any component group; trailing empty components don't count (PS3.5 6.2.1)."""
     if name.words:
         words = SQL("regexp_split_to_table(lower({}), '[ ^=,-]+')").format(value)
         begins = SQL("exists (select from {} word where word like {})")
@@ -233,7 +247,9 @@ def _is_named(value: Composable, name: Named, parameters: _Parameters) -> Compos
     group = SQL("lower({})").format(value)
     if "=" in name.pattern:
         return SQL("{} like {}").format(group, parameters.add(_like(name.pattern)))
-    one_group = SQL("exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})")
+    one_group = SQL(
+        "exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})"
+    )
     return one_group.format(group, parameters.add(_like(name.pattern)))
 
 
@@ -246,7 +262,8 @@ def _like(pattern: str) -> str:
 def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
     """The levels whose attributes go into each row beside the row's own answer (PS3.18 section 10.6.3.3).
 
-    True: those above it that the address leaves open, wholly. False: those of which only included attributes go in.
+    True: those above it that the address leaves open, wholly. False: those of which only included attributes
+    go in.
     """
     named = resource.level
     told = {level: True for level in Level if level < query.level and (named is None or level > named)}
@@ -256,7 +273,7 @@ def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
     return dict(sorted(told.items()))
 
 
-def _extra(level: Level, query: Query) -> set[str]:
+def _extra(level: Level, query: Query) -> frozenset[str]:
     """The included attributes that the row's own answer lacks and the level may have."""
     lacking = query.include - set(RETURNED[query.level])
     if level == Level.INSTANCE:

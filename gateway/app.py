@@ -7,7 +7,7 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
@@ -36,7 +36,7 @@ def create(
     readiness = Readiness(pool, orthanc, proof_key)
     dicomweb = Mount(
         "/dicom-web",
-        routes=[*_STUDIES, *qido.ROUTES, *wado.ROUTES],
+        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
         middleware=[
             Middleware(PluginGuard, readiness=readiness),
             Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
@@ -53,7 +53,7 @@ def create(
 
 
 class SecurityHeaders:
-    """Adds to every answer what keeps browsers from guessing types, framing and telling where they came from."""
+    """Adds to every answer what keeps browsers from guessing types, framing and naming where they were."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

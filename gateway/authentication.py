@@ -68,8 +68,8 @@ def bearer_token(request: Request) -> str:
 def verify(token: str, keys: SigningKeys, *, issuer: str, audience: str) -> Principal:
     """Whom the token speaks for.
 
-    The key is one of our own, found by `kid`; the algorithm is the one that key is for, whatever the token says. Raises
-    InvalidToken.
+    The key is one of our own, found by `kid`; the algorithm is the one that key is for, whatever the token
+    says. Raises InvalidToken.
     """
     header, claims = _shape(token)
     key = keys.find(header.get("kid"))

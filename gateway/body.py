@@ -1,4 +1,4 @@
-"""Response bodies made of bytes and of ranges of files: their length is known beforehand, their bytes never held."""
+"""Response bodies of bytes and ranges of files: of a length known beforehand, and never held in memory."""
 
 import os
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -38,15 +38,16 @@ def cut(segments: Sequence[Segment], first: int, last: int) -> list[Segment]:
     for segment in segments:
         length = size([segment])
         low, high = max(first - position, 0), min(last + 1 - position, length)
-        if low < high:
-            whole = isinstance(segment, FileRange)
-            found.append(FileRange(segment.path, segment.offset + low, high - low) if whole else segment[low:high])
+        if low < high and isinstance(segment, FileRange):
+            found.append(FileRange(segment.path, segment.offset + low, high - low))
+        elif low < high and isinstance(segment, bytes):
+            found.append(segment[low:high])
         position += length
     return found
 
 
 async def require(segments: Iterable[Segment]) -> None:
-    """Raises NotFound unless every file is there and long enough, so that no answer breaks off that need not."""
+    """Raises NotFound unless every file is there and long enough: no answer breaks off that need not."""
     wanted: dict[Path, int] = {}
     for segment in segments:
         if isinstance(segment, FileRange):
@@ -94,7 +95,7 @@ async def _chunks(segments: Sequence[Segment]) -> AsyncIterator[bytes]:
 
 
 async def _file_chunks(part: FileRange) -> AsyncIterator[bytes]:
-    """Raises OSError where the file has become shorter or is gone: the answer then breaks off, and is seen to."""
+    """Raises OSError where the file is gone or has become shorter: the answer then breaks off."""
     descriptor = await run_sync(os.open, part.path, os.O_RDONLY)
     try:
         position, end = part.offset, part.offset + part.length

@@ -13,10 +13,10 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f]{8}(/[0-9]{1,6}/[0-9A-Fa-f]{8}){0,16}")
 
 
 def find_bulkdata(path: Path, address: str) -> bytes:
-    """The bytes of a binary value. The address is its tag, after it, for one in an item, item number and tag, and so on.
+    """The bytes of a binary value. Its address is its tag, after sequence and item number for one in an item.
 
-    Reads the file up to its pixels, so call it off the event loop. Raises BadRequest for a malformed address, NotFound
-    where there is no such binary value.
+    Reads the file up to its pixels, so call it off the event loop. Raises BadRequest for a malformed address,
+    NotFound where there is no such binary value.
     """
     if not _ADDRESS.fullmatch(address):
         raise BadRequest("a bulk data address is made of tags and item numbers")

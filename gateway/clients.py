@@ -59,7 +59,7 @@ async def revoke_client(connection: AsyncConnection, client_id: str) -> None:
 
 
 async def authenticate_client(connection: AsyncConnection, client_id: str, secret: str) -> str | None:
-    """The scope that the client is registered for; None where identifier and secret do not belong together."""
+    """The scope that the client is registered for; None where the secret is not its own."""
     cursor = await connection.execute(queries("client.sql")["find_client"], {"client_id": client_id})
     row = await cursor.fetchone()
     stored = bytes(row[0]) if row else _NO_SECRET

@@ -5,20 +5,21 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
-from io import BytesIO
 
 import httpx
 from anyio.to_thread import run_sync
-from pydicom import dcmread
 
 from archive.media_type import parse_media_type
 from archive.resource import Resource, is_uid
+from deidentification.elements import collect
+from deidentification.part10 import DEFLATED, read_meta, reader
+from deidentification.refusal import Reason, Refused
 from gateway.multipart import Part
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
-# What reading a malformed data set can end in; the data come from outside and pydicom has no one error for it.
-_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, EOFError, OSError, struct.error, zlib.error)
-_TAGS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+DICOM = "application/dicom"
+_IDENTIFIERS = (0x00080016, 0x0020000D, 0x0020000E, 0x00080018)  # SOP class, study, series, SOP instance
+_INFLATED = 4 * 1024 * 1024  # bytes of a deflated data set in which its identifiers are looked for
 
 
 class FailureReason(IntEnum):
@@ -30,6 +31,9 @@ class FailureReason(IntEnum):
     DATA_SET_MISMATCH = 0xA900
     CANNOT_UNDERSTAND = 0xC000
     TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
+
+
+_REASONS = {Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,10 @@ async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> O
 
     One that belongs to another study than the target names is not delivered: nothing of it is stored.
     """
-    sent = await run_sync(_read_identifiers, part)
-    if sent is None:
-        return Outcome(FailureReason.CANNOT_UNDERSTAND)
-    sop_class_uid, resource = sent
+    try:
+        sop_class_uid, resource = await run_sync(_read_identifiers, part)
+    except Refused as refused:
+        return Outcome(_REASONS.get(refused.reason, FailureReason.CANNOT_UNDERSTAND))
     if target.study_instance_uid not in (None, resource.study_instance_uid):
         return Outcome(FailureReason.DATA_SET_MISMATCH, sop_class_uid, resource)
     try:
@@ -61,20 +65,30 @@ async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> O
         return Outcome(FailureReason.OUT_OF_RESOURCES, sop_class_uid, resource)
 
 
-def _read_identifiers(part: Part) -> tuple[str, Resource] | None:
-    """The SOP Class UID and the identifying UIDs that the sender gave; None for what is no instance."""
-    declared = part.headers.get("content-type", "application/dicom")
-    if parse_media_type(declared).essence != "application/dicom":
-        return None
+def _read_identifiers(part: Part) -> tuple[str, Resource]:
+    """The SOP Class UID and identifying UIDs that the sender gave. Raises Refused for what is no instance."""
+    declared = part.headers.get("content-type", DICOM)
+    if parse_media_type(declared).essence != DICOM:
+        raise Refused(Reason.NOT_DICOM)
+    transfer_syntax, start = read_meta(part.body)
+    data = part.body
+    if transfer_syntax == DEFLATED:
+        data, start = _inflate_beginning(part.body, start), 0
     try:
-        dataset = dcmread(BytesIO(part.body), stop_before_pixels=True, specific_tags=list(_TAGS))
-        uids = [str(dataset.get(keyword, "")) for keyword in _TAGS]
-    except _UNREADABLE:
-        return None
-    if not all(map(is_uid, uids)):
-        return None
-    sop_class_uid, sop_instance_uid, study, series = uids
-    return sop_class_uid, Resource(study, series, sop_instance_uid)
+        found = collect(data, start, reader(transfer_syntax), _IDENTIFIERS, last=max(_IDENTIFIERS) + 1)
+    except struct.error:
+        raise Refused(Reason.TRUNCATED) from None
+    sop_class_uid, *uids = (found.get(tag, b"").rstrip(b" \0").decode("latin-1") for tag in _IDENTIFIERS)
+    if not all(map(is_uid, (sop_class_uid, *uids))):
+        raise Refused(Reason.NO_IDENTITY)
+    return sop_class_uid, Resource(*uids)
+
+
+def _inflate_beginning(data: bytes, position: int) -> bytes:
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(memoryview(data)[position:], _INFLATED)
+    except zlib.error:
+        raise Refused(Reason.BAD_DEFLATE) from None
 
 
 async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, sent: Resource) -> Outcome:
@@ -93,7 +107,11 @@ def _failure(status: int) -> FailureReason:
     """Orthanc's answer to an instance that its door refused is 500; 400 is one that it can't parse."""
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE):
         return FailureReason.OUT_OF_RESOURCES
-    return FailureReason.CANNOT_UNDERSTAND if status == HTTPStatus.BAD_REQUEST else FailureReason.PROCESSING_FAILURE
+    return (
+        FailureReason.CANNOT_UNDERSTAND
+        if status == HTTPStatus.BAD_REQUEST
+        else FailureReason.PROCESSING_FAILURE
+    )
 
 
 async def _pseudonyms(orthanc: httpx.AsyncClient, identifier: str) -> Resource | None:
@@ -102,7 +120,9 @@ async def _pseudonyms(orthanc: httpx.AsyncClient, identifier: str) -> Resource |
     Asked of Orthanc afterwards: its answer to a POST names the identified study that the instance came from.
     """
     wanted = "StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
-    answer = await orthanc.get(f"/instances/{identifier}", params={"requestedTags": wanted, "requested-tags": wanted})
+    answer = await orthanc.get(
+        f"/instances/{identifier}", params={"requestedTags": wanted, "requested-tags": wanted}
+    )
     if answer.status_code != HTTPStatus.OK:
         return None
     tags = answer.json().get("RequestedTags", {})

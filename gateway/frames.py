@@ -1,4 +1,4 @@
-"""Where the frames of Pixel Data lie in a file, found without reading a pixel (PS3.5 section A.4, PS3.3 C.7.6.3)."""
+"""Where the frames of Pixel Data lie in a file, found without reading a pixel (PS3.3 C.7.6.3, PS3.5 A.4)."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from gateway.body import FileRange
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _MAXIMUM_TABLE = 64 * 1024 * 1024  # bytes of a Basic Offset Table
-# The first bytes of a frame's codestream: JPEG and JPEG-LS, JPEG 2000 and HTJ2K, JPEG XL bare and in a container.
+# The first bytes of a frame's codestream: JPEG and JPEG-LS, JPEG 2000 and HTJ2K, JPEG XL bare and contained.
 _BEGINNINGS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00")
 
 
@@ -29,7 +29,9 @@ def native_frames(path: Path, offset: int, length: int, attributes: Attributes) 
     """Each frame's bytes. Raises NotAcceptable where a frame does not begin and end on a byte."""
     count, bits = _number(attributes, "NumberOfFrames", 1), _frame_bits(attributes)
     if count > 1 and bits % 8:
-        raise NotAcceptable("the frames do not begin on whole bytes; the whole Pixel Data is offered as bulk data")
+        raise NotAcceptable(
+            "the frames do not begin on whole bytes; the whole Pixel Data is offered as bulk data"
+        )
     frame_length = (bits + 7) // 8
     return [
         [FileRange(path, offset + index * frame_length, frame_length)]
@@ -80,7 +82,9 @@ def _item_length(descriptor: int, position: int) -> int | None:
     return int.from_bytes(header[4:], "little") if len(header) == 8 and header[:4] == _ITEM else None
 
 
-def _group(descriptor: int, table: list[int], fragments: list[_Fragment], count: int) -> list[list[_Fragment]]:
+def _group(
+    descriptor: int, table: list[int], fragments: list[_Fragment], count: int
+) -> list[list[_Fragment]]:
     """Which fragments make each frame: all of one, one each, as the table says, or as codestreams begin."""
     if count == 1:
         return [fragments]

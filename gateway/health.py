@@ -17,9 +17,12 @@ async def live(request: Request) -> Response:
 
 
 async def ready(request: Request) -> Response:
-    """GET /health/ready: 200 where every part of the site answers, else 503; a line for each part either way."""
+    """GET /health/ready: 200 where every part of the site answers, else 503; a line for each part."""
     problems = await services_of(request).readiness.report()
-    lines = {part: {"ok": not problem} | ({"problem": problem} if problem else {}) for part, problem in problems.items()}
+    lines = {
+        part: {"ok": not problem} | ({"problem": problem} if problem else {})
+        for part, problem in problems.items()
+    }
     is_ready = not any(problems.values())
     content = {"status": "ready" if is_ready else "not ready", "parts": lines}
     return JSONResponse(content, HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE, _NOT_STORED)

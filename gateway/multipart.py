@@ -1,8 +1,8 @@
-"""multipart/related (RFC 2387, RFC 2046 section 5.1): rendered with its length known beforehand, parsed as it arrives."""
+"""multipart/related (RFC 2387, RFC 2046 section 5.1): rendered as segments, parsed as it arrives."""
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from archive.errors import BadRequest, PayloadTooLarge
@@ -32,7 +32,7 @@ def render(parts: Iterable[tuple[dict[str, str], Sequence[Segment]]], boundary: 
     for number, (headers, body) in enumerate(parts):
         fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         opening = "\r\n" if number else ""
-        segments += [f"{opening}--{boundary}\r\n{fields}\r\n".encode("utf-8"), *body]
+        segments += [f"{opening}--{boundary}\r\n{fields}\r\n".encode(), *body]
     closing = f"\r\n--{boundary}--\r\n" if segments else f"--{boundary}--\r\n"
     return [*segments, closing.encode("ascii")]
 
@@ -48,8 +48,9 @@ def boundary_of(content_type: MediaType) -> bytes:
 class Parser:
     """Takes a body's bytes as they arrive and gives its parts, holding one part at most.
 
-    Lines may end in CR LF or LF alone. What comes before the first boundary and after the last one is passed over. A
-    part longer than `maximum` bytes raises PayloadTooLarge; a body that is not what its Content-Type says, BadRequest.
+    Lines may end in CR LF or LF alone. What comes before the first boundary and after the last one is passed
+    over. A part longer than `maximum` bytes raises PayloadTooLarge; a body that is not what its Content-Type
+    says, BadRequest.
     """
 
     def __init__(self, boundary: bytes, maximum: int) -> None:
@@ -58,7 +59,7 @@ class Parser:
         self._maximum = maximum
         self._buffer = bytearray(b"\n")
         self._searched = 0
-        self._state = self._preamble
+        self._state: Callable[[], Part | None] = self._preamble
 
     def feed(self, data: bytes) -> Iterator[Part]:
         """Take more bytes; the parts that they complete."""
@@ -148,7 +149,7 @@ def _parse_headers(block: bytes) -> dict[str, str]:
     """Header fields, continuation lines unfolded. Raises BadRequest for a line that is no field."""
     text = re.sub(r"\r?\n[ \t]+", " ", block.decode("latin-1").strip("\r\n"))
     headers: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in filter(None, re.split(r"\r?\n", text)):
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
             raise BadRequest("a part's header has a line that is no field")

@@ -45,7 +45,7 @@ class TokenRefused(SenogateError):
 def issue(
     keys: SigningKeys, settings: Settings, *, subject: str, scope: str = ALL_ACTIONS, ttl: int = DEFAULT_TTL
 ) -> str:
-    """A signed access token that lives `ttl` seconds. Raises BadRequest for an unknown scope or a ttl out of bounds."""
+    """A signed access token that lives `ttl` seconds. Raises BadRequest for a wrong scope or ttl."""
     if not 1 <= ttl <= MAXIMUM_TTL:
         raise BadRequest(f"a token lives 1 to {MAXIMUM_TTL} seconds")
     now = int(time.time())
@@ -99,13 +99,17 @@ async def _parse_form(request: Request) -> dict[str, str]:
 
 
 def _credentials(request: Request, form: dict[str, str]) -> tuple[str, str]:
-    """The client's identifier and secret, from the header or the body and never from both (RFC 6749 section 2.3)."""
+    """The client's identifier and secret, from the header or the body, never from both (RFC 6749 2.3)."""
     headers = request.headers.getlist("authorization")
     if headers and "client_secret" in form or len(headers) > 1:
         raise TokenRefused("invalid_request", "the client authenticates in more than one way")
-    client_id, secret = _basic(headers[0]) if headers else (form.get("client_id", ""), form.get("client_secret", ""))
+    client_id, secret = (
+        _basic(headers[0]) if headers else (form.get("client_id", ""), form.get("client_secret", ""))
+    )
     if headers and form.get("client_id", client_id) != client_id:
-        raise TokenRefused("invalid_request", "the client_id differs from the one of the Authorization header")
+        raise TokenRefused(
+            "invalid_request", "the client_id differs from the one of the Authorization header"
+        )
     if not client_id or not secret or "\0" in client_id:
         raise TokenRefused("invalid_client", "client_id and client_secret are needed")
     return client_id, secret

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457). What was not foreseen is told to nobody; the log gets its kind and its place."""
+"""Errors as problem details (RFC 9457). Of what was not foreseen only the log gets the kind and the place."""
 
 import json
 import logging
@@ -30,7 +30,9 @@ class ProblemResponse(Response):
 
     media_type = "application/problem+json"
 
-    def __init__(self, status: HTTPStatus, detail: str = "", headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
         problem = {"type": "about:blank", "title": status.phrase, "status": int(status)}
         content = problem | ({"detail": detail} if detail else {})
         own = {"cache-control": "no-store"}
@@ -54,13 +56,23 @@ def _challenge(error: SenogateError) -> dict[str, str]:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """The answer where no route or no method of it was met; OPTIONS tells the methods (RFC 9110 section 9.3.7)."""
+    """The answer where no route or no method of it was met; OPTIONS tells the methods (RFC 9110 section
+    9.3.7).
+    """
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})
+    if "Allow" in headers:
+        headers["Allow"] = _allowed(headers["Allow"])
     if status == HTTPStatus.METHOD_NOT_ALLOWED and request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     return ProblemResponse(status, headers=headers)
+
+
+def _allowed(methods: str) -> str:
+    """A resource's methods with those that every one has: HEAD beside GET, and OPTIONS."""
+    named = set(methods.replace(",", " ").split())
+    return ", ".join(sorted(named | {"OPTIONS"} | ({"HEAD"} if "GET" in named else set())))
 
 
 HANDLERS = {SenogateError: on_error, HTTPException: on_http_exception}
@@ -69,8 +81,8 @@ HANDLERS = {SenogateError: on_error, HTTPException: on_http_exception}
 class LastResort:
     """The outermost frame: an error that nobody foresaw becomes a problem without details.
 
-    An error's own text may hold values of attributes, so neither client nor log gets it. Once an answer has begun it can
-    only be broken off, which the client sees from its Content-Length.
+    An error's own text may hold values of attributes, so neither client nor log gets it. Once an answer has
+    begun it can only be broken off, which the client sees from its Content-Length.
     """
 
     def __init__(self, app: ASGIApp) -> None:

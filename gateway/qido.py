@@ -19,6 +19,11 @@ JSON = (media_type("application/dicom+json"), media_type("application/json"))
 """What DICOM JSON is offered as; the second name is from before it had one of its own."""
 
 
+_MORE = (
+    "The number of results exceeded the maximum supported by the server. Additional results can be requested."
+)
+
+
 async def search_studies(request: Request) -> Response:
     return await _search(request, Level.STUDY)
 
@@ -45,13 +50,14 @@ def _render(request: Request, page: Page, content_type: str) -> Response:
     base_url = services_of(request).settings.dicomweb_url
     headers = {"content-type": content_type, "cache-control": "no-store"}
     if page.more:
-        text = "The number of results exceeded the maximum supported by the server. Additional results can be requested."
-        headers["warning"] = f'299 {base_url} "{text}"'
+        headers["warning"] = f'299 {base_url} "{_MORE}"'
     return Response(join(page.rows, base_url), headers=headers)
 
 
 def join(rows: Iterable[bytes], base_url: str) -> bytes:
-    """A JSON array of rows of DICOM JSON, their URLs complete. Without a row it is empty (PS3.18 section 8.3.4.4)."""
+    """A JSON array of rows of DICOM JSON, their URLs complete. Without a row it is empty (PS3.18 section
+    8.3.4.4).
+    """
     return b"[" + b",".join(rows).replace(BASE.encode(), base_url.encode()) + b"]"
 
 

@@ -1,7 +1,7 @@
 """Whether the site can be used: Orthanc, the plugin in it, PostgreSQL and the index, each asked itself.
 
-That the plugin is in place is proven by a keyed answer to a nonce. Nothing of DICOMweb is served without that proof, since
-an Orthanc without its plugin stores what it gets as it came.
+That the plugin is in place is proven by a keyed answer to a nonce. Nothing of DICOMweb is served without that
+proof, since an Orthanc without its plugin stores what it gets as it came.
 """
 
 import asyncio

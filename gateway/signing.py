@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from archive.errors import ConfigurationError
@@ -47,14 +52,20 @@ class SigningKeys:
 
     @classmethod
     def load(cls, path: Path | str) -> "SigningKeys":
-        """Read the PEM file. Raises ConfigurationError where it is missing, readable by others, or holds no key."""
+        """Read the PEM file. Raises ConfigurationError where it is missing, readable by others, or holds no
+        key.
+        """
         path = Path(path)
         try:
             mode, pem = path.stat().st_mode, path.read_bytes()
         except OSError as error:
-            raise ConfigurationError(f"the signing keys {path} can't be read ({type(error).__name__})") from None
+            raise ConfigurationError(
+                f"the signing keys {path} can't be read ({type(error).__name__})"
+            ) from None
         if mode & 0o077:
-            raise ConfigurationError(f"the signing keys {path} are open to other users: set their mode to 0600")
+            raise ConfigurationError(
+                f"the signing keys {path} are open to other users: set their mode to 0600"
+            )
         blocks = _PEM.findall(pem)
         if not blocks:
             raise ConfigurationError(f"{path} holds no private key in PEM")
@@ -62,7 +73,9 @@ class SigningKeys:
 
     @classmethod
     def create(cls, path: Path | str) -> "SigningKeys":
-        """Make a P-256 key and write it, whole or not at all. A file that is there already is kept and loaded."""
+        """Make a P-256 key and write it, whole or not at all. A file that is there already is kept and
+        loaded.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -75,7 +88,7 @@ class SigningKeys:
         return cls.load(path) if Path(path).exists() else cls.create(path)
 
     def find(self, kid: object) -> SigningKey | None:
-        """The key of that identifier, which is compared with those that are here and used for nothing else."""
+        """The key of that identifier, which is compared with those here and used for nothing else."""
         return next((key for key in self.keys if key.kid == kid), None)
 
     def jwks(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The Store Instances Response Module (PS3.18 section I.2) and the status that goes with it (table 10.5.3-1)."""
+"""The Store Instances Response Module (PS3.18 section I.2) and the status beside it (table 10.5.3-1)."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,7 +10,9 @@ from gateway.door import FailureReason, Outcome
 
 
 def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
-    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just now."""
+    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just
+    now.
+    """
     failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
     if not failures:
         return HTTPStatus.OK

@@ -1,7 +1,7 @@
 """STOW-RS: instances on their way to Orthanc's door, one at a time and in memory only (PS3.18 section 10.5).
 
-What is sent here may carry identities. It is never written to disk, and nothing of it goes into a log: the one thing that
-is given back to its sender is the UIDs of an instance that was refused.
+What is sent here may carry identities. It is never written to disk, and nothing of it goes into a log: the
+one thing that is given back to its sender is the UIDs of an instance that was refused.
 """
 
 from collections.abc import AsyncIterator
@@ -51,13 +51,21 @@ async def _parts(request: Request) -> AsyncIterator[Part]:
 
 
 def _content_type(request: Request) -> MediaType:
-    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded further."""
+    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded
+    further.
+    """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("a Content-Encoding is not taken")
     content_type = parse_media_type(request.headers.get("content-type", "missing/missing"))
-    kind = content_type.parameter("type") if content_type.essence == "multipart/related" else content_type.essence
+    kind = (
+        content_type.parameter("type")
+        if content_type.essence == "multipart/related"
+        else content_type.essence
+    )
     if (kind or DICOM).lower() != DICOM:
-        raise UnsupportedMediaType(f'taken is: multipart/related; type="{DICOM}", or {DICOM} for one instance')
+        raise UnsupportedMediaType(
+            f'taken is: multipart/related; type="{DICOM}", or {DICOM} for one instance'
+        )
     return content_type
 
 

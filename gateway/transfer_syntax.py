@@ -3,7 +3,9 @@
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 MIXED = "*"
-"""Stands for the transfer syntaxes of instances that are stored in several; a client that names one does not mean it."""
+"""Stands for the transfer syntaxes of instances that are stored in several; a client that names one does not
+mean it.
+"""
 
 _MEDIA_TYPES = {
     "image/jpeg": ("4.50", "4.51", "4.57", "4.70"),
@@ -19,7 +21,9 @@ _MEDIA_TYPES = {
         *("4.107", "4.108"),
     ),
 }
-_MEDIA_TYPE_OF = {f"1.2.840.10008.1.2.{suffix}": name for name, suffixes in _MEDIA_TYPES.items() for suffix in suffixes}
+_MEDIA_TYPE_OF = {
+    f"1.2.840.10008.1.2.{suffix}": name for name, suffixes in _MEDIA_TYPES.items() for suffix in suffixes
+}
 
 
 def frame_media_type(transfer_syntax_uid: str) -> str:
@@ -30,6 +34,9 @@ def frame_media_type(transfer_syntax_uid: str) -> str:
 def pixel_syntax(transfer_syntax_uid: str) -> str:
     """The transfer syntax that pixels without a data set around them are in.
 
-    Native pixels are the same bytes in implicit as in explicit little endian, which is the name for them here.
+    Native pixels are the same bytes in implicit as in explicit little endian, which is the name for them
+    here.
     """
-    return str(ExplicitVRLittleEndian if UID(transfer_syntax_uid) == ImplicitVRLittleEndian else transfer_syntax_uid)
+    return str(
+        ExplicitVRLittleEndian if UID(transfer_syntax_uid) == ImplicitVRLittleEndian else transfer_syntax_uid
+    )

@@ -10,7 +10,8 @@ from starlette.routing import Route
 from gateway.services import services_of
 
 _CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -27,7 +28,7 @@ async def style_sheet(request: Request) -> Response:
 
 @cache
 def _templates() -> Environment:
-    return Environment(loader=PackageLoader("gateway.portal"), autoescape=True)
+    return Environment(loader=PackageLoader("gateway.portal", ""), autoescape=True)
 
 
 ROUTES = [Route("/", front_page), Route("/portal.css", style_sheet)]
