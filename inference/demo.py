@@ -34,7 +34,7 @@ def demo_exam(folder: Path | None = None, *, seed: str | None = "demo") -> list[
     Its pixels are the PNGs `L-CC`, `R-CC`, `L-MLO` and `R-MLO` of a folder, value for value, or else those of
     the phantom. The same seed gives the same bytes; None gives an exam with UIDs of its own.
     """
-    images = read_images(folder) if folder else draw_exam(seed=1).images
+    images = read_images(folder) if folder else draw_exam(seed=1, glandular_fraction=0.35).images
     return build_exam(images, seed=uuid.uuid4().hex if seed is None else seed)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inference.density import BREAST_COMPOSITION, CATEGORIES
+from inference.density import passport_outputs
 from inference.errors import WeightsError
 from inference.network import Layers, build_classifier
 from inference.package import Package, save
@@ -34,16 +34,23 @@ def import_histogram_model(weights: Path, destination: Path) -> Package:
     says so. Raises WeightsError for a file that does not hold such weights.
     """
     content = _read(weights)
+    layers = _layers(content)
     published = hashlib.sha256(content).hexdigest() == WEIGHTS_SHA256
     if not published:
         logger.warning(
-            "the weights differ from those published (sha256 %s); the passport says so", WEIGHTS_SHA256
+            "the weights are not those published (sha256 %s); the passport says so", WEIGHTS_SHA256
         )
-    tensors = read_tensors(content)
+    return save(destination, build_classifier(layers, "histograms"), _passport(published))
+
+
+def _layers(content: bytes) -> Layers:
+    try:
+        tensors = read_tensors(content)
+    except WeightsError as error:
+        raise WeightsError(f"{error}; {_where()}") from error
     if {name: tensor.shape for name, tensor in tensors.items()} != SHAPES or not _finite(tensors):
         raise WeightsError(f"the weights are not those of the histogram density model; {_where()}")
-    layers: Layers = tuple((tensors[f"fc{n}.weight"], tensors[f"fc{n}.bias"]) for n in (1, 2))
-    return save(destination, build_classifier(layers, "histograms"), _passport(published))
+    return [(tensors[f"fc{n}.weight"], tensors[f"fc{n}.bias"]) for n in (1, 2)]
 
 
 def _finite(tensors: dict[str, npt.NDArray[np.float32]]) -> bool:
@@ -60,7 +67,7 @@ def _read(weights: Path) -> bytes:
 
 
 def _where() -> str:
-    return f"they are published as {WEIGHTS_PATH} in {REPOSITORY}, sha256 {WEIGHTS_SHA256}"
+    return f"the right ones are published as {WEIGHTS_PATH} in {REPOSITORY}, sha256 {WEIGHTS_SHA256}"
 
 
 def _passport(published: bool) -> dict[str, Any]:
@@ -85,17 +92,7 @@ def _passport(published: bool) -> dict[str, Any]:
             "views": ["L CC", "R CC", "L MLO", "R MLO"],
             "preprocessing": {"name": "histogram", "bins": 50},
         },
-        "outputs": {
-            "concept": _code(BREAST_COMPOSITION.value, BREAST_COMPOSITION.scheme, BREAST_COMPOSITION.meaning),
-            "classes": [
-                {"label": label} | _code(code.value, code.scheme, code.meaning)
-                for label, code in CATEGORIES.items()
-            ],
-        },
+        "outputs": passport_outputs(),
         "training": {"trained_on": trained_on, "citation": "arXiv:1711.03674"},
         "metrics": [],
     }
-
-
-def _code(value: str, scheme: str, meaning: str) -> dict[str, str]:
-    return {"value": value, "scheme": scheme, "meaning": meaning}

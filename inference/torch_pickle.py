@@ -162,8 +162,8 @@ class _Interpreter:
                 self.marks.append(len(self.stack))
             case "TUPLE":
                 self.stack.append(tuple(self._take(self.marks.pop())))
-            case "APPENDS":
-                items = self._take(self.marks.pop())
+            case "APPEND" | "APPENDS":
+                items = self._take(self.marks.pop() if name == "APPENDS" else len(self.stack) - 1)
                 self.stack[-1].extend(items)
             case "SETITEM" | "SETITEMS":
                 items = self._take(self.marks.pop() if name == "SETITEMS" else len(self.stack) - 2)

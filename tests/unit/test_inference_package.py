@@ -1,0 +1,116 @@
+"""Model packages: what loads, and what is refused with which reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inference import nyu
+from inference.density import CATEGORIES
+from inference.errors import PackageError
+from inference.network import build_classifier
+from inference.package import Package, load, parse_passport, save
+
+NETWORK = build_classifier([(np.eye(4, 8, dtype=np.float32), np.zeros(4, np.float32))], "test")
+PASSPORT = nyu._passport(published=True)
+
+
+def write(folder: Path, passport: dict[str, Any] = PASSPORT) -> Package:
+    return save(folder, NETWORK, passport)
+
+
+class TestWhole:
+    def test_what_was_saved_loads(self, tmp_path: Path) -> None:
+        package = write(tmp_path)
+        assert load(tmp_path) == package
+
+    def test_its_network_is_read_as_it_was_written(self, tmp_path: Path) -> None:
+        assert write(tmp_path).read_network() == NETWORK
+
+    def test_it_is_written_the_same_twice(self, tmp_path: Path) -> None:
+        texts = [(write(tmp_path / name).folder / "passport.toml").read_bytes() for name in ("one", "other")]
+        assert texts[0] == texts[1]
+
+    def test_the_passport_tells_the_classes_in_order(self, tmp_path: Path) -> None:
+        classes = write(tmp_path).passport.outputs.classes
+        assert {one.label: one.code for one in classes} == CATEGORIES
+
+    def test_text_of_any_kind_survives(self, tmp_path: Path) -> None:
+        title = 'A "quoted" \\ title\twith ümläuts 🩻'
+        identity = PASSPORT["identity"] | {"title": title}
+        assert write(tmp_path, PASSPORT | {"identity": identity}).passport.identity.title == title
+
+
+class TestDamaged:
+    def test_a_changed_network_does_not_load(self, tmp_path: Path) -> None:
+        write(tmp_path)
+        (tmp_path / "model.onnx").write_bytes(NETWORK + b"\0")
+        with pytest.raises(PackageError, match="sha256 differs"):
+            load(tmp_path)
+
+    def test_a_network_changed_after_loading_is_not_run(self, tmp_path: Path) -> None:
+        package = write(tmp_path)
+        (tmp_path / "model.onnx").write_bytes(b"")
+        with pytest.raises(PackageError, match="sha256 differs"):
+            package.read_network()
+
+    @pytest.mark.parametrize("name", ["model.onnx", "passport.toml"])
+    def test_a_missing_file_is_named(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(PackageError, match=name):
+            load(tmp_path)
+
+    def test_a_passport_that_is_not_toml(self) -> None:
+        with pytest.raises(PackageError, match="not valid TOML"):
+            parse_passport(b"\xff = [")
+
+    def test_an_empty_passport(self) -> None:
+        with pytest.raises(PackageError, match="format is missing"):
+            parse_passport(b"")
+
+
+def _without(table: str, key: str) -> dict[str, Any]:
+    return PASSPORT | {table: {name: value for name, value in PASSPORT[table].items() if name != key}}
+
+
+def _with(table: str, key: str, value: object) -> dict[str, Any]:
+    return PASSPORT | {table: PASSPORT[table] | {key: value}}
+
+
+class TestPassport:
+    """Each key is checked, and the error names it."""
+
+    @pytest.mark.parametrize(
+        ("table", "key"),
+        [(table, key) for table in ("identity", "inputs", "outputs", "training") for key in PASSPORT[table]],
+    )
+    def test_a_missing_key_is_named(self, tmp_path: Path, table: str, key: str) -> None:
+        with pytest.raises(PackageError, match=rf"{table}\.{key}"):
+            write(tmp_path, _without(table, key))
+
+    @pytest.mark.parametrize(
+        ("table", "key", "value"),
+        [
+            ("identity", "name", "../up"),
+            ("identity", "name", ""),
+            ("identity", "version", "one"),
+            ("identity", "task", "weather"),
+            ("identity", "research_use_only", "yes"),
+            ("inputs", "modality", "CT"),
+            ("inputs", "presentation_intent", "FOR PROCESSING"),
+            ("inputs", "views", ["L CC", "L CC"]),
+            ("inputs", "views", []),
+            ("inputs", "views", ["L ML"]),
+            ("outputs", "classes", []),
+        ],
+    )
+    def test_a_wrong_value_is_named(self, tmp_path: Path, table: str, key: str, value: object) -> None:
+        with pytest.raises(PackageError, match=rf"{table}\.{key}"):
+            write(tmp_path, _with(table, key, value))
+
+    def test_a_metric_lies_within_its_interval(self, tmp_path: Path) -> None:
+        metric = {"name": "accuracy", "value": 0.9, "low": 0.91, "high": 0.95, "measured_on": "phantoms"}
+        with pytest.raises(PackageError, match=r"metrics\[0\]"):
+            write(tmp_path, PASSPORT | {"metrics": [metric]})
