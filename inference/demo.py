@@ -15,7 +15,7 @@ from PIL import Image as PngImage
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from inference.instance import VIEW_CODES
 from inference.phantom import draw_exam
@@ -62,11 +62,11 @@ def build_instance(image: Image, view: View, number: int, uid: Callable[[str], s
     """
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION
+    meta.ImplementationClassUID = UID(IMPLEMENTATION)
     meta.ImplementationVersionName = "SENOGATE"
-    meta.MediaStorageSOPClassUID = FOR_PRESENTATION
-    meta.MediaStorageSOPInstanceUID = uid(f"instance {number}")
-    dataset = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    meta.MediaStorageSOPClassUID = UID(FOR_PRESENTATION)
+    meta.MediaStorageSOPInstanceUID = UID(uid(f"instance {number}"))
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     _add_identity(dataset, uid)
     _add_series(dataset, uid, view)

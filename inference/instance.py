@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def readable() -> Iterator[None]:
     warnings.
     """
     try:
-        with config.disable_value_validation():
+        with warnings.catch_warnings(action="ignore"), config.disable_value_validation():
             yield
     except _DAMAGED as error:
         raise ReadingFailed("an instance is damaged or is not DICOM") from error

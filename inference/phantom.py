@@ -139,9 +139,9 @@ def _draw_view(
 def _grid(shape: tuple[int, int]) -> tuple[Plane, Plane]:
     """Pixel centres from the chest wall (0 to 1) and from top to bottom (0 to 1)."""
     rows, columns = shape
-    across = (np.arange(columns, dtype=np.float32) + 0.5) / columns
-    down = (np.arange(rows, dtype=np.float32) + 0.5) / rows
-    return across[np.newaxis, :], down[:, np.newaxis]
+    across = (np.arange(columns) + 0.5) / columns
+    down = (np.arange(rows) + 0.5) / rows
+    return across[np.newaxis, :].astype(np.float32), down[:, np.newaxis].astype(np.float32)
 
 
 def _radius(across: Plane, sideways: Plane, breast: _Breast) -> Plane:

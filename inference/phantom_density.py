@@ -15,7 +15,7 @@ from inference.preprocess import thumbnails
 from inference.session import Session
 
 ROWS, COLUMNS = 104, 80
-PREPROCESSING = {"name": "thumbnails", "rows": ROWS, "columns": COLUMNS}
+PREPROCESSING: dict[str, int | float | str] = {"name": "thumbnails", "rows": ROWS, "columns": COLUMNS}
 DRAWN_ROWS, DRAWN_COLUMNS = 208, 160
 TRAINING_SEEDS = range(1_000_000, 1_001_600)
 HELD_OUT_SEEDS = range(2_000_000, 2_000_400)

@@ -7,6 +7,7 @@ admits to.
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -44,7 +45,7 @@ _JPEG = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}
 _JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
 _JPEG_2000 = {JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL}
 
-Values = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Values = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class _Layout:
@@ -72,7 +73,7 @@ class _Layout:
             raise ReadingFailed("an image has an unknown layout: BitsAllocated, BitsStored, HighBit")
 
     @property
-    def dtype(self) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    def dtype(self) -> np.dtype[np.unsignedinteger[Any]]:
         return np.dtype("u1" if self.allocated == 8 else "<u2")
 
     @property
@@ -101,7 +102,7 @@ def _native(dataset: Dataset, layout: _Layout) -> Values:
     if len(content) < count * layout.dtype.itemsize:
         raise ReadingFailed("PixelData is shorter than Rows and Columns say")
     values = np.frombuffer(content, layout.dtype, count).reshape(layout.shape)
-    return values >> layout.shift if layout.shift else values
+    return np.right_shift(values, layout.dtype.type(layout.shift)) if layout.shift else values
 
 
 def _encapsulated(dataset: Dataset, layout: _Layout, syntax: UID) -> Values:
@@ -117,9 +118,9 @@ def _encapsulated(dataset: Dataset, layout: _Layout, syntax: UID) -> Values:
         values: Values = codec(frame)
     except RuntimeError as error:
         raise ReadingFailed("the codestream of an image can't be decoded") from error
-    if values.shape != layout.shape or values.dtype.itemsize > 2:
-        raise ReadingFailed("the codestream of an image is not of one grey channel of up to 16 bits")
-    return values.view(f"u{values.dtype.itemsize}")
+    if values.shape != layout.shape or values.dtype.itemsize > layout.dtype.itemsize:
+        raise ReadingFailed("the codestream of an image is not of one grey channel of BitsAllocated")
+    return values.view(f"u{values.dtype.itemsize}").astype(layout.dtype, copy=False)
 
 
 def _codec(syntax: UID) -> Callable[[bytes], Values]:
@@ -138,15 +139,16 @@ def _decode_rle(frame: bytes, layout: _Layout) -> Values:
         values = imagecodecs.dicomrle_decode(frame, layout.dtype)
     except RuntimeError as error:
         raise ReadingFailed("the run lengths of an image can't be decoded") from error
-    return np.asarray(values).reshape(-1)[: layout.shape[0] * layout.shape[1]].reshape(layout.shape)
+    return np.frombuffer(values, layout.dtype, layout.shape[0] * layout.shape[1]).reshape(layout.shape)
 
 
 def _to_monochrome2(values: Values, layout: _Layout) -> Values:
-    mask = layout.mask
+    kind = values.dtype.type
+    mask = kind(layout.mask)
     if layout.stored < 8 * values.dtype.itemsize:
         values = values & mask
     if layout.signed:
-        values = values ^ (1 << (layout.stored - 1))
+        values = values ^ kind(1 << (layout.stored - 1))
     return mask - values if layout.photometric == "MONOCHROME1" else values
 
 

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from archive.findings import Findings
 from inference.results.reading import RESEARCH_USE_ONLY
@@ -53,11 +53,11 @@ def start_document(
     name = "\0".join((findings.study_instance_uid, findings.task, model.name, model.version, sop_class_uid))
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = "SENOGATE"
-    meta.MediaStorageSOPClassUID = sop_class_uid
-    meta.MediaStorageSOPInstanceUID = uid(f"result instance\0{name}")
-    document = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(uid(f"result instance\0{name}"))
+    document = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     _copy_context(document, sources[0])
     document.SOPClassUID = sop_class_uid
     document.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
