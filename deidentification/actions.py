@@ -69,7 +69,7 @@ DUMMIES: dict[str, bytes] = {
 }
 
 _PADDING = b" \0"
-_NUMBER = rb" *[+-]?(?:[0-9]{1,16}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})? *"
+_NUMBER = rb" *[+-]?(?:[0-9]{1,16}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})? *"
 _NUMBERS = re.compile(rb"(?:%b)?(?:\\(?:%b)?)*\0?" % (_NUMBER, _NUMBER)).fullmatch
 _INTEGER = rb" *[+-]?[0-9]{1,12} *"
 _INTEGERS = re.compile(rb"(?:%b)?(?:\\(?:%b)?)*\0?" % (_INTEGER, _INTEGER)).fullmatch

@@ -262,8 +262,7 @@ def _add_pixels(
     """The dataset with its pixel data, which begins at `position`. Whatever follows that is left out."""
     tag, vr, length, start = read(data, position) if position < len(data) else (_PIXEL_DATA + 1, b"", 0, 0)
     if tag > _PIXEL_DATA:
-        if pixels.ROWS in values:
-            raise Refused(Reason.PIXEL_DATA_TOO_SHORT, _PIXEL_DATA)
+        pixels.require_none(values)
         return Dataset(head, _NOTHING, b"")
     if tag == _PIXEL_DATA and part10.is_encapsulated(transfer_syntax):
         if length != UNDEFINED:

@@ -49,6 +49,8 @@ _ALWAYS = frozenset(
 )
 # Ultrasound writes the name into the frame unless it says that it did not.
 _UNLESS_DENIED = frozenset(_STORAGE + suffix for suffix in "3 3.1 6 6.1 6.2 6.3".split())
+# Structured reports with key object selections, and presentation states.
+_WITHOUT_PIXELS = (_STORAGE + "88.", _STORAGE + "11.")
 _SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
 _SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
 
@@ -80,6 +82,18 @@ def may_carry_text(values: Mapping[int, bytes]) -> bool:
     if values.get(_CONVERSION_TYPE, b"").strip(b" \0"):
         return True
     return any(word in values.get(_IMAGE_TYPE, b"").upper() for word in _SCREEN)
+
+
+def require_none(values: Mapping[int, bytes]) -> None:
+    """Refuse an instance without pixel data that is neither a report nor a presentation state.
+
+    An image has lost its pixels; of any other class the allow-list would leave only a shell.
+    """
+    if values.get(_SOP_CLASS_UID, b"").decode("latin-1").startswith(_WITHOUT_PIXELS):
+        return
+    if ROWS in values:
+        raise Refused(Reason.PIXEL_DATA_TOO_SHORT, 0x7FE00010)
+    raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 
 
 def needed_length(values: Mapping[int, bytes], length: int, default_bits: int) -> int:
@@ -138,13 +152,13 @@ def find_fragments(data: bytes, start: int) -> Fragments:
     table_stop = position = position + length
     starts = set()
     while True:
-        begin = position
+        begin = position - table_stop
         tag, length, position = read_item(data, position, limit)
         if tag == SEQUENCE_END:
             break
         if length & 1:
             raise Refused(Reason.BAD_LENGTH, tag)
-        starts.add(begin - table_stop)
+        starts.add(begin)
         position += length
     if not starts:
         raise Refused(Reason.PIXEL_DATA_TOO_SHORT)

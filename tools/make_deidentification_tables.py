@@ -165,7 +165,7 @@ def confidentiality(source: Path) -> Iterator[dict[str, str]]:
     with source.open(newline="") as lines:
         for row in csv.DictReader(lines):
             tag = row["tag"].split()[0].strip("()").replace(",", "")
-            keyword = row["keyword"] or _keyword(tag) or row["name"].replace(" ", "").replace("'", "")
+            keyword = row["keyword"].strip("?") or _keyword(tag) or re.sub("[^A-Za-z0-9]", "", row["name"])
             yield {
                 "tag": tag.upper().replace("X", "x"),
                 "keyword": keyword,

@@ -26,14 +26,18 @@ def element(tag: int, vr: str, value: bytes, explicit: bool = True, length: int 
 def item(content: bytes, undefined: bool = False) -> bytes:
     """An item of a sequence, or a fragment."""
     if undefined:
-        return struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED) + content + struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+        return (
+            struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED) + content + struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
+        )
     return struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
 
 
 SEQUENCE_END = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
 
 
-def sequence(tag: int, *contents: bytes, explicit: bool = True, undefined: bool = False, vr: str = "SQ") -> bytes:
+def sequence(
+    tag: int, *contents: bytes, explicit: bool = True, undefined: bool = False, vr: str = "SQ"
+) -> bytes:
     """A sequence of items with the given contents, all lengths defined or all undefined."""
     value = b"".join(item(content, undefined) for content in contents)
     if undefined:
@@ -46,7 +50,9 @@ def dataset(elements: Elements, explicit: bool = True) -> bytes:
     return b"".join(element(tag, *elements[tag], explicit) for tag in sorted(elements))
 
 
-def part10(body: bytes, transfer_syntax: str = EXPLICIT, preamble: bytes = bytes(128), extra: bytes = b"") -> bytes:
+def part10(
+    body: bytes, transfer_syntax: str = EXPLICIT, preamble: bytes = bytes(128), extra: bytes = b""
+) -> bytes:
     """A file around an encoded dataset; `extra` is more of the File Meta Information."""
     meta = (
         element(0x00020001, "OB", b"\0\1")

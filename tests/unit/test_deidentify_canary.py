@@ -73,7 +73,9 @@ def times() -> set[int]:
     return {tag for tag, vr in rows() if vr == "TM"}
 
 
-def planted(explicit: bool, nested: bytes = b"") -> tuple[dict[int, tuple[str, bytes]], list[tuple[int, bytes]]]:
+def planted(
+    explicit: bool, nested: bytes = b""
+) -> tuple[dict[int, tuple[str, bytes]], list[tuple[int, bytes]]]:
     """Every row of Table E.1-1 with its canary; a sequence holds text, a code and what is `nested`."""
     elements, canaries = {}, []
     for index, (tag, vr) in enumerate(rows()):
@@ -137,7 +139,9 @@ class TestTableE11:
         inner, canaries = planted(explicit)
         outer, _ = planted(explicit, nested=sequence(0x0040A730, dataset(inner, explicit), explicit=explicit))
         carrier = {0x0040A730: outer[0x0040A730]}
-        output = opened(deidentifier.deidentify(part10(encode(mammogram() | carrier, syntax), syntax)).instance)
+        output = opened(
+            deidentifier.deidentify(part10(encode(mammogram() | carrier, syntax), syntax)).instance
+        )
         assert survivors(output, canaries) <= RETAINED.keys() | times()
         assert b"canary" not in output.lower()
 
