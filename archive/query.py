@@ -117,7 +117,7 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
         raise BadRequest(f"the query is longer than {MAXIMUM_LENGTH} characters")
     try:
         return parse_qsl(
-            query_string.decode("ascii"),
+            query_string.decode("utf-8"),
             keep_blank_values=True,
             errors="strict",
             max_num_fields=MAXIMUM_PARAMETERS,

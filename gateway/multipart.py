@@ -101,9 +101,9 @@ class Parser:
 
     def _head(self) -> None:
         ends = [position for ending in (b"\n\n", b"\n\r\n") if (position := self._buffer.find(ending)) >= 0]
+        if min(ends, default=len(self._buffer)) > MAXIMUM_HEADERS:
+            raise BadRequest(f"a part's header fields are longer than {MAXIMUM_HEADERS} bytes")
         if not ends:
-            if len(self._buffer) > MAXIMUM_HEADERS:
-                raise BadRequest(f"a part's header fields are longer than {MAXIMUM_HEADERS} bytes")
             return
         self._headers = _parse_headers(bytes(self._buffer[: min(ends)]))
         # The empty line's end stays: the delimiter of an empty part begins with it.

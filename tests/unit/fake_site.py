@@ -1,0 +1,91 @@
+"""A gateway without a site: an Orthanc that is played by a function, and a PostgreSQL that does not answer."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from psycopg_pool import AsyncConnectionPool
+from starlette.types import ASGIApp
+
+from archive.settings import Settings
+from gateway import app, oauth
+
+PROOF_KEY = b"proof key of a test".ljust(32, b".")
+STORED = {"StudyInstanceUID": "2.25.1", "SeriesInstanceUID": "2.25.2", "SOPInstanceUID": "2.25.3"}
+
+
+@dataclass
+class FakeOrthanc:
+    """Answers as Orthanc behind the plugin does; `received` is what was posted to its door."""
+
+    proof_key: bytes = PROOF_KEY
+    protecting: bool = True
+    door: Callable[[bytes], httpx.Response] = lambda body: httpx.Response(200, json={"ID": "a-b-c"})
+    received: list[bytes] = field(default_factory=list)
+    asked: int = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/senogate/status":
+            return self._status(bytes.fromhex(request.url.params["nonce"]))
+        if request.method == "POST":
+            self.received.append(request.content)
+            return self.door(request.content)
+        return httpx.Response(200, json={"RequestedTags": STORED})
+
+    def _status(self, nonce: bytes) -> httpx.Response:
+        self.asked += 1
+        proof = hmac.new(self.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest()
+        return httpx.Response(200, json={"protecting": self.protecting, "proof": proof})
+
+
+class Client:
+    """Sends requests to an application in this process, each on an event loop of its own."""
+
+    def __init__(self, application: ASGIApp) -> None:
+        self._application = application
+
+    def request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self._application)
+            async with httpx.AsyncClient(transport=transport, base_url="http://other.test") as client:
+                return await client.request(method, path, **arguments)
+
+        return anyio.run(send)
+
+    def get(self, path: str, **arguments: Any) -> httpx.Response:
+        return self.request("GET", path, **arguments)
+
+    def post(self, path: str, **arguments: Any) -> httpx.Response:
+        return self.request("POST", path, **arguments)
+
+
+@dataclass
+class FakeSite:
+    """A gateway, what it stands on, and a client of it."""
+
+    settings: Settings
+    keys: oauth.SigningKeys
+    orthanc: FakeOrthanc
+    client: Client
+
+    def token(self, scope: str = oauth.ALL_ACTIONS) -> str:
+        return oauth.issue(self.keys, self.settings, subject="tester", scope=scope)
+
+    def bearer(self, scope: str = oauth.ALL_ACTIONS) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token(scope)}"}
+
+
+def build(home: Path, orthanc: FakeOrthanc | None = None, **settings: object) -> FakeSite:
+    """A gateway in a home that may be empty."""
+    orthanc = orthanc or FakeOrthanc()
+    configured = Settings(home=home, **settings)  # type: ignore[arg-type]
+    keys = oauth.SigningKeys.load_or_create(home / "signing.pem")
+    behind = httpx.AsyncClient(base_url="http://orthanc.test", transport=httpx.MockTransport(orthanc))
+    pool = AsyncConnectionPool("host=/nowhere", open=False)
+    application = app.create(configured, pool, behind, keys, PROOF_KEY)
+    return FakeSite(configured, keys, orthanc, Client(application))

@@ -1,0 +1,217 @@
+"""STOW-RS, with an Orthanc that is played (PS3.18 section 10.5)."""
+
+import zlib
+from io import BytesIO
+
+import httpx
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
+
+from tests.unit import fake_site
+from tests.unit.fake_site import FakeOrthanc
+
+CLASS, STUDY, INSTANCE = "1.2.840.10008.5.1.4.1.1.7", "1.2.3", "1.2.3.4.5"
+MULTIPART = 'multipart/related; type="application/dicom"; boundary=XX'
+
+
+def instance(syntax=ExplicitVRLittleEndian, **values) -> bytes:
+    dataset = Dataset()
+    own = {
+        "SOPClassUID": CLASS,
+        "SOPInstanceUID": INSTANCE,
+        "StudyInstanceUID": STUDY,
+        "SeriesInstanceUID": "1.2.3.4",
+    }
+    for name, value in (own | {"PatientName": "Secret^Name"} | values).items():
+        setattr(dataset, name, value)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+def multipart(*instances: bytes, kind="application/dicom") -> bytes:
+    parts = [b"--XX\r\nContent-Type: %s\r\n\r\n%s\r\n" % (kind.encode(), part) for part in instances]
+    return b"".join(parts) + b"--XX--\r\n"
+
+
+@pytest.fixture
+def site(tmp_path):
+    return fake_site.build(tmp_path)
+
+
+def store(site, content, *, path="/dicom-web/studies", kind=MULTIPART, **headers) -> httpx.Response:
+    fields = site.bearer("dicomweb.write") | {"Content-Type": kind} | headers
+    return site.client.post(path, content=content, headers=fields)
+
+
+def items(answer: httpx.Response, sequence: str) -> list[dict]:
+    return answer.json().get(sequence, {}).get("Value", [])
+
+
+class TestStored:
+    """PS3.18 section 10.5.3."""
+
+    def test_the_door_gets_the_bytes_as_they_came(self, site):
+        sent = [instance(), instance(SOPInstanceUID="1.2.3.4.6")]
+        assert store(site, multipart(*sent)).status_code == 200
+        assert site.orthanc.received == sent
+
+    def test_the_answer_names_pseudonyms_on_the_public_address_only(self, tmp_path):
+        site = fake_site.build(tmp_path, public_url="https://public.test")
+        answer = store(site, multipart(instance()), Host="evil.test")
+        (item,) = items(answer, "00081199")
+        assert item["00081155"]["Value"] == ["2.25.3"]
+        assert item["00081190"]["Value"] == [
+            "https://public.test/dicom-web/studies/2.25.1/series/2.25.2/instances/2.25.3"
+        ]
+        assert INSTANCE not in answer.text
+        assert answer.headers["content-type"] == "application/dicom+json"
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "multipart/related; type=application/dicom; boundary=XX",
+            'multipart/related; boundary="XX"; type="application/dicom"',
+            'Multipart/Related; Type="APPLICATION/DICOM"; Boundary=XX',
+            "multipart/related; boundary=XX",
+        ],
+    )
+    def test_the_variants_that_clients_send(self, site, kind):
+        assert store(site, multipart(instance()), kind=kind).status_code == 200
+
+    def test_a_single_part(self, site):
+        """PS3.18 section 8.6.1.1."""
+        assert store(site, instance(), kind="application/dicom").status_code == 200
+
+    def test_a_body_in_chunks_with_bare_line_feeds(self, site):
+        body = multipart(instance()).replace(b"\r\n--XX", b"\n--XX").replace(b"dicom\r\n\r\n", b"dicom\n\n")
+
+        async def chunks():
+            for at in range(0, len(body), 11):
+                yield body[at : at + 11]
+
+        assert store(site, chunks()).status_code == 200
+        assert site.orthanc.received == [instance()]
+
+    def test_deflated_instances_are_known_by_their_identifiers(self, site):
+        assert store(site, multipart(instance(DeflatedExplicitVRLittleEndian))).status_code == 200
+
+    def test_into_their_own_study(self, site):
+        assert store(site, multipart(instance()), path=f"/dicom-web/studies/{STUDY}").status_code == 200
+
+
+class TestFailed:
+    """PS3.18 table 10.5.3-1 and table I.2-2."""
+
+    def reason(self, answer, sequence="00081198"):
+        (item,) = items(answer, sequence)
+        return item["00081197"]["Value"][0]
+
+    def test_some_stored_is_202(self, site):
+        answer = store(site, multipart(instance(), b"junk"))
+        assert answer.status_code == 202
+        assert (len(items(answer, "00081199")), self.reason(answer, "0008119A")) == (1, 0xC000)
+
+    def test_a_refused_one_is_told_under_its_senders_own_identifiers(self, site):
+        site.orthanc.door = lambda body: httpx.Response(500, json={"Details": "secret"})
+        answer = store(site, multipart(instance()))
+        (item,) = items(answer, "00081198")
+        assert answer.status_code == 409
+        assert (item["00081150"]["Value"], item["00081155"]["Value"]) == ([CLASS], [INSTANCE])
+        assert (self.reason(answer), "secret" in answer.text) == (0x0110, False)
+
+    @pytest.mark.parametrize("door,reason", [(400, 0xC000), (500, 0x0110), (403, 0x0110), (507, 0xA700)])
+    def test_reasons(self, site, door, reason):
+        site.orthanc.door = lambda body: httpx.Response(door)
+        assert self.reason(store(site, multipart(instance()))) == reason
+
+    def test_one_that_vanishes_is_not_called_stored(self, site):
+        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": "", "Status": "FilteredOut"})
+        assert store(site, multipart(instance())).status_code == 409
+
+    def test_another_study_is_refused_before_anything_is_stored(self, site):
+        answer = store(site, multipart(instance()), path="/dicom-web/studies/9.9")
+        assert (answer.status_code, self.reason(answer)) == (409, 0xA900)
+        assert site.orthanc.received == []
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"junk",
+            instance()[:200],
+            instance(StudyInstanceUID=""),
+            instance(ExplicitVRBigEndian),
+            instance(DeflatedExplicitVRLittleEndian)[:-40] + zlib.compress(b"x"),
+        ],
+    )
+    def test_what_is_no_instance_is_refused_here(self, site, content):
+        assert store(site, multipart(content)).status_code == 409
+        assert site.orthanc.received == []
+
+    def test_a_part_of_another_type_is_refused(self, site):
+        assert store(site, multipart(instance(), kind="application/pdf")).status_code == 409
+
+    def test_an_orthanc_that_is_gone_is_503(self, site):
+        def gone(body):
+            raise httpx.ConnectError("gone")
+
+        site.orthanc.door = gone
+        answer = store(site, multipart(instance()))
+        assert (answer.status_code, self.reason(answer)) == (503, 0xA700)
+
+
+class TestRequest:
+    """PS3.18 section 10.5.1."""
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"--XX--", multipart(), b"nothing", multipart(instance())[:-12]]
+    )
+    def test_no_instance_or_half_a_body_is_400(self, site, content):
+        assert store(site, content).status_code == 400
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "application/json",
+            "multipart/form-data; boundary=XX",
+            'multipart/related; type="application/dicom+json"; boundary=XX',
+            'multipart/related; type="application/dicom+xml"; boundary=XX',
+        ],
+    )
+    def test_other_payloads_are_415(self, site, kind):
+        assert store(site, multipart(instance()), kind=kind).status_code == 415
+
+    def test_an_encoded_payload_is_415(self, site):
+        assert store(site, multipart(instance()), **{"Content-Encoding": "gzip"}).status_code == 415
+
+    @pytest.mark.parametrize("kind", ["multipart/related", "multipart/related; boundary=", "x"])
+    def test_a_malformed_type_is_400(self, site, kind):
+        assert store(site, multipart(instance()), kind=kind).status_code == 400
+
+    @pytest.mark.parametrize("kind", [MULTIPART, "application/dicom"])
+    def test_too_large_an_instance_is_413_and_not_delivered(self, tmp_path, kind):
+        site = fake_site.build(tmp_path, max_instance_bytes=100)
+        content = multipart(instance()) if kind == MULTIPART else instance()
+        assert store(site, content, kind=kind).status_code == 413
+        assert site.orthanc.received == []
+
+    def test_an_answer_that_is_not_acceptable_stores_nothing(self, site):
+        assert store(site, multipart(instance()), Accept="text/html").status_code == 406
+        assert site.orthanc.received == []
+
+    def test_nothing_passes_an_unprotected_orthanc(self, tmp_path):
+        site = fake_site.build(tmp_path, FakeOrthanc(protecting=False))
+        assert store(site, multipart(instance())).status_code == 503
+        assert site.orthanc.received == []
+
+
+def test_nothing_of_an_instance_gets_into_a_log(site, caplog):
+    """Whatever becomes of it."""
+    caplog.set_level(0)
+    for door in (200, 400, 500):
+        site.orthanc.door = lambda body, door=door: httpx.Response(door, json={"ID": "x"})
+        store(site, multipart(instance(), instance()[:-3], b"Secret^Name"))
+    assert not [word for word in ("Secret", INSTANCE, STUDY) if word in caplog.text]
