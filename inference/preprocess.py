@@ -14,6 +14,8 @@ from inference.errors import PackageError, ReadingFailed
 
 Image = npt.NDArray[np.unsignedinteger[Any]]
 Tensor = npt.NDArray[np.float32]
+BLOCK = 1 << 18
+
 Parameters = Mapping[str, int | float | str]
 
 
@@ -31,13 +33,20 @@ def standardise(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) 
     return np.asarray((levels - mean) / deviation, np.float64)
 
 
+def count_levels(image: Image) -> npt.NDArray[np.int64]:
+    """How many pixels hold each level from 0 on. Counted in blocks that stay in the processor's cache."""
+    pixels, levels = image.ravel(), np.iinfo(image.dtype).max + 1
+    blocks = range(0, pixels.size, BLOCK)
+    return np.sum([np.bincount(pixels[at : at + BLOCK], minlength=levels) for at in blocks], axis=0)
+
+
 def histogram(image: Image, bins: int) -> npt.NDArray[np.float64]:
     """The standardised image's histogram over its own range, summing to 1. Shape (bins,), no unit.
 
     Equal to `numpy.histogram` of the standardised image: its values are those of the levels it holds, each
     counted as often as it occurs, so only the levels need to be computed.
     """
-    counts = np.bincount(image.ravel())
+    counts = count_levels(image)
     levels = np.flatnonzero(counts)
     counts = counts[levels]
     values = standardise(levels.astype(np.float64), counts)
