@@ -1,1 +1,1 @@
-"""De-identification of DICOM instances: pure, bytes in, bytes out; needs neither Orthanc nor a database nor numpy."""
+"""De-identification of DICOM instances: pure, bytes in, bytes out, without Orthanc, database or numpy."""

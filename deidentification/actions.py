@@ -1,7 +1,7 @@
-"""What is done to the value of an element: the actions of PS3.15 table E.1-1a, and the checks of what is kept.
+"""What is done to an element's value: the actions of PS3.15 table E.1-1a, and the checks of what is kept.
 
-An action takes a `Subject` and the value's bytes and gives the bytes that take their place: the very same object
-where the value stays, None where the element goes.
+An action takes a `Subject` and the value's bytes and gives the bytes that take their place: the very same
+object where the value stays, None where the element goes.
 """
 
 import re
@@ -138,7 +138,7 @@ def map_patient_id(subject: Subject, value: bytes) -> bytes:
 
 
 def make_shift_date(otherwise: Action) -> Action:
-    """C of a DA under modified dates: moved by the subject's days; what is no date is left to the basic action."""
+    """C of a DA under modified dates: moved by the subject's days; no date is left to the basic action."""
     return _for_each_value(_shift_date, otherwise)
 
 
@@ -202,7 +202,7 @@ def make_keep_age(otherwise: Action) -> Action:
 
 
 def make_keep_number(vr: str, most: int, otherwise: Action) -> Action:
-    """Keep a value that is made of at most `most` numbers of its VR; `most` 0 stands for any number of them."""
+    """Keep a value made of at most `most` numbers of its VR; 0 stands for any number of them."""
     if vr in ("DS", "IS"):
         return _make_keep_number_string(_NUMBERS if vr == "DS" else _INTEGERS, most, otherwise)
     size = {"S": 2, "L": 4, "T": 4, "D": 8, "V": 8, "F": 4}[vr[1]]
@@ -258,7 +258,7 @@ def make_keep_version(otherwise: Action) -> Action:
 
 
 def make_keep_character_set(otherwise: Action) -> Action:
-    """Keep a Specific Character Set of PS3.3 C.12.1.1.2. All text that is kept is ASCII, which each of them has."""
+    """Keep a Specific Character Set of PS3.3 C.12.1.1.2. Kept text is ASCII, which each has."""
     return _make_keep(_CHARACTER_SET, otherwise)
 
 
@@ -286,7 +286,7 @@ def keep_standard_uid(subject: Subject, value: bytes) -> bytes:
 
 
 def keep_code_value(subject: Subject, value: bytes) -> bytes:
-    """Keep a known code value, or one too short to be anyone's number; remember it for what follows in its item."""
+    """Keep a known code value, or one too short to be anyone's number; remember it for its item."""
     code = value.strip(_PADDING)
     subject.code, subject.scheme = code, b""
     if not code or code in subject.code_values:
@@ -298,7 +298,7 @@ def keep_code_value(subject: Subject, value: bytes) -> bytes:
 
 
 def keep_code_scheme(subject: Subject, value: bytes) -> bytes:
-    """Keep the designator of a published coding scheme; a local one may name its hospital and becomes a dummy."""
+    """Keep the designator of a published coding scheme; a local one may name a hospital, and goes."""
     scheme = value.strip(_PADDING)
     if scheme in _CODE_SCHEMES:
         subject.scheme = scheme

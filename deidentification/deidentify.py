@@ -1,4 +1,4 @@
-"""The one function the others call: an instance as it came, bytes, to the instance that may be stored, bytes."""
+"""The one function the others call: the bytes of an instance as it came to bytes that may be stored."""
 
 import re
 import struct
@@ -76,8 +76,8 @@ class Deidentifier:
     def deidentify(self, instance: bytes | memoryview) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
-        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an instance that
-        can't be de-identified with certainty.
+        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an
+        instance that can't be de-identified with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
@@ -88,7 +88,7 @@ class Deidentifier:
             raise Refused(Reason.TRUNCATED) from None
 
     def carries_proof(self, instance: bytes | memoryview) -> bool:
-        """Whether this site de-identified or made the instance, and nothing but pixel data may have changed since."""
+        """Whether the instance was de-identified or made here; only its pixel data may have changed since."""
         found = part10.read_proof(instance)
         return found is not None and seal.verify(self._proof_key, instance, *found)
 
@@ -102,9 +102,9 @@ class Deidentifier:
         )
 
     def prove(self, instance: bytes | memoryview) -> bytes:
-        """Give an instance that was made here from pseudonymous data new File Meta Information with a whole proof.
+        """Give an instance that was made here from pseudonymous data new File Meta Information and a proof.
 
-        Its dataset is left as it is. Raises Refused where its study or patient is not a pseudonym of this site.
+        Its dataset is left as it is. Raises Refused where its study or patient is no pseudonym of this site.
         """
         data = _as_bytes(instance)
         try:
@@ -147,7 +147,7 @@ class Deidentifier:
         )
 
     def _open(self, data: bytes) -> tuple[str, int, bytes, int]:
-        """Transfer syntax, offset of the dataset in the file, the bytes that hold it inflated, its offset in those."""
+        """Transfer syntax, offset of the dataset, the bytes that hold it inflated, its offset in those."""
         transfer_syntax, start = part10.read_meta(data)
         if transfer_syntax == part10.DEFLATED:
             return transfer_syntax, start, part10.inflate(data, start, self._max_inflated_bytes), 0
@@ -284,7 +284,7 @@ def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
 
 
 def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
-    """Encapsulated pixel data as it lies; a basic offset table that points anywhere but at fragments is emptied."""
+    """Encapsulated pixel data as it lies; an offset table that points beside them is emptied."""
     found = pixels.find_fragments(data, start)
     table = data[start : found.table_stop] if found.table_fits else encode_head(ITEM, b"", 0, explicit=False)
     head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + table

@@ -1,7 +1,7 @@
 """A walk over the data elements of a dataset, at byte level (PS3.5 clause 7).
 
-Explicit and implicit VR little endian, sequences and items of defined and undefined length, UN-encoded sequences,
-encapsulated frames. Nothing is copied and no object is made for an element.
+Explicit and implicit VR little endian, sequences and items of defined and undefined length, UN-encoded
+sequences, encapsulated frames. Nothing is copied and no object is made for an element.
 """
 
 import struct
@@ -29,7 +29,7 @@ Read = Callable[[bytes, int], tuple[int, bytes, int, int]]
 
 
 def read_explicit(data: bytes, position: int) -> tuple[int, bytes, int, int]:
-    """Read the head of an element in explicit VR little endian. Raises struct.error past the end of the bytes."""
+    """Read the head of an element in explicit VR little endian. Raises struct.error past the end."""
     group, element, vr, length = _EXPLICIT(data, position)
     if vr in SHORT_VRS:
         return group << 16 | element, vr, length, position + 8
@@ -41,7 +41,7 @@ def read_explicit(data: bytes, position: int) -> tuple[int, bytes, int, int]:
 
 
 def read_implicit(data: bytes, position: int) -> tuple[int, bytes, int, int]:
-    """Read the head of an element in implicit VR little endian; its VR is empty. Raises struct.error past the end."""
+    """Read the head of an element in implicit VR, its VR empty. Raises struct.error past the end."""
     group, element, length = _IMPLICIT(data, position)
     return group << 16 | element, b"", length, position + 8
 
@@ -49,7 +49,8 @@ def read_implicit(data: bytes, position: int) -> tuple[int, bytes, int, int]:
 def skip(data: bytes, position: int, limit: int, vr: bytes, read: Read, depth: int = 1) -> int:
     """The offset behind a value of undefined length that begins at `position` and ends at or before `limit`.
 
-    A value with the VR UN is a sequence in implicit VR (PS3.5 6.2.2, note 2); some writers leave it in explicit VR.
+    A value with the VR UN is a sequence in implicit VR (PS3.5 6.2.2, note 2); some writers leave it in
+    explicit VR.
     """
     if vr in _FRAGMENTED_VRS:
         return skip_fragments(data, position, limit)
@@ -107,7 +108,7 @@ def read_item(data: bytes, position: int, limit: int) -> tuple[int, int, int]:
 
 
 def skip_fragments(data: bytes, position: int, limit: int) -> int:
-    """The offset behind the fragments of an encapsulated value (PS3.5 A.4) and the delimiter that ends them."""
+    """The offset behind the fragments of an encapsulated value and their delimiter (PS3.5 A.4)."""
     while True:
         tag, length, position = read_item(data, position, limit)
         if tag == SEQUENCE_END:

@@ -50,7 +50,8 @@ _CODECS = {
     "GB18030": "gb18030",
     "GBK": "gbk",
 }
-# Escape sequences of ISO 2022 whose sets Python's iso2022_jp_2 does not know, and the codecs of what follows them.
+# Escape sequences of ISO 2022 whose sets Python's iso2022_jp_2 does not know, and the codecs of what follows
+# them.
 _ESCAPES = {b"\x1b$)C": "euc_kr", b"\x1b$)A": "gb2312"}
 
 
@@ -58,8 +59,8 @@ _ESCAPES = {b"\x1b$)C": "euc_kr", b"\x1b$)A": "gb2312"}
 class Identity:
     """Raw original values as text, without padding; empty where the instance had none.
 
-    The texts are decoded as Specific Character Set says; `raw` keeps the bytes of those that are not plain ASCII,
-    in hex by field, so that re-identification gives back what came.
+    The texts are decoded as Specific Character Set says; `raw` keeps the bytes of those that are not plain
+    ASCII, in hex by field, so that re-identification gives back what came.
     """
 
     patient_id: str = ""
@@ -106,7 +107,7 @@ def _is_plain(value: bytes) -> bool:
 
 
 def decode(value: bytes, character_set: str) -> str:
-    """Text as its Specific Character Set says, well enough to be read; what can't be decoded shows as U+FFFD."""
+    """Text as its Specific Character Set says, well enough to be read; what is undecodable is U+FFFD."""
     if _is_plain(value):
         return value.decode("ascii")
     for escape, codec in _ESCAPES.items():

@@ -1,4 +1,4 @@
-"""File Meta Information (PS3.10 clause 7): read from an instance as it comes, written anew for what is stored."""
+"""File Meta Information (PS3.10 clause 7): read from what comes, written anew for what is stored."""
 
 import struct
 import zlib
@@ -14,8 +14,9 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 _STILL_IMAGES = frozenset(
     "1.2.840.10008.1.2." + suffix
     for suffix in (
-        "1.98 4.50 4.51 4.53 4.55 4.57 4.70 4.80 4.81 4.90 4.91 4.92 4.93 4.110 4.111 4.112 4.201 4.202 4.203 5 8.1"
-    ).split()
+        *("1.98", "4.50", "4.51", "4.53", "4.55", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91"),
+        *("4.92", "4.93", "4.110", "4.111", "4.112", "4.201", "4.202", "4.203", "5", "8.1"),
+    )
 )
 _VIDEO = frozenset(f"1.2.840.10008.1.2.4.{n}{f}" for n in range(100, 109) for f in ("", ".1"))
 
@@ -93,7 +94,7 @@ def is_encapsulated(transfer_syntax: str) -> bool:
 
 
 def inflate(data: bytes, position: int, most: int) -> bytes:
-    """The dataset of the deflated transfer syntax (PS3.5 A.5), at most `most` bytes; what follows it is left out."""
+    """The dataset of the deflated transfer syntax (PS3.5 A.5), at most `most` bytes, without what follows."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         inflated = stream.decompress(memoryview(data)[position:], most + 1)
@@ -127,7 +128,7 @@ class Meta:
         )
 
     def begin(self, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str) -> bytes:
-        """Everything of a file before the proof: preamble, prefix and elements, their group length included."""
+        """Everything of a file before the proof: preamble, prefix, group length and elements."""
         elements = (
             encode(0x00020001, b"OB", b"\0\1", True)
             + encode(0x00020002, b"UI", sop_class_uid.encode(), True)
@@ -141,7 +142,7 @@ class Meta:
     def prove(
         self, key: bytes, kind: Kind, begun: bytes, head: bytes | memoryview, pixels: memoryview, tail: bytes
     ) -> bytes:
-        """The whole file: what `begin` gave, the proof, and the dataset in three parts around its pixel data."""
+        """The whole file: what `begin` gave, the proof, and the dataset in three parts around its pixels."""
         size = len(begun) + self._proof_length + len(head)
         open_length = len(pixels) if kind is Kind.HEADER else 0
         open_at = size if kind is Kind.HEADER else size + len(pixels) + len(tail)

@@ -43,12 +43,13 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _ALWAYS = frozenset(
     _STORAGE + suffix
     for suffix in (
-        "7 7.1 7.2 7.3 7.4 104.1 104.2 104.3 104.4 104.5 77.1.1.1 77.1.2.1 77.1.4.1"
-        " 77.1.1 77.1.2 77.1.4 77.1.5.1 77.1.5.2 77.1.5.3 77.1.5.4"
-    ).split()
+        *("7", "7.1", "7.2", "7.3", "7.4", "104.1", "104.2", "104.3", "104.4", "104.5"),
+        *("77.1.1", "77.1.1.1", "77.1.2", "77.1.2.1", "77.1.4", "77.1.4.1"),
+        *("77.1.5.1", "77.1.5.2", "77.1.5.3", "77.1.5.4"),
+    )
 )
 # Ultrasound writes the name into the frame unless it says that it did not.
-_UNLESS_DENIED = frozenset(_STORAGE + suffix for suffix in "3 3.1 6 6.1 6.2 6.3".split())
+_UNLESS_DENIED = frozenset(_STORAGE + suffix for suffix in ("3", "3.1", "6", "6.1", "6.2", "6.3"))
 # Structured reports with key object selections, and presentation states.
 _WITHOUT_PIXELS = (_STORAGE + "88.", _STORAGE + "11.")
 _SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
@@ -56,7 +57,7 @@ _SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
 
 
 def _refuse_embedded_overlay(subject: Subject, value: bytes) -> None:
-    """Leave out Overlay Bits Allocated; refuse one above 1, for then the overlay lies in the pixels (PS3.3 C.9.2)."""
+    """Leave out Overlay Bits Allocated; above 1, the overlay lies in the pixels (PS3.3 C.9.2): refuse."""
     if value[:2] not in (b"\1\0", b""):
         raise Refused(Reason.PIXELS_MAY_CARRY_TEXT, 0x60000100)
 
@@ -69,7 +70,7 @@ OVERLAY_RULES = {
 
 
 def may_carry_text(values: Mapping[int, bytes]) -> bool:
-    """Whether the class, the image type or Burned In Annotation say that pixels may show a name (PS3.15 E.3.1).
+    """Whether class, image type or Burned In Annotation say that pixels may show a name (PS3.15 E.3.1).
 
     `values` maps tags of `WANTED` to raw values of the outermost dataset.
     """
@@ -99,8 +100,9 @@ def require_none(values: Mapping[int, bytes]) -> None:
 def needed_length(values: Mapping[int, bytes], length: int, default_bits: int) -> int:
     """The bytes of uncompressed pixel data that its description asks for (PS3.5 8.1.1), without padding.
 
-    `length` is what there is, in bytes; `default_bits` stands in for Bits Allocated, 0 for none. Raises Refused where
-    there is less than is needed, and where the description is missing, impossible or contradicts the length.
+    `length` is what there is, in bytes; `default_bits` stands in for Bits Allocated, 0 for none. Raises
+    Refused where there is less than is needed, and where the description is missing, impossible or
+    contradicts the length.
     """
     rows, columns = _number(values, ROWS), _number(values, _COLUMNS)
     samples = _number(values, _SAMPLES_PER_PIXEL, 1)
@@ -144,7 +146,7 @@ class Fragments:
 
 
 def find_fragments(data: bytes, start: int) -> Fragments:
-    """Walk the fragments that begin at `start`. Raises Refused where they have no end or impossible lengths."""
+    """Walk the fragments that begin at `start`. Raises Refused for a missing end or impossible lengths."""
     limit = len(data)
     tag, length, position = read_item(data, start, limit)
     if tag == SEQUENCE_END or length % 4:

@@ -44,7 +44,7 @@ class UnknownProfile(ValueError):
 
 
 class Rule(NamedTuple):
-    """What happens to an element: the VR it is written with, the VRs it may come with ("" in implicit VR), and how."""
+    """What happens to an element: the VR to write, the VRs it may come with ("" if implicit), and how."""
 
     vr: bytes
     accepted: frozenset[bytes]
@@ -139,7 +139,7 @@ def _basic(code: str, vr: str) -> Action:
 
 
 def _with_options(row: dict[str, str], tag: int, basic: Action, options: frozenset[str]) -> Action:
-    """The action under the options. No option keeps free text: where its check is not by value, the basic one stays."""
+    """The action under the options. None keeps free text: what is not checked by value gets the basic one."""
     if tag == PATIENT_ID:
         return actions.map_patient_id
     if row["retain_longitudinal_modified_dates"] and "retain_longitudinal_modified_dates" in options:

@@ -1,8 +1,8 @@
 """Keyed pseudonyms of UIDs and patients, and the whole number of days by which a patient's dates move.
 
-Everything is derived from one site secret, so the same original gets the same pseudonym for as long as the site
-keeps its secret, and two sites never share one. A pseudonym carries a keyed check value by which the site that made
-it recognises it: what is already pseudonymous is never mapped a second time.
+Everything is derived from one site secret, so the same original gets the same pseudonym for as long as the
+site keeps its secret, and two sites never share one. A pseudonym carries a keyed check value by which the
+site that made it recognises it: what is already pseudonymous is never mapped a second time.
 """
 
 import base64
@@ -50,7 +50,7 @@ def _derive(secret: bytes, label: str) -> bytes:
 
 
 def is_standard_uid(uid: str) -> bool:
-    """Whether DICOM itself assigned the UID (PS3.6 Annex A): such a UID names no person and is never mapped."""
+    """Whether DICOM itself assigned the UID (PS3.6 Annex A): such a UID names nobody and is never mapped."""
     return _STANDARD_UID.fullmatch(uid) is not None
 
 
@@ -93,7 +93,7 @@ class Pseudonyms:
         return int.from_bytes(drawn[:6], "big") >> (48 - _UID_CHECK_BITS)
 
     def patient_id(self, original: str, issuer: str = "") -> str:
-        """Map a Patient ID and its issuer to 26 characters, fit for LO and PN. An own pseudonym is unchanged."""
+        """Map a Patient ID and its issuer to 26 characters, fit for LO and PN. An own pseudonym stays."""
         if self.is_own_patient_id(original):
             return original
         message = b"patient\0" + issuer.encode() + b"\0" + original.encode()
@@ -111,7 +111,7 @@ class Pseudonyms:
         return hmac.digest(self._patient, b"own\0" + payload, "sha256")[:5]
 
     def days(self, patient_id: str, issuer: str = "") -> int:
-        """The days, -3652 to -1, that are added to the patient's dates; 0 where the ID is an own pseudonym."""
+        """The days, -3652 to -1, that are added to the patient's dates; 0 for an own pseudonym."""
         if self.is_own_patient_id(patient_id):
             return 0
         return self.days_of_pseudonym(self.patient_id(patient_id, issuer))

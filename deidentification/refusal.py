@@ -41,7 +41,7 @@ class Reason(Enum):
     )
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
-        "The pixels of this kind of instance may show a person's name; it needs cleaning that this site does not do.",
+        "The pixels of such an instance may show a name; it needs cleaning that this site does not do.",
     )
     IDENTITY_REMAINS = (
         "identity-remains",
@@ -69,7 +69,8 @@ class Reason(Enum):
 class Refused(Exception):
     """An instance that is not de-identified, and so must not be stored.
 
-    `tag` is the attribute at fault as "(gggg,eeee)" where one is. No value of the instance is ever part of it.
+    `tag` is the attribute at fault as "(gggg,eeee)" where one is. No value of the instance is ever part of
+    it.
     """
 
     def __init__(self, reason: Reason, tag: int | None = None) -> None:

@@ -12,7 +12,8 @@ _SEPARATORS = re.compile(rb"[\^=\\ ,]+")
 
 
 def find_suspects(values: Mapping[int, bytes], pseudonym: str) -> tuple[bytes, ...]:
-    """The parts of names and the numbers, in upper case, that must not be met again; the patient's pseudonym may.
+    """The parts of names and the numbers, in upper case, that must not be met again; the patient's pseudonym
+    may.
 
     `values` maps tags to raw values of the outermost dataset as it came.
     """

@@ -1,4 +1,6 @@
-"""Writing a dataset anew by rules: unchanged stretches are copied as they lie, the rest is dropped or replaced."""
+"""Writing a dataset anew by rules: unchanged stretches are copied as they lie, the rest is dropped or
+replaced.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,7 +28,9 @@ _PAST_ALL = 1 << 32
 
 
 class Insertion(NamedTuple):
-    """An element that is written whether or not there was one. Its tag has no rule, so that one that was there goes."""
+    """An element that is written whether or not there was one. Its tag has no rule, so that one that was
+    there goes.
+    """
 
     tag: int
     element: bytes
@@ -55,10 +59,11 @@ class Rewriter:
         insertions: Sequence[Insertion] = (_NO_MORE,),
         depth: int = 0,
     ) -> int:
-        """Rewrite elements up to `limit` or to the first tag that is not below `stop`; returns the offset reached.
+        """Rewrite elements up to `limit` or to the first tag that is not below `stop`; returns the offset
+        reached.
 
-        `insertions` are in the order of their tags. Raises Refused for elements that can't be, and struct.error
-        where the head of one goes past the end of the data.
+        `insertions` are in the order of their tags. Raises Refused for elements that can't be, and
+        struct.error where the head of one goes past the end of the data.
         """
         data, read, out, subject = self._data, self._read, self.out, self._subject
         waiting = iter(insertions)
@@ -119,7 +124,7 @@ class Rewriter:
         return skip(self._data, position, limit, vr, self._read, depth + 1) if length == UNDEFINED else stop
 
     def _rebuild(self, tag: int, position: int, limit: int, undefined: bool, depth: int) -> int:
-        """Rewrite each item of a sequence. What is written is of undefined length at both levels (PS3.5 7.5)."""
+        """Rewrite each item of a sequence. Both are written with undefined length (PS3.5 7.5)."""
         if depth > DEEPEST:
             raise Refused(Reason.NESTING_TOO_DEEP, tag)
         self.out.append(encode_head(tag, b"SQ", UNDEFINED, self._explicit))

@@ -1,7 +1,7 @@
 """Public-key sealing of identities and spooled instances, and the proof that a stored instance carries.
 
-Sealing needs only the public key, so nothing on the receiving host can open what it sealed. The proof is a keyed
-hash in the File Meta Information over everything of the file in which identity could hide.
+Sealing needs only the public key, so nothing on the receiving host can open what it sealed. The proof is a
+keyed hash in the File Meta Information over everything of the file in which identity could hide.
 """
 
 import hmac
@@ -45,7 +45,7 @@ def seal(public: bytes, plaintext: bytes, context: bytes) -> bytes:
 
 
 def open_sealed(private: bytes, sealed: bytes, context: bytes) -> bytes:
-    """Open what `seal` made. Raises SealBroken where the key, the context or any byte is not the one it was."""
+    """Open what `seal` made. Raises SealBroken where the key, the context or any byte is another."""
     start = 1 + _PUBLIC_LENGTH
     if len(sealed) < start + _TAG_LENGTH or sealed[:1] != _SEAL_VERSION:
         raise SealBroken("these bytes were not sealed by this version of Senogate")
@@ -72,7 +72,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The value of Private Information (0002,0102): what it states, and the offset of its keyed hash in the file.
+    """The value of Private Information (0002,0102): what it states, and the offset of its keyed hash in the
+    file.
 
     `open_at` and `open_length` name the bytes that the hash leaves out, the value of the pixel data.
     """

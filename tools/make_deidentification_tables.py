@@ -4,7 +4,7 @@
 
 writes, into deidentification/tables/:
 
-    confidentiality.csv   each row of Table E.1-1, with the one action that is taken where the code leaves a choice
+    confidentiality.csv   each row of Table E.1-1, with the action taken where the code leaves a choice
     keep.csv              the allow-list: what the IODs below need, with the check that a kept value must pass
     codes.csv             the code meanings of PS3.16 that may stay
 
@@ -26,14 +26,15 @@ from pydicom.sr._snomed_dict import mapping as snomed
 TABLES = Path(__file__).parents[1] / "deidentification" / "tables"
 
 IODS = """
-    breast-projection-x-ray-image breast-tomosynthesis-image color-softcopy-presentation-state comprehensive-3d-sr
-    computed-radiography-image ct-image digital-mammography-x-ray-image digital-x-ray-image enhanced-ct-image
-    enhanced-mr-color-image enhanced-mr-image enhanced-us-volume grayscale-softcopy-presentation-state
-    key-object-selection-document mammography-cad-sr mr-image parametric-map positron-emission-tomography-image
-    segmentation ultrasound-image ultrasound-multi-frame-image
-""".split()
+    breast-projection-x-ray-image breast-tomosynthesis-image color-softcopy-presentation-state
+    comprehensive-3d-sr computed-radiography-image ct-image digital-mammography-x-ray-image
+    digital-x-ray-image enhanced-ct-image enhanced-mr-color-image enhanced-mr-image
+    enhanced-us-volume grayscale-softcopy-presentation-state key-object-selection-document
+    mammography-cad-sr mr-image parametric-map positron-emission-tomography-image segmentation
+    ultrasound-image ultrasound-multi-frame-image
+""".split()  # noqa: SIM905
 
-# Modules that describe people, trials, specimens and visits: what is kept of them is kept by an option of E.1-1 alone.
+# Modules that describe people, trials, specimens and visits: only options of E.1-1 keep anything of them.
 LEFT_OUT = (
     "patient",
     "clinical-trial",
@@ -149,7 +150,7 @@ def _types(wanted) -> dict[str, str]:
 
 
 def choose(code: str, kind: str) -> str:
-    """The action where a code of E.1-1 leaves a choice by type: X for type 3, Z for 2, D for 1, or the next safe one."""
+    """The action where a code leaves a choice: X for type 3, Z for 2, D for 1, or the next safe one."""
     choices = code.replace("U*", "U").split("/")
     if "U" in choices:
         return "U"
@@ -185,9 +186,7 @@ def _keyword(tag: str) -> str:
 
 def keep(listed: set[str]) -> Iterator[dict[str, str]]:
     """The rows of keep.csv: what the kept modules name and E.1-1 does not."""
-    allowed = (
-        read_allowed() | {keyword: "3" for keyword in CHECKS} | {keyword: "1" for keyword in LOOKUP_TABLES}
-    )
+    allowed = read_allowed() | dict.fromkeys(CHECKS, "3") | dict.fromkeys(LOOKUP_TABLES, "1")
     for keyword in sorted(allowed, key=lambda name: tag_for_keyword(name) or 0):
         tag = tag_for_keyword(keyword)
         if tag is None or keyword in NEVER or f"{tag:08X}" in listed or tag >> 24 == 0x60:

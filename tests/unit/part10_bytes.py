@@ -65,7 +65,9 @@ def part10(
 
 
 def mammogram(**changes: tuple[str, bytes] | None) -> Elements:
-    """A small mammogram full of identity; `changes` by tag in hex ("x00100020") replace elements, None takes one out."""
+    """A small mammogram full of identity; `changes` by tag in hex ("x00100020") replace elements, None takes
+    one out.
+    """
     elements: Elements = {
         0x00080005: ("CS", b"ISO_IR 100"),
         0x00080016: ("UI", MG_FOR_PRESENTATION.encode()),

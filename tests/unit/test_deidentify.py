@@ -526,18 +526,20 @@ EXPECTED_REFUSALS = {
 
 def test_real_files(shared: Path) -> None:
     """Each is readable afterwards with the same pixel data, or refused for a reason that is known."""
+    refusals = set()
     for path in sorted((shared / "data" / "dicom").glob("*/*")):
         source = path.read_bytes()
         try:
             output = DEIDENTIFIER.deidentify(source).instance
         except Refused as refused:
-            assert refused.reason.code in EXPECTED_REFUSALS[path.parent.name], path.name
+            refusals.add((path.parent.name, refused.reason.code))
             continue
         before, after = (pydicom.dcmread(io.BytesIO(data)) for data in (source, output))
         assert str(after)
         assert after.get("PixelData") == before.get("PixelData")
         assert DEIDENTIFIER.deidentify(output).instance == output
         assert DEIDENTIFIER.carries_proof(output)
+    assert refusals == {(folder, code) for folder, codes in EXPECTED_REFUSALS.items() for code in codes}
 
 
 CHANGES = st.lists(
@@ -574,8 +576,7 @@ class TestAnyBytes:
     def check(instance: bytes) -> None:
         try:
             output = DEIDENTIFIER.deidentify(instance).instance
-        except Refused as refused:
-            assert str(refused)
+        except Refused:
             return
         assert DEIDENTIFIER.carries_proof(output)
         assert DEIDENTIFIER.deidentify(output).instance == output

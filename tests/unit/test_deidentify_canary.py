@@ -214,7 +214,8 @@ def hidden_in(place: str) -> bytes:
     return part10(dataset(mammogram() | added[place]))
 
 
-PLACES = """preamble|source AE title|private information|implementation version|private element|private sequence
+PLACES = """preamble|source AE title|private information|implementation version|private element
+private sequence
 unknown element|unknown number|UN value|UN-encoded sequence|UN-encoded sequence of undefined length
 number of another VR|term with a name|manufacturer with a date of birth|manufacturer in another alphabet
 overlay|curve|group length|trailing padding|digital signature|behind rows and columns|icon|code meaning

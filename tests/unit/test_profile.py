@@ -15,20 +15,23 @@ TEXTS = {"LO", "SH", "LT", "ST", "UT", "UC", "UR", "PN", "AE"}
 
 # What screening software needs to decode, hang and read an image.
 NEEDED = """
-    SOPClassUID Modality PresentationIntentType Manufacturer ManufacturerModelName ImageLaterality Laterality
-    ViewPosition ViewCodeSequence ViewModifierCodeSequence PatientOrientation PixelSpacing ImagerPixelSpacing PartialView
-    PartialViewCodeSequence BreastImplantPresent KVP ExposureInuAs AnodeTargetMaterial BodyPartThickness CompressionForce
-    DistanceSourceToDetector EstimatedRadiographicMagnificationFactor PositionerPrimaryAngle WindowCenter WindowWidth
-    VOILUTFunction VOILUTSequence LUTData LUTDescriptor RescaleSlope RescaleIntercept PresentationLUTShape
-    PixelIntensityRelationship PixelIntensityRelationshipSign Rows Columns BitsAllocated BitsStored HighBit
-    PixelRepresentation SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames PixelPaddingValue
-    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence PlanePositionSequence ImagePositionPatient
-    ImageOrientationPatient SliceThickness FrameContentSequence DimensionIndexValues XRay3DAcquisitionSequence
+    SOPClassUID Modality PresentationIntentType Manufacturer ManufacturerModelName ImageLaterality
+    Laterality ViewPosition ViewCodeSequence ViewModifierCodeSequence PatientOrientation PixelSpacing
+    ImagerPixelSpacing PartialView PartialViewCodeSequence BreastImplantPresent KVP ExposureInuAs
+    AnodeTargetMaterial BodyPartThickness CompressionForce DistanceSourceToDetector
+    EstimatedRadiographicMagnificationFactor PositionerPrimaryAngle WindowCenter WindowWidth
+    VOILUTFunction VOILUTSequence LUTData LUTDescriptor RescaleSlope RescaleIntercept
+    PresentationLUTShape PixelIntensityRelationship PixelIntensityRelationshipSign Rows Columns
+    BitsAllocated BitsStored HighBit PixelRepresentation SamplesPerPixel PhotometricInterpretation
+    PlanarConfiguration NumberOfFrames PixelPaddingValue SharedFunctionalGroupsSequence
+    PerFrameFunctionalGroupsSequence PlanePositionSequence ImagePositionPatient ImageOrientationPatient
+    SliceThickness FrameContentSequence DimensionIndexValues XRay3DAcquisitionSequence
     LossyImageCompression BurnedInAnnotation InstanceNumber SeriesNumber ImageType BodyPartExamined
-    AnatomicRegionSequence SequenceOfUltrasoundRegions EchoTime RepetitionTime DiffusionBValue ContentSequence ValueType
-    ConceptNameCodeSequence MeasuredValueSequence NumericValue GraphicData SegmentSequence SegmentNumber
-    GraphicAnnotationSequence DisplayedAreaSelectionSequence SpecificCharacterSet
-""".split()
+    AnatomicRegionSequence SequenceOfUltrasoundRegions EchoTime RepetitionTime DiffusionBValue
+    ContentSequence ValueType ConceptNameCodeSequence MeasuredValueSequence NumericValue GraphicData
+    SegmentSequence SegmentNumber GraphicAnnotationSequence DisplayedAreaSelectionSequence
+    SpecificCharacterSet
+""".split()  # noqa: SIM905
 
 
 def read(name: str) -> list[dict[str, str]]:
