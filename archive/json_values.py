@@ -7,6 +7,7 @@ instance unreadable.
 
 import base64
 import math
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +33,7 @@ _TEXT_DELIMITERS = {
     0x0C,
     0x0D,
 }  # where a character set falls back to the first (PS3.5 section 6.1.2.5.3)
+_ESCAPES = re.compile(r"\x1b(?:\$[()]?|[()\-.])[@-J]")  # of ISO 2022, where a decoder left them in the text
 _CONTROLS = dict.fromkeys((*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F))
 _NUMBERS = {"FL": "f", "FD": "d", "OF": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -124,7 +126,8 @@ def _values(kind: str, data: bytes, element: RawDataElement, encodings: Sequence
     if kind == "AT":
         pairs = _unpack("H", data, element.is_little_endian)
         return [f"{group:04X}{member:04X}" for group, member in zip(pairs[::2], pairs[1::2], strict=False)]
-    text = decode_bytes(data, list(encodings), _TEXT_DELIMITERS).rstrip("\0 ").translate(_CONTROLS)
+    text = decode_bytes(data, list(encodings), _TEXT_DELIMITERS)
+    text = _ESCAPES.sub("", text).translate(_CONTROLS).rstrip(" ")
     if kind in _SINGLE_TEXT:
         return [text.rstrip() or None]
     parse = _PARSERS.get(kind, _strip)

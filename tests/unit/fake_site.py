@@ -1,4 +1,4 @@
-"""A gateway without a site: an Orthanc that is played by a function, and a PostgreSQL that does not answer."""
+"""A gateway without a site: Orthanc is played by a function, and no PostgreSQL answers."""
 
 import hashlib
 import hmac

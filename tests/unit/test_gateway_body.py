@@ -29,7 +29,7 @@ def test_head_has_the_length_and_no_byte(path):
     assert (answer.headers["content-length"], answer.content) == ("50", b"")
 
 
-@pytest.mark.parametrize("first,last", [(0, 0), (0, 5), (2, 3), (4, 5), (3, 99)])
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (0, 5), (2, 3), (4, 5), (3, 99)])
 def test_cutting_segments_is_cutting_their_bytes(path, first, last):
     segments = [b"abc", FileRange(path, 1, 2), b"d"]
     whole = b"abc\x01\x02d"
@@ -42,7 +42,7 @@ def test_cutting_segments_is_cutting_their_bytes(path, first, last):
     assert size(cuts) == len(read)
 
 
-@pytest.mark.parametrize("offset,length", [(0, 4001), (4000, 1), (3999, 2)])
+@pytest.mark.parametrize(("offset", "length"), [(0, 4001), (4000, 1), (3999, 2)])
 def test_a_file_that_is_too_short_is_found_beforehand(path, offset, length):
     with pytest.raises(NotFound):
         anyio.run(require, [FileRange(path, offset, length)])

@@ -101,7 +101,7 @@ class TestIssue:
         with pytest.raises(BadRequest):
             oauth.issue(site.keys, site.settings, subject="s", **wrong)
 
-    @pytest.mark.parametrize("wanted,granted", [("", "a b"), ("b", "b"), (" a  a ", "a")])
+    @pytest.mark.parametrize(("wanted", "granted"), [("", "a b"), ("b", "b"), (" a  a ", "a")])
     def test_a_scope_is_narrowed_and_never_widened(self, wanted, granted):
         assert narrow_scope("a b", wanted) == granted
         with pytest.raises(BadRequest):

@@ -9,7 +9,7 @@ from tests.unit.fake_site import FakeOrthanc
 
 @pytest.mark.parametrize("orthanc", [FakeOrthanc(protecting=False), FakeOrthanc(proof_key=b"of a stranger")])
 @pytest.mark.parametrize(
-    "method,path", [("GET", "/studies"), ("GET", "/studies/1.2"), ("POST", "/studies"), ("GET", "/x")]
+    ("method", "path"), [("GET", "/studies"), ("GET", "/studies/1.2"), ("POST", "/studies"), ("GET", "/x")]
 )
 def test_nothing_of_dicomweb_is_served_without_the_plugins_proof(tmp_path, orthanc, method, path):
     site = fake_site.build(tmp_path, orthanc)

@@ -123,7 +123,7 @@ class TestFailed:
         assert (item["00081150"]["Value"], item["00081155"]["Value"]) == ([CLASS], [INSTANCE])
         assert (self.reason(answer), "secret" in answer.text) == (0x0110, False)
 
-    @pytest.mark.parametrize("door,reason", [(400, 0xC000), (500, 0x0110), (403, 0x0110), (507, 0xA700)])
+    @pytest.mark.parametrize(("door", "reason"), [(400, 0xC000), (500, 0x0110), (403, 0x0110), (507, 0xA700)])
     def test_reasons(self, site, door, reason):
         site.orthanc.door = lambda body: httpx.Response(door)
         assert self.reason(store(site, multipart(instance()))) == reason
