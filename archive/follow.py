@@ -3,12 +3,13 @@
 So a follower that is killed anywhere has either done a batch or not begun it, and doing one twice changes nothing.
 """
 
-import hashlib
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 import psycopg
 from psycopg.types.json import Jsonb
+from pydicom.errors import InvalidDicomError
 
 from archive import instances
 from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, read_instance, render_series, render_study
@@ -24,15 +25,27 @@ ANNOTATION_SOP_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
     "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
 )
+# What reading an odd header, or putting its values into columns, can raise.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    FileNotFoundError,
+    InvalidDicomError,
+    psycopg.DataError,
+)
 _LOCK = 0x5E0A_0002  # key of the advisory lock that lets one process follow at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What one step did: instances indexed, readings wanted, and whether the log's end was reached."""
+    """What one step did: instances indexed, and whether the log's end was reached."""
 
     indexed: int
-    wanted: int
     done: bool
 
 
@@ -57,10 +70,18 @@ class Follower:
             changes = self._next_changes()
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
             indexed = self._index(created)
-            stable = {row.id for row in changes.rows if row.type == "StableStudy"}
-            wanted = sum(self._want_readings(study) for study in sorted(stable))
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
-        return Followed(indexed, wanted, changes.done)
+        return Followed(indexed, changes.done)
+
+    def settle(self, age: float) -> int:
+        """Want readings of the studies to which no image has come for `age` seconds; the number of readings wanted.
+
+        What Orthanc calls stable is not asked for: it forgets which studies are not yet when it is killed.
+        """
+        with self._connection.transaction():
+            settled = self._connection.execute(self._sql["settle"], {"age": age}).fetchall()
+            wanted = [{"study_instance_uid": study, "task": task} for (study,) in settled for task in TASKS]
+            return sum(self._connection.execute(self._sql["want_reading"], row).rowcount for row in wanted)
 
     def rebuild(self, identifiers: Iterable[str]) -> int:
         """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.
@@ -74,8 +95,6 @@ class Follower:
             self._connection.execute(self._sql["forget_empty_studies"])
             studies = [uid for (uid,) in self._connection.execute("select study_instance_uid from study")]
             self._render(studies)
-            for uid in studies:
-                self._want_readings_of(uid)
         return len(kept)
 
     def _next_changes(self) -> Changes:
@@ -92,24 +111,32 @@ class Follower:
         return len(records)
 
     def _upsert(self, identifiers: Iterable[str]) -> list[InstanceRecord]:
+        """The records of the instances that are in the index now; one that can't be read holds up no other."""
         records = []
         for identifier in identifiers:
             try:
-                place = self._orthanc.place(identifier)
+                records.append(self._upsert_one(identifier))
             except NotFound:
                 continue  # deleted since: nothing to index
-            path = instances.path(self._storage, place)
-            with open(path, "rb") as file:
-                record = read_instance(file)
-            lies = {"orthanc_id": identifier, "place": place, "size": path.stat().st_size}
-            self._execute_upserts(record, lies | {"is_annotation": record.sop_class_uid in ANNOTATION_SOP_CLASSES})
-            records.append(record)
+            except _UNREADABLE as error:
+                row = {"orthanc_id": identifier, "reason": type(error).__name__}
+                self._connection.execute(self._sql["set_aside"], row)
         return records
 
-    def _execute_upserts(self, record: InstanceRecord, lies: dict[str, object]) -> None:
-        self._connection.execute(self._sql["upsert_study"], _columns(record.study))
-        self._connection.execute(self._sql["upsert_series"], _columns(record.series))
-        self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
+    def _upsert_one(self, identifier: str) -> InstanceRecord:
+        place = self._orthanc.place(identifier)
+        path = instances.path(self._storage, place)
+        with open(path, "rb") as file:
+            record = read_instance(file)
+        is_image = record.has_pixels and record.sop_class_uid not in ANNOTATION_SOP_CLASSES
+        lies = {"orthanc_id": identifier, "place": place, "size": path.stat().st_size, "is_image": is_image}
+        with self._connection.transaction():
+            self._connection.execute(self._sql["upsert_study"], _columns(record.study))
+            self._connection.execute(self._sql["upsert_series"], _columns(record.series))
+            self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
+            if is_image:
+                self._connection.execute(self._sql["unsettle"], _columns(record.study))
+        return record
 
     def _render(self, studies: list[str]) -> None:
         """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
@@ -125,22 +152,6 @@ class Follower:
             rendered = render_study(attributes, study_instance_uid=uid, **values)
             row = values | {"study_instance_uid": uid, "dicom_json": rendered}
             self._connection.execute(self._sql["update_study"], row)
-
-    def _want_readings(self, study: str) -> int:
-        try:
-            return self._want_readings_of(self._orthanc.study_instance_uid(study))
-        except NotFound:
-            return 0  # deleted since: nothing to read
-
-    def _want_readings_of(self, study_instance_uid: str) -> int:
-        """Ask for a reading of every task unless these very images have been read, or the study has no image."""
-        study = {"study_instance_uid": study_instance_uid}
-        images = [uid for (uid,) in self._connection.execute(self._sql["image_instances"], study)]
-        if not images:
-            return 0
-        fingerprint = hashlib.sha256("\n".join(images).encode()).hexdigest()
-        wanted = [study | {"task": task, "fingerprint": fingerprint} for task in TASKS]
-        return sum(self._connection.execute(self._sql["want_reading"], row).rowcount for row in wanted)
 
 
 def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, object]:

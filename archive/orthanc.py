@@ -51,10 +51,6 @@ class Orthanc:
         """The UUID of the attachment that holds the instance. Raises NotFound."""
         return self._get(f"/instances/{instance}/attachments/dicom/info")["Uuid"]
 
-    def study_instance_uid(self, study: str) -> str:
-        """The UID of a study, by Orthanc's identifier. Raises NotFound."""
-        return self._get(f"/studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
-
     def sop_instance_uid(self, instance: str) -> str:
         """The UID of an instance, by Orthanc's identifier. Raises NotFound."""
         return self._get(f"/instances/{instance}")["MainDicomTags"]["SOPInstanceUID"]

@@ -158,7 +158,7 @@ class Worker:
             follower = Follower(connection, orthanc, self._settings.storage)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
-                if followed.wanted:
+                if follower.settle(self._settings.stable_age):
                     asyncio.run_coroutine_threadsafe(self._enqueue_due(), loop).result()
                 if followed.done:
                     asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()

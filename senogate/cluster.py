@@ -92,6 +92,9 @@ def locate(home: Path) -> Cluster:
 
 
 def _reaches(user: str, folder: Path) -> bool:
+    """Whether a user can get to a folder, or to where it will be made."""
+    while not folder.exists():
+        folder = folder.parent
     try:
         account = pwd.getpwnam(user)
     except KeyError:

@@ -150,10 +150,10 @@ def _explain(outcome: scu.Outcome, deidentifier: Deidentifier | None) -> str:
 def _state(connection, study: str, instances: list[str]) -> tuple[bool, Reading | None]:
     """Whether the study is indexed and read, and its density reading if it has one."""
     sql = queries("reading.sql")
-    missing, has_images = connection.execute(sql["progress"], {"study": study, "instances": instances}).fetchone()
-    row = connection.execute(sql["of_study"], {"study_instance_uid": study, "task": "density"}).fetchone()
-    if missing or (has_images and (row is None or row[0] == "due")):
+    missing, unread = connection.execute(sql["progress"], {"study": study, "instances": instances}).fetchone()
+    if missing or unread:
         return False, None
+    row = connection.execute(sql["of_study"], {"study_instance_uid": study, "task": "density"}).fetchone()
     if row is None:
         return True, None
     state, model, reason, findings, result = row

@@ -69,7 +69,6 @@ def orthanc_configuration(settings: Settings) -> dict[str, object]:
         "DicomPort": settings.dicom_port,
         "HttpPort": settings.orthanc_port,
         "RegisteredUsers": {settings.orthanc_user: password},
-        "StableAge": settings.stable_age,
     }
 
 

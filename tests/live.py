@@ -81,13 +81,13 @@ class LiveSite:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one `senogate` command in this site's home."""
         command = [sys.executable, "-m", "senogate", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
     def send(self, *paths: Path, wait: bool = True) -> dict[str, Any]:
         """C-STORE files and folders; what `senogate send --json` prints."""
-        arguments = ["send", *map(str, paths), "--json", *(["--wait"] if wait else [])]
+        arguments = ["send", *map(str, paths), "--json", *(["--wait", "--timeout", "45"] if wait else [])]
         done = self.run(*arguments, check=False)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)

@@ -51,12 +51,35 @@ create table instance (
     size                bigint not null,             -- bytes of the Part 10 file
     pixel_offset        bigint,                      -- of the value of Pixel Data in that file; null: has none
     pixel_length        bigint,                      -- bytes of that value; null: encapsulated
-    is_annotation       boolean not null,            -- made from images (SR, SEG, PR …), and nothing to be read
+    is_image            boolean not null,            -- has pixels, and is no segmentation made from others
     dicom_json          bytea not null,
     metadata            bytea not null               -- the whole data set as DICOM JSON, bulk data by reference
 );
 create index instance_by_series on instance (series_instance_uid);
 create index instance_by_study on instance (study_instance_uid);
+
+-- Which images a study has now: another fingerprint is another study to read.
+create view study_images as
+select
+    study_instance_uid,
+    encode(sha256(convert_to(string_agg(sop_instance_uid, E'\n' order by sop_instance_uid), 'UTF8')), 'hex') as fingerprint
+from instance
+where is_image
+group by study_instance_uid;
+
+-- Studies that images have come to; one to which none has come for a while is complete, and wants readings.
+create table unsettled (
+    study_instance_uid text collate "C" primary key references study on delete cascade,
+    changed_at         timestamptz not null default now()
+);
+create index unsettled_by_age on unsettled (changed_at);
+
+-- Instances that Orthanc stores and the index can't read, so that they are known and hold up no other.
+create table unindexed (
+    orthanc_id text collate "C" primary key,
+    reason     text not null,
+    noticed_at timestamptz not null default now()
+);
 
 -- How far Orthanc's /changes have been followed.
 create table follow_position (

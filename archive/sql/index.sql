@@ -28,11 +28,11 @@ on conflict (series_instance_uid) do nothing
 -- name: upsert_instance
 insert into instance (
     sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number, number_of_frames,
-    transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_annotation, dicom_json, metadata)
+    transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_image, dicom_json, metadata)
 values (
     %(sop_instance_uid)s, %(series_instance_uid)s, %(study_instance_uid)s, %(sop_class_uid)s, %(instance_number)s,
     %(number_of_frames)s, %(transfer_syntax_uid)s, %(orthanc_id)s, %(place)s, %(size)s, %(pixel_offset)s,
-    %(pixel_length)s, %(is_annotation)s, %(dicom_json)s, %(metadata)s)
+    %(pixel_length)s, %(is_image)s, %(dicom_json)s, %(metadata)s)
 on conflict (sop_instance_uid) do update set
     orthanc_id = excluded.orthanc_id, place = excluded.place, size = excluded.size,
     transfer_syntax_uid = excluded.transfer_syntax_uid, number_of_frames = excluded.number_of_frames,
@@ -67,17 +67,24 @@ update study set
     number_of_instances = %(number_of_instances)s, dicom_json = %(dicom_json)s
 where study_instance_uid = %(study_instance_uid)s
 
--- name: image_instances
-select sop_instance_uid from instance
-where study_instance_uid = %(study_instance_uid)s and pixel_offset is not null and not is_annotation
-order by sop_instance_uid
+-- name: unsettle
+insert into unsettled (study_instance_uid) values (%(study_instance_uid)s)
+on conflict (study_instance_uid) do update set changed_at = now()
+
+-- name: settle
+delete from unsettled where changed_at <= now() - make_interval(secs => %(age)s) returning study_instance_uid
 
 -- name: want_reading
 insert into reading (study_instance_uid, task, state, fingerprint)
-values (%(study_instance_uid)s, %(task)s, 'due', %(fingerprint)s)
+select study_instance_uid, %(task)s, 'due', fingerprint
+from study_images where study_instance_uid = %(study_instance_uid)s
 on conflict (study_instance_uid, task) do update set
     state = 'due', fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
 where reading.fingerprint <> excluded.fingerprint
+
+-- name: set_aside
+insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
+on conflict (orthanc_id) do update set reason = excluded.reason, noticed_at = now()
 
 -- name: forget_instances
 delete from instance where sop_instance_uid <> all(%(kept)s)

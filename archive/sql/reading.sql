@@ -18,12 +18,13 @@ where study_instance_uid = %(study_instance_uid)s and task = %(task)s
 
 -- name: images
 select place from instance
-where study_instance_uid = %(study_instance_uid)s and pixel_offset is not null and not is_annotation
+where study_instance_uid = %(study_instance_uid)s and is_image
 order by sop_instance_uid
 
 -- name: progress
 select
     (select count(*) from unnest(%(instances)s::text[]) as wanted
-     where not exists (select from instance i where i.sop_instance_uid = wanted)),
-    exists (select from instance i where i.study_instance_uid = %(study)s and i.pixel_offset is not null
-            and not i.is_annotation)
+     where not exists (select from instance i where i.sop_instance_uid = wanted)) as missing,
+    exists (select from study_images m where m.study_instance_uid = %(study)s and not exists (
+        select from reading r
+        where r.study_instance_uid = m.study_instance_uid and r.fingerprint = m.fingerprint and r.state <> 'due')) as unread

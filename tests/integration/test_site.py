@@ -1,0 +1,146 @@
+"""The life of a site: started, ended, killed, resumed, and a second one beside it."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from senogate import site as sites
+from tests.integration.conftest import is_answering
+from tests.integration.test_whole_way import write
+from tests.live import LiveSite, eventually
+
+pytestmark = pytest.mark.xdist_group("own")
+
+NewSite = Callable[..., LiveSite]
+
+
+@pytest.fixture
+def new_site(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]):
+    """A callable that makes a site which is not started yet; those still running are ended."""
+    made: list[LiveSite] = []
+
+    def make(**extra: str) -> LiveSite:
+        made.append(LiveSite(new_home(), free_ports(3), extra))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.stop(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_part_and_the_exit_status_is_zero(new_site: NewSite, number: signal.Signals) -> None:
+    site = new_site().start()
+    parts = [site.child(name) for name in ("postgresql", "orthanc", "gateway", "worker")]
+    assert site.stop(number) == 0
+    assert not [pid for pid in parts if Path(f"/proc/{pid}").exists()]
+
+
+def test_down_ends_the_site_and_status_tells(new_site: NewSite) -> None:
+    site = new_site().start()
+    assert site.run("status", check=False).returncode == 0
+    site.run("down")
+    assert site.stop() == 0
+    assert site.run("status", check=False).returncode == 1
+    assert "no site is running" in site.run("down").stdout
+
+
+def test_the_parts_end_with_a_parent_that_is_killed_and_the_site_resumes(
+    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    site = new_site().start()
+    answer = site.send(write(tmp_path, phantom_exam()))
+    parts = [site.child(name) for name in ("postgresql", "orthanc", "gateway", "worker")]
+    site.stop(signal.SIGKILL)
+    eventually(lambda: not [pid for pid in parts if Path(f"/proc/{pid}").exists()])
+    site.start()
+    with site.client() as client:
+        (study,) = client.get("/studies").json()
+    assert study["0020000D"]["Value"] == [answer["studies"][0]["study_instance_uid"]]
+
+
+@pytest.mark.parametrize("name", ["postgresql", "orthanc", "gateway", "worker"])
+def test_a_part_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
+    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path, name: str
+) -> None:
+    site = new_site().start()
+    first = write(tmp_path / "first", phantom_exam())
+    second = write(tmp_path / "second", phantom_exam())
+    site.send(first, wait=False)
+    os.kill(site.child(name), signal.SIGKILL)
+    eventually(lambda: not site.send(second, wait=False)["refused"])
+    with httpx.Client(base_url=site.base_url, trust_env=False) as anybody:
+        eventually(lambda: is_answering(anybody, "/health/ready"))
+    answer = site.send(first, second)
+    assert [study["reading"]["state"] for study in answer["studies"]] == ["done", "done"]
+    with site.database() as database:
+        counts = database.execute("select number_of_instances from study order by 1").fetchall()
+        stored = site.stored_instances()
+    assert counts == [(5,), (5,)]
+    assert stored == 10
+
+
+def test_reindex_rebuilds_what_was_lost_and_forgets_what_is_gone(
+    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    site = new_site().start()
+    site.send(write(tmp_path, phantom_exam()))
+    with site.client() as client:
+        before = client.get("/studies").json(), client.get("/instances?includefield=all").json()
+        with site.database() as database:
+            database.execute("delete from instance")
+            database.execute("update series set dicom_json = '{}'")
+        assert "5 instances" in site.run("reindex").stdout
+        assert (client.get("/studies").json(), client.get("/instances?includefield=all").json()) == before
+
+
+def test_a_second_site_beside_it_shares_nothing(
+    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    one, other = new_site().start(), new_site().start()
+    exam = write(tmp_path, phantom_exam())
+    studies = [site.send(exam)["studies"][0]["study_instance_uid"] for site in (one, other)]
+    assert studies[0] != studies[1]
+    with httpx.Client(base_url=other.dicomweb_url, trust_env=False) as client:
+        foreign = client.get("/studies", headers={"Authorization": f"Bearer {one.token()}"})
+    assert foreign.status_code == 401
+
+
+def test_a_home_runs_one_site_at_a_time(new_site: NewSite) -> None:
+    site = new_site().start()
+    again = site.run("up", check=False)
+    assert again.returncode == 1
+    assert "running already" in again.stderr
+
+
+def test_a_taken_port_is_named(new_site: NewSite) -> None:
+    running = new_site().start()
+    other = new_site(SENOGATE_PORT=str(running.settings.port))
+    refused = other.run("up", check=False)
+    assert refused.returncode == 1
+    assert "SENOGATE_PORT" in refused.stderr
+
+
+def test_lost_keys_are_missed_and_never_made_anew(new_site: NewSite) -> None:
+    site = new_site().start()
+    assert site.stop() == 0
+    Path(site.settings.secrets, "site.key").unlink()
+    refused = site.run("up", check=False)
+    assert refused.returncode == 1
+    assert "site.key" in refused.stderr
+    assert not Path(site.settings.secrets, "site.key").exists()
+
+
+def test_every_secret_is_its_owners_alone(site: LiveSite) -> None:
+    files = [path for path in Path(site.settings.secrets).iterdir() if path.is_file()]
+    assert len(files) == 6
+    assert not [path for path in files if path.stat().st_mode & 0o077]
+
+
+def test_the_parts_of_a_site_are_started_in_the_order_of_what_they_need(site: LiveSite) -> None:
+    names = [program.name for program in sites.programs(site.settings, sites.locate(site.home))]
+    assert names == ["postgresql", "orthanc", "gateway", "worker"]

@@ -1,0 +1,143 @@
+"""From C-STORE to the report read back over WADO-RS, at a real site."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.filebase import DicomBytesIO
+
+from inference.demo import demo_exam
+from inference.results.reading import read_density
+from tests.integration.conftest import edit
+from tests.live import LiveSite
+
+pytestmark = pytest.mark.xdist_group("site")
+
+PUBLISHED = {"a": 0.0819444, "b": 0.78304, "c": 0.133503, "d": 0.00151265}
+ANY = 'application/dicom; transfer-syntax="*"'
+COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+
+
+def write(folder: Path, instances: list[bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, instance in enumerate(instances):
+        (folder / f"{number}.dcm").write_bytes(instance)
+    return folder
+
+
+def fetch(site: LiveSite, study: str) -> list[bytes]:
+    """Every instance of a study as WADO-RS gives it (PS3.18 section 10.4)."""
+    with site.client() as client:
+        rows = client.get(f"/studies/{study}/instances").json()
+        places = [row["00081190"]["Value"][0] for row in rows]
+        answers = [client.get(place, headers={"Accept": ANY}) for place in places]
+    return [answer.content for answer in answers]
+
+
+def read_back(site: LiveSite, study: str) -> list[Dataset]:
+    return [dcmread(DicomBytesIO(instance)) for instance in fetch(site, study)]
+
+
+class TestARealExam:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sent(cls, new_home, free_ports, shared: Path, tmp_path_factory: pytest.TempPathFactory):
+        """The four real mammograms at a site that reads with the published weights."""
+        site = LiveSite(new_home(), free_ports(3)).start()
+        site.run("model", "import", "nyu-density", str(shared / "data" / "nyu-density" / "histogram_model.p"))
+        exam = demo_exam(shared / "data" / "nyu-density")
+        yield site, site.send(write(tmp_path_factory.mktemp("exam"), exam)), exam
+        assert site.stop() == 0
+
+    def test_density_agrees_with_the_published_answer(self, sent) -> None:
+        site, answer, _ = sent
+        (study,) = answer["studies"]
+        instances = fetch(site, study["study_instance_uid"])
+        (report,) = [each for each in instances if dcmread(DicomBytesIO(each)).Modality == "SR"]
+        density = read_density(report)
+        assert density.probabilities == pytest.approx(PUBLISHED, abs=0.002)
+        assert density.category == "b"
+
+    def test_pixels_come_back_as_they_went_in(self, sent) -> None:
+        site, answer, exam = sent
+        (study,) = answer["studies"]
+        images = [each for each in read_back(site, study["study_instance_uid"]) if each.Modality == "MG"]
+        expected = {dcmread(DicomBytesIO(each)).PixelData for each in exam}
+        assert {each.PixelData for each in images} == expected
+
+
+@pytest.fixture(scope="module")
+def phantoms(site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path_factory: pytest.TempPathFactory):
+    """An exam of four phantom views, sent and read; what `senogate send` said, and the exam."""
+    exam = phantom_exam()
+    return site.send(write(tmp_path_factory.mktemp("phantoms"), exam)), exam
+
+
+def test_send_names_the_pseudonymous_study(site: LiveSite, phantoms) -> None:
+    answer, exam = phantoms
+    original = dcmread(DicomBytesIO(exam[0])).StudyInstanceUID
+    assert (answer["sent"], answer["refused"]) == (4, [])
+    assert [each["study_instance_uid"] for each in answer["studies"]] == [site.pseudonyms().uid(original)]
+
+
+def test_the_report_is_marked_research_use_only_and_phantom_trained(site: LiveSite, phantoms) -> None:
+    study = phantoms[0]["studies"][0]
+    (report,) = [each for each in read_back(site, study["study_instance_uid"]) if each.Modality == "SR"]
+    assert report.SOPClassUID == COMPREHENSIVE_3D_SR
+    assert "RESEARCH USE ONLY" in report.SeriesDescription
+    assert "phantom" in study["reading"]["model"].lower()
+
+
+def test_the_report_lies_in_the_study_that_was_read(site: LiveSite, phantoms) -> None:
+    everything = read_back(site, phantoms[0]["studies"][0]["study_instance_uid"])
+    assert len(everything) == 5
+    assert len({(each.StudyInstanceUID, each.PatientID) for each in everything}) == 1
+
+
+def test_the_same_exam_again_changes_nothing(site: LiveSite, phantoms, tmp_path: Path) -> None:
+    answer, exam = phantoms
+    again = site.send(write(tmp_path, exam))
+    assert again == answer
+    assert len(read_back(site, answer["studies"][0]["study_instance_uid"])) == 5
+
+
+def test_a_report_does_not_ask_for_a_reading_of_its_own(site: LiveSite, phantoms) -> None:
+    study = phantoms[0]["studies"][0]["study_instance_uid"]
+    with site.database() as database:
+        (readings,) = database.execute("select count(*) from reading where study_instance_uid = %s", [study]).fetchone()
+        (jobs,) = database.execute("select count(*) from procrastinate_jobs where args->>'study_instance_uid' = %s", [study]).fetchone()
+    assert (readings, jobs) == (1, 0)
+
+
+def test_two_of_four_views_are_not_applicable_and_it_says_why(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    answer = site.send(write(tmp_path, phantom_exam()[:2]))
+    reading = answer["studies"][0]["reading"]
+    assert reading["state"] == "not-applicable"
+    assert "MLO" in reading["reason"]
+
+
+def test_views_of_the_wrong_laterality_are_not_applicable(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    def turn_left(dataset: Dataset) -> None:
+        dataset.ImageLaterality = "L"
+
+    answer = site.send(write(tmp_path, [edit(each, turn_left) for each in phantom_exam()]))
+    reading = answer["studies"][0]["reading"]
+    assert reading["state"] == "not-applicable"
+    assert reading["reason"]
+
+
+def test_a_late_view_makes_the_study_read_again(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    exam = phantom_exam()
+    first = site.send(write(tmp_path / "first", exam[:3]))
+    assert first["studies"][0]["reading"]["state"] == "not-applicable"
+    site.send(write(tmp_path / "second", exam[3:]))
+    study = first["studies"][0]["study_instance_uid"]
+    assert json.loads(site.run("send", str(tmp_path), "--wait", "--json").stdout)["studies"][0]["reading"]["state"] == "done", study
