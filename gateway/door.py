@@ -120,9 +120,7 @@ async def _pseudonyms(orthanc: httpx.AsyncClient, identifier: str) -> Resource |
     Asked of Orthanc afterwards: its answer to a POST names the identified study that the instance came from.
     """
     wanted = "StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
-    answer = await orthanc.get(
-        f"/instances/{identifier}", params={"requestedTags": wanted, "requested-tags": wanted}
-    )
+    answer = await orthanc.get(f"/instances/{identifier}?requestedTags={wanted}")  # it decodes no %3B
     if answer.status_code != HTTPStatus.OK:
         return None
     tags = answer.json().get("RequestedTags", {})

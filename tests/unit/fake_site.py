@@ -35,7 +35,8 @@ class FakeOrthanc:
         if request.method == "POST":
             self.received.append(request.content)
             return self.door(request.content)
-        return httpx.Response(200, json={"RequestedTags": STORED})
+        wanted = request.url.query == b"requestedTags=StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
+        return httpx.Response(200, json={"RequestedTags": STORED}) if wanted else httpx.Response(400)
 
     def _status(self, nonce: bytes) -> httpx.Response:
         self.asked += 1
