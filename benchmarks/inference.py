@@ -26,7 +26,7 @@ from inference.package import load
 from inference.phantom import draw_exam
 from inference.pipeline import read_study
 from inference.pixels import decode
-from inference.preprocess import prepare
+from inference.preprocess import find_step
 from inference.results.sr import comprehensive_3d_sr
 from inference.session import Session, open_session
 from inference.views import choose
@@ -72,7 +72,8 @@ def measure(parts: list[bytes], session: Session) -> list[tuple[str, dict[str, f
     assert isinstance(chosen, tuple)
     datasets = [read_dataset(one.part, pixels=True) for one in chosen]
     images = [decode(dataset) for dataset in datasets]
-    features = prepare(inputs.preprocessing, images, inputs.parameters)
+    prepare = find_step(inputs.preprocessing).apply
+    features = prepare(images, inputs.parameters)
     findings = read_study(parts, session)
     assert isinstance(findings, Findings)
     headers = [read_dataset(part, pixels=False) for part in parts]
@@ -80,7 +81,7 @@ def measure(parts: list[bytes], session: Session) -> list[tuple[str, dict[str, f
         "whole pipeline": lambda: read_study(parts, session),
         "headers": lambda: [read_instance(part) for part in parts],
         "pixels": lambda: [decode(read_dataset(part, pixels=True)) for part in parts],
-        "preprocessing": lambda: prepare(inputs.preprocessing, images, inputs.parameters),
+        "preprocessing": lambda: prepare(images, inputs.parameters),
         "session.run": lambda: session.run(features),
         "report": lambda: comprehensive_3d_sr(findings, headers, lambda name: "2.25.1"),
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -40,6 +40,7 @@ HARMLESS_MODIFIERS = (codes.SCT.NippleInProfile, codes.SCT.InfraMammaryFold)
 
 _LEGACY_SCHEMES = {"SNM3", "99SDM"}
 _DAMAGED = (
+    BytesLengthException,
     InvalidDicomError,
     ArithmeticError,
     AttributeError,

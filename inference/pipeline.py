@@ -9,9 +9,10 @@ import onnxruntime
 
 from archive.findings import EXAM, Evaluation, Findings, Likelihood, NotApplicable, Source
 from inference.instance import Instance, Part, read_dataset, read_instance
-from inference.package import Inputs, Package
+from inference.package import Package
+from inference.passport import Inputs
 from inference.pixels import decode
-from inference.preprocess import prepare
+from inference.preprocess import find_step
 from inference.session import Session
 from inference.views import choose
 
@@ -29,7 +30,7 @@ def read_study(
     if isinstance(chosen, NotApplicable):
         return chosen
     images = [decode(read_dataset(one.part, pixels=True)) for one in chosen]
-    features = prepare(passport.inputs.preprocessing, images, passport.inputs.parameters)
+    features = find_step(passport.inputs.preprocessing).apply(images, passport.inputs.parameters)
     probabilities = session.run(features)[0]
     return Findings(
         task=passport.identity.task,

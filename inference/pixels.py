@@ -45,6 +45,11 @@ _JPEG = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}
 _JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
 _JPEG_2000 = {JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL}
 
+Frame = tuple[int, int, int]
+"""Rows, columns and components that a codestream says it has."""
+
+NO_FRAME: Frame = (0, 0, 0)
+
 Values = npt.NDArray[np.unsignedinteger[Any]]
 
 
@@ -112,14 +117,18 @@ def _encapsulated(dataset: Dataset, layout: _Layout, syntax: UID) -> Values:
     codec = _codec(syntax)
     if END_OF_IMAGE not in frame[-_TAIL:]:
         raise ReadingFailed("the codestream of an image is cut short")
-    if (_size_of_jpeg_2000 if syntax in _JPEG_2000 else _size_of_jpeg)(frame) != layout.shape:
-        raise ReadingFailed("the codestream of an image has another size than Rows and Columns say")
+    if (_frame_of_jpeg_2000 if syntax in _JPEG_2000 else _frame_of_jpeg)(frame) != (*layout.shape, 1):
+        raise ReadingFailed(
+            "the codestream of an image has another size or more channels than its header says"
+        )
     try:
         values: Values = codec(frame)
     except RuntimeError as error:
         raise ReadingFailed("the codestream of an image can't be decoded") from error
     if values.shape != layout.shape or values.dtype.itemsize > layout.dtype.itemsize:
-        raise ReadingFailed("the codestream of an image is not of one grey channel of BitsAllocated")
+        raise ReadingFailed(
+            "the codestream of an image is not of the bits that its header says: BitsAllocated"
+        )
     return values.view(f"u{values.dtype.itemsize}").astype(layout.dtype, copy=False)
 
 
@@ -152,22 +161,23 @@ def _to_monochrome2(values: Values, layout: _Layout) -> Values:
     return mask - values if layout.photometric == "MONOCHROME1" else values
 
 
-def _size_of_jpeg(frame: bytes) -> tuple[int, int]:
-    """Rows and columns from the frame header (ITU-T T.81 B.2.2, T.87 C.2.2); (0, 0) where there is none."""
+def _frame_of_jpeg(frame: bytes) -> Frame:
+    """From the frame header, ITU-T T.81 B.2.2 and T.87 C.2.2."""
     position = 2
-    while position + 9 <= len(frame) and frame[position] == 0xFF:
+    while position + 10 <= len(frame) and frame[position] == 0xFF:
         marker = frame[position + 1]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = struct.unpack_from(">HH", frame, position + 5)
-            return rows, columns
+            rows, columns, components = struct.unpack_from(">HHB", frame, position + 5)
+            return rows, columns, components
         position += 1 if marker == 0xFF else 2 + struct.unpack_from(">H", frame, position + 2)[0]
-    return 0, 0
+    return NO_FRAME
 
 
-def _size_of_jpeg_2000(frame: bytes) -> tuple[int, int]:
-    """Rows and columns from the size marker (ITU-T T.800 A.5.1); (0, 0) where there is none."""
+def _frame_of_jpeg_2000(frame: bytes) -> Frame:
+    """From the image and tile size marker segment, ITU-T T.800 A.5.1."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start < 0 or len(frame) < start + 24:
-        return 0, 0
+    if start < 0 or len(frame) < start + 42:
+        return NO_FRAME
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
-    return bottom - top, right - left
+    (components,) = struct.unpack_from(">H", frame, start + 40)
+    return bottom - top, right - left, components

@@ -5,6 +5,7 @@ brighter), without modality or VOI LUT applied.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def histogram(image: Image, bins: int) -> npt.NDArray[np.float64]:
 
 def histograms(images: Sequence[Image], parameters: Parameters) -> Tensor:
     """The histograms of all views, one after the other. Shape (1, views × bins)."""
-    bins = _whole(parameters, "bins", 2, 65536)
+    bins = _bins(parameters)
     return np.concatenate([histogram(image, bins) for image in images])[np.newaxis].astype(np.float32)
 
 
@@ -93,25 +94,38 @@ def scale_to_unit(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def thumbnails(images: Sequence[Image], parameters: Parameters) -> Tensor:
     """All views shrunk, facing the same way, from 0 to 1. Shape (1, views, rows, columns)."""
-    rows, columns = (_whole(parameters, name, 8, 4096) for name in ("rows", "columns"))
+    rows, columns = _cells(parameters)
     views = [scale_to_unit(face_right(shrink(image, rows, columns))) for image in images]
     return np.stack(views)[np.newaxis].astype(np.float32)
 
 
-STEPS: Mapping[str, Callable[[Sequence[Image], Parameters], Tensor]] = {
-    "histogram": histograms,
-    "thumbnails": thumbnails,
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A preprocessing: the function, and the shape of what it gives for so many views and parameters."""
+
+    apply: Callable[[Sequence[Image], Parameters], Tensor]
+    shape: Callable[[int, Parameters], tuple[int, ...]]
+
+
+STEPS: Mapping[str, Step] = {
+    "histogram": Step(histograms, lambda views, parameters: (1, views * _bins(parameters))),
+    "thumbnails": Step(thumbnails, lambda views, parameters: (1, views, *_cells(parameters))),
 }
 
 
-def prepare(name: str, images: Sequence[Image], parameters: Parameters) -> Tensor:
-    """The tensor a network takes, from the images of its views in its order.
-
-    Raises PackageError for a name or parameters that no preprocessing here has.
-    """
+def find_step(name: str) -> Step:
+    """The preprocessing that a passport names. Raises PackageError where there is none."""
     if name not in STEPS:
         raise PackageError(f"preprocessing is {name!r}; known are {', '.join(STEPS)}")
-    return STEPS[name](images, parameters)
+    return STEPS[name]
+
+
+def _bins(parameters: Parameters) -> int:
+    return _whole(parameters, "bins", 2, 65536)
+
+
+def _cells(parameters: Parameters) -> tuple[int, int]:
+    return _whole(parameters, "rows", 8, 4096), _whole(parameters, "columns", 8, 4096)
 
 
 def _whole(parameters: Parameters, name: str, low: int, high: int) -> int:

@@ -13,9 +13,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from inference.errors import PackageError, ReadingFailed
 from inference.package import Package
+from inference.preprocess import find_step
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 MAX_THREADS = 8
+_FATAL = 4
 OPERATORS = {"", "ai.onnx", "ai.onnx.ml"}
 
 Tensor = npt.NDArray[np.float32]
@@ -78,7 +80,13 @@ def open_session(package: Package, *, threads: int = 0, providers: tuple[str, ..
     except _RUNTIME_ERRORS as error:
         raise PackageError(f"{package.folder} holds a network that onnxruntime can't load") from error
     session = Session(package, network, _input_shape(network, package))
-    session.run(np.zeros([size or 1 for size in session.shape], np.float32))
+    inputs = package.passport.inputs
+    shape = find_step(inputs.preprocessing).shape(len(inputs.views), inputs.parameters)
+    if not _fits(shape, session.shape):
+        raise PackageError(
+            f"{package.folder} holds a network that does not take what its preprocessing gives"
+        )
+    session.run(np.zeros(shape, np.float32))
     return session
 
 
@@ -86,6 +94,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
     options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

@@ -10,7 +10,8 @@ from inference import nyu
 from inference.density import CATEGORIES
 from inference.errors import PackageError
 from inference.network import build_classifier
-from inference.package import Package, load, parse_passport, save
+from inference.package import Package, load, save
+from inference.passport import parse_passport
 
 NETWORK = build_classifier([(np.eye(4, 8, dtype=np.float32), np.zeros(4, np.float32))], "test")
 PASSPORT = nyu._passport(published=True)

@@ -210,7 +210,7 @@ class TestFailures:
     def test_a_codestream_of_colour(self, exam: list[bytes], session: Session) -> None:
         stream = imagecodecs.jpeg8_encode(np.zeros((208, 160, 3), np.uint8))
         part = with_codestream(exam[0], stream, JPEGBaseline8Bit)
-        assert "one grey channel" in failure([part, *exam[1:]], session)
+        assert "more channels" in failure([part, *exam[1:]], session)
 
     @pytest.mark.parametrize("syntax", [MPEG2MPML, ExplicitVRBigEndian, "1.2.3"])
     def test_a_transfer_syntax_that_is_not_read(

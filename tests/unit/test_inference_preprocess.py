@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from inference.errors import PackageError, ReadingFailed
-from inference.preprocess import face_right, histogram, prepare, scale_to_unit, shrink
+from inference.preprocess import face_right, find_step, histogram, scale_to_unit, shrink
 
 IMAGES = arrays(
     st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=20)
@@ -47,7 +47,7 @@ class TestHistogram:
 
     def test_the_views_stand_one_after_the_other(self) -> None:
         dark, bright = np.eye(4, dtype=np.uint8), 1 - np.eye(4, dtype=np.uint8)
-        features = prepare("histogram", [dark, bright], {"bins": 2})
+        features = find_step("histogram").apply([dark, bright], {"bins": 2})
         np.testing.assert_allclose(features, [[0.75, 0.25, 0.25, 0.75]])
 
 
@@ -79,18 +79,26 @@ class TestThumbnails:
     def test_a_linear_window_changes_nothing(self, slope: int, intercept: int) -> None:
         image = np.random.default_rng(4).integers(0, 4096, (20, 16)).astype(np.uint16)
         parameters = {"rows": 8, "columns": 8}
-        plain = prepare("thumbnails", [image], parameters)
+        thumbnails = find_step("thumbnails").apply
         np.testing.assert_allclose(
-            prepare("thumbnails", [image * slope + intercept], parameters), plain, atol=1e-6
+            thumbnails([image * slope + intercept], parameters), thumbnails([image], parameters), atol=1e-6
         )
 
 
 class TestNames:
     def test_an_unknown_preprocessing_is_named(self) -> None:
         with pytest.raises(PackageError, match="sharpen"):
-            prepare("sharpen", [], {})
+            find_step("sharpen")
 
     @pytest.mark.parametrize("bins", [1, 0, -1, 2.5, "50", None, 10**9, True])
     def test_a_wrong_parameter_is_named(self, bins: int) -> None:
         with pytest.raises(PackageError, match="bins"):
-            prepare("histogram", [np.eye(3, dtype=np.uint8)], {"bins": bins})
+            find_step("histogram").apply([np.eye(3, dtype=np.uint8)], {"bins": bins})
+
+    @pytest.mark.parametrize(
+        ("name", "parameters"), [("histogram", {"bins": 20}), ("thumbnails", {"rows": 8, "columns": 9})]
+    )
+    def test_the_shape_is_known_beforehand(self, name: str, parameters: dict[str, int]) -> None:
+        images = [np.random.default_rng(5).integers(0, 256, (20, 16)).astype(np.uint8)] * 3
+        step = find_step(name)
+        assert step.apply(images, parameters).shape == step.shape(3, parameters)

@@ -12,7 +12,7 @@ from inference.network import build_classifier
 from inference.package import Package, save
 from inference.session import Session, open_session
 
-WEIGHT, BIAS = np.eye(4, 8, dtype=np.float32), np.zeros(4, np.float32)
+WEIGHT, BIAS = np.eye(4, 200, dtype=np.float32), np.zeros(4, np.float32)
 NETWORK = build_classifier([(WEIGHT, BIAS)], "test")
 
 
@@ -27,12 +27,12 @@ def session(tmp_path: Path) -> Session:
 
 class TestRun:
     def test_probabilities_sum_to_one(self, session: Session) -> None:
-        assert session.run(np.ones((1, 8), np.float32)).sum() == pytest.approx(1)
+        assert session.run(np.ones((1, 200), np.float32)).sum() == pytest.approx(1)
 
     def test_the_provider_is_reported(self, session: Session) -> None:
         assert session.providers[-1] == "CPUExecutionProvider"
 
-    @pytest.mark.parametrize("shape", [(1, 7), (8,), (1, 8, 1)])
+    @pytest.mark.parametrize("shape", [(1, 199), (200,), (1, 200, 1)])
     def test_a_wrong_shape_fails(self, session: Session, shape: tuple[int, ...]) -> None:
         with pytest.raises(ReadingFailed, match="shape"):
             session.run(np.ones(shape, np.float32))
@@ -40,13 +40,13 @@ class TestRun:
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_what_is_not_finite_fails(self, session: Session, value: float) -> None:
         with pytest.raises(ReadingFailed, match="not finite"):
-            session.run(np.full((1, 8), value, np.float32))
+            session.run(np.full((1, 200), value, np.float32))
 
     def test_an_answer_that_is_not_finite_fails(self, tmp_path: Path) -> None:
         network = build_classifier([(WEIGHT * np.float32(3e38), BIAS)], "test")
         session = open_session(package(tmp_path, network))
         with pytest.raises(ReadingFailed, match="no probability"):
-            session.run(np.full((1, 8), 3e38, np.float32))
+            session.run(np.full((1, 200), 3e38, np.float32))
 
 
 def changed(change: str) -> bytes:
@@ -59,6 +59,8 @@ def changed(change: str) -> bytes:
         model.opset_import.add(domain="com.example", version=1)
     elif change == "output":
         model.graph.output[0].name = model.graph.node[-1].output[0] = "answer"
+    elif change == "inputs":
+        return build_classifier([(WEIGHT[:, :8], BIAS)], "test")
     elif change == "classes":
         return build_classifier([(WEIGHT[:3], BIAS[:3])], "test")
     else:
@@ -70,6 +72,7 @@ class TestOpen:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
+            ("inputs", "what its preprocessing gives"),
             ("external", "other files"),
             ("operator", "ONNX's own"),
             ("output", "does not map features"),

@@ -1,0 +1,73 @@
+"""Reading a study that was de-identified on its way in, and a result that goes back by the same door."""
+
+import io
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from archive.findings import Findings
+from deidentification.deidentify import Deidentifier
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys, Pseudonyms
+from inference import installed
+from inference.instance import read_dataset
+from inference.package import load
+from inference.pipeline import read_study
+from inference.results.reading import read_density
+from inference.results.sr import comprehensive_3d_sr
+from inference.session import Session, open_session
+from tests.unit.mammograms import small_exam
+
+KEYS = Keys.derive(b"a site secret for tests, 32 bytes")
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    return open_session(load(Path(installed.__file__).parent / "models" / "phantom_density"), threads=1)
+
+
+@pytest.fixture(scope="module")
+def door() -> Deidentifier:
+    return Deidentifier(KEYS, Profile.load("breast-screening"))
+
+
+@pytest.fixture(scope="module")
+def stored(door: Deidentifier) -> list[bytes]:
+    return [bytes(door.deidentify(part).instance) for part in small_exam()]
+
+
+@pytest.fixture(scope="module")
+def findings(stored: list[bytes], session: Session) -> Findings:
+    findings = read_study(stored, session)
+    assert isinstance(findings, Findings)
+    return findings
+
+
+@pytest.fixture(scope="module")
+def report(stored: list[bytes], findings: Findings) -> bytes:
+    sources = [read_dataset(part, pixels=False) for part in stored]
+    return comprehensive_3d_sr(findings, sources, Pseudonyms(KEYS).uid)
+
+
+def test_the_answer_is_that_of_the_identified_study(findings: Findings, session: Session) -> None:
+    identified = read_study(small_exam(), session)
+    assert isinstance(identified, Findings)
+    assert findings.evaluations == identified.evaluations
+
+
+def test_the_report_passes_the_door_as_it_is(door: Deidentifier, report: bytes) -> None:
+    proven = door.prove(report)
+    assert door.carries_whole_proof(proven)
+    assert read_density(proven) == read_density(report)
+
+
+def test_every_uid_made_for_the_report_is_a_pseudonym_of_the_site(report: bytes) -> None:
+    dataset, pseudonyms = dcmread(io.BytesIO(report)), Pseudonyms(KEYS)
+    for uid in (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID):
+        assert pseudonyms.is_own_uid(uid)
+
+
+@pytest.mark.parametrize("name", ["Muster", "DEMO-4711", "Radiologin", "Nirgendwo", "ACC2024", "20240229"])
+def test_the_report_holds_nothing_of_the_identity(report: bytes, name: str) -> None:
+    assert name.encode() not in report
