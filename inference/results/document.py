@@ -30,10 +30,10 @@ _REQUIRED = (
     "ReferringPhysicianName",
 )
 _OPTIONAL = (
-    "SpecificCharacterSet",
     "IssuerOfPatientID",
     "StudyDescription",
     "PatientAge",
+    "TimezoneOffsetFromUTC",
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "DeidentificationMethodCodeSequence",
@@ -84,9 +84,12 @@ def to_part10(document: FileDataset) -> bytes:
 def _copy_context(document: Dataset, source: Dataset) -> None:
     """The patient's and the study's attributes (PS3.3 C.7.1.1, C.7.2.1), empty where a required one is
     absent.
+
+    They are written in UTF-8, whatever character set the source has them in.
     """
+    document.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _REQUIRED:
-        setattr(document, keyword, source.get(keyword, ""))
+        setattr(document, keyword, str(source.get(keyword) or ""))
     for keyword in _OPTIONAL:
         if keyword in source:
             document[keyword] = source[keyword]

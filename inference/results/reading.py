@@ -71,7 +71,10 @@ def _only(item: Dataset, concept: str) -> Dataset:
 def _probabilities(density: Dataset) -> Iterator[tuple[str, float]]:
     for child in density.ContentSequence:
         if child.ValueType == "NUM":
-            yield _category(child.ContentSequence[0]), float(child.MeasuredValueSequence[0].NumericValue)
+            probability = float(child.MeasuredValueSequence[0].NumericValue)
+            if not 0 <= probability <= 1:
+                raise ReadingFailed("the density report holds a probability that is none: NumericValue")
+            yield _category(child.ContentSequence[0]), probability
 
 
 def _category(item: Dataset) -> str:

@@ -4,12 +4,15 @@ import hashlib
 import io
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import highdicom.sr
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
@@ -85,6 +88,15 @@ class TestRoundTrip:
         with pytest.raises(ReadingFailed):
             read_density(part)
 
+    @given(st.data())
+    @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    def test_damage_anywhere_is_refused_or_read(self, report: bytes, data: st.DataObject) -> None:
+        damaged = bytearray(report)
+        for position in data.draw(st.lists(st.integers(132, len(report) - 1), min_size=1, max_size=4)):
+            damaged[position] = data.draw(st.integers(0, 255))
+        with suppress(ReadingFailed):
+            assert all(0 <= one <= 1 for one in read_density(bytes(damaged)).probabilities.values())
+
     def test_what_is_no_report(self) -> None:
         with pytest.raises(ReadingFailed, match="not a density report"):
             read_density(small_exam()[0])
@@ -148,6 +160,14 @@ class TestDocument:
         source.StudyInstanceUID = findings.study_instance_uid
         report = dcmread(io.BytesIO(comprehensive_3d_sr(findings, [source], uid)))
         assert (report.PatientID, report.ContentDate) == ("", "20260101")
+
+    @pytest.mark.parametrize("name", ["chrH31.dcm", "chrKoreanMulti.dcm", "chrArab.dcm", "chrX2.dcm"])
+    def test_names_survive_in_any_character_set(self, shared: Path, findings: Findings, name: str) -> None:
+        """PS3.5 section 6.1: the report is in UTF-8."""
+        source = dcmread(shared / "data" / "dicom" / "charset" / name)
+        report = dcmread(io.BytesIO(comprehensive_3d_sr(findings, [source], uid)))
+        assert str(report.PatientName) == str(source.PatientName)
+        assert report.SpecificCharacterSet == "ISO_IR 192"
 
     def test_research_use_only_is_seen_at_once(self, dataset: Dataset, report: bytes) -> None:
         assert dataset.SeriesDescription == "RESEARCH USE ONLY: Phantom-trained density model"
