@@ -42,6 +42,21 @@ class Deidentified:
     cleanable_pixels: bool = False
 
 
+class Source(NamedTuple):
+    """An instance as it came, and what must be known of it before it is rewritten."""
+
+    transfer_syntax: str
+    start: int  # offset of the dataset in the file
+    data: bytes  # the file, or, where the dataset is deflated, the inflated dataset
+    position: int  # offset of the dataset in `data`
+    read: Read
+    values: Mapping[int, bytes]  # raw values of the outermost dataset, by tag
+
+    @property
+    def explicit(self) -> bool:
+        return self.read is read_explicit
+
+
 class Dataset(NamedTuple):
     """An encoded dataset, cut around the value of its pixel data."""
 
@@ -108,34 +123,32 @@ class Deidentifier:
         """
         data = _as_bytes(instance)
         try:
-            transfer_syntax, start, inflated, position = self._open(data)
-            values = collect(inflated, position, part10.reader(transfer_syntax), _WANTED, _FIRST_PIXEL_TAG)
+            source = self._open(data)
         except struct.error:
             raise Refused(Reason.TRUNCATED) from None
-        identity = read_identity(values)
+        identity = read_identity(source.values)
         _require_identity(identity)
         own = self.pseudonyms.is_own_uid(identity.study_instance_uid)
         if not re.fullmatch(r"[0-9.]{1,64}", identity.sop_instance_uid):
             raise Refused(Reason.NO_IDENTITY, _UIDS["sop_instance_uid"])
         if not own or not self.pseudonyms.is_own_patient_id(identity.patient_id):
             raise Refused(Reason.NOT_PSEUDONYMOUS)
-        begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, transfer_syntax)
-        return self._meta.prove(self._proof_key, Kind.WHOLE, begun, memoryview(data)[start:], _NOTHING, b"")
+        begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
+        dataset = memoryview(data)[source.start :]
+        return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
     def _deidentify(self, data: bytes) -> Deidentified:
-        transfer_syntax, _, dataset, position = self._open(data)
-        read = part10.reader(transfer_syntax)
-        values = collect(dataset, position, read, _WANTED, _FIRST_PIXEL_TAG)
-        identity = read_identity(values)
+        source = self._open(data)
+        identity = read_identity(source.values)
         _require_identity(identity)
-        if pixels.may_carry_text(values):
+        if pixels.may_carry_text(source.values):
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
-        subject = self._subject_of(values, identity)
-        parts = self._rewrite(dataset, position, read, values, subject, transfer_syntax)
-        if transfer_syntax == part10.DEFLATED:
+        subject = self._subject_of(source, identity)
+        parts = self._rewrite(source, subject)
+        if source.transfer_syntax == part10.DEFLATED:
             parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
         sop_instance_uid = subject.originals[identity.sop_instance_uid]
-        begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, transfer_syntax)
+        begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, source.transfer_syntax)
         return Deidentified(
             instance=self._meta.prove(self._proof_key, Kind.HEADER, begun, *parts),
             identity=identity,
@@ -146,16 +159,17 @@ class Deidentifier:
             sop_class_uid=identity.sop_class_uid,
         )
 
-    def _open(self, data: bytes) -> tuple[str, int, bytes, int]:
-        """Transfer syntax, offset of the dataset, the bytes that hold it inflated, its offset in those."""
+    def _open(self, data: bytes) -> Source:
         transfer_syntax, start = part10.read_meta(data)
+        read, position = part10.reader(transfer_syntax), start
         if transfer_syntax == part10.DEFLATED:
-            return transfer_syntax, start, part10.inflate(data, start, self._max_inflated_bytes), 0
-        return transfer_syntax, start, data, start
+            data, position = part10.inflate(data, start, self._max_inflated_bytes), 0
+        values = collect(data, position, read, _WANTED, _FIRST_PIXEL_TAG)
+        return Source(transfer_syntax, start, data, position, read, values)
 
-    def _subject_of(self, values: Mapping[int, bytes], identity: Identity) -> Subject:
+    def _subject_of(self, source: Source, identity: Identity) -> Subject:
         """Who the instance is about. Without a Patient ID each study is a person of its own."""
-        patient_id = values.get(PATIENT_ID, b"").strip(b" \0").decode("latin-1")
+        patient_id = source.values.get(PATIENT_ID, b"").strip(b" \0").decode("latin-1")
         issuer = identity.issuer_of_patient_id
         if not patient_id:
             patient_id, issuer = identity.study_instance_uid, "study without patient"
@@ -173,42 +187,34 @@ class Deidentifier:
             subject.originals[original] = pseudonyms.uid(original)
         return subject
 
-    def _rewrite(
-        self,
-        data: bytes,
-        position: int,
-        read: Read,
-        values: Mapping[int, bytes],
-        subject: Subject,
-        transfer_syntax: str,
-    ) -> Dataset:
+    def _rewrite(self, source: Source, subject: Subject) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""
-        suspects = residue.find_suspects(values, subject.patient_id)
-        head, end = self._rewrite_head(data, position, read, subject)
+        suspects = residue.find_suspects(source.values, subject.patient_id)
+        head, end = self._rewrite_head(source, subject)
         met = residue.search(head, suspects)
         if met:  # drop the texts that hold one; what then remains must have a reason
             subject.suspects = met
-            head, end = self._rewrite_head(data, position, read, subject)
+            head, end = self._rewrite_head(source, subject)
             if residue.holds_unexplained(head, subject.explained, met):
                 raise Refused(Reason.IDENTITY_REMAINS)
         if residue.holds_uid(head, (old for old, new in subject.originals.items() if old != new)):
             raise Refused(Reason.IDENTITY_REMAINS)
-        return _add_pixels(head, data, end, read, values, transfer_syntax)
+        return _add_pixels(head, source, end)
 
-    def _rewrite_head(self, data: bytes, position: int, read: Read, subject: Subject) -> tuple[bytes, int]:
+    def _rewrite_head(self, source: Source, subject: Subject) -> tuple[bytes, int]:
         """The dataset up to its pixel data, and the offset where that begins or the data ends."""
-        explicit = read is read_explicit
         pseudonym = subject.patient_id.encode("ascii")
         insertions = (
-            Insertion(_PATIENT_NAME, encode(_PATIENT_NAME, b"PN", pseudonym, explicit)),
-            Insertion(PATIENT_ID, encode(PATIENT_ID, b"LO", pseudonym, explicit)),
-            *self._statements[explicit],
+            Insertion(_PATIENT_NAME, encode(_PATIENT_NAME, b"PN", pseudonym, source.explicit)),
+            Insertion(PATIENT_ID, encode(PATIENT_ID, b"LO", pseudonym, source.explicit)),
+            *self._statements[source.explicit],
         )
         if subject.suspects:
             for insertion in insertions:
                 subject.explain(insertion.element)
-        rewriter = Rewriter(data, read, self.profile.rules, subject)
-        end = rewriter.rewrite(position, len(data), _FIRST_PIXEL_TAG, self._outermost, insertions)
+        rewriter = Rewriter(source.data, source.read, self.profile.rules, subject)
+        limit = len(source.data)
+        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, self._outermost, insertions)
         return b"".join(rewriter.out), end
 
 
@@ -256,15 +262,15 @@ def _code_item(code: str, meaning: str, explicit: bool) -> bytes:
     return encode_head(ITEM, b"", len(item), explicit=False) + item
 
 
-def _add_pixels(
-    head: bytes, data: bytes, position: int, read: Read, values: Mapping[int, bytes], transfer_syntax: str
-) -> Dataset:
+def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
     """The dataset with its pixel data, which begins at `position`. Whatever follows that is left out."""
-    tag, vr, length, start = read(data, position) if position < len(data) else (_PIXEL_DATA + 1, b"", 0, 0)
+    data = source.data
+    beyond = (_PIXEL_DATA + 1, b"", 0, 0)
+    tag, vr, length, start = source.read(data, position) if position < len(data) else beyond
     if tag > _PIXEL_DATA:
-        pixels.require_none(values)
+        pixels.require_none(source.values)
         return Dataset(head, _NOTHING, b"")
-    if tag == _PIXEL_DATA and part10.is_encapsulated(transfer_syntax):
+    if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):
         if length != UNDEFINED:
             raise Refused(Reason.BAD_LENGTH, tag)
         return _add_fragments(head, data, start)
@@ -272,8 +278,8 @@ def _add_pixels(
         raise Refused(Reason.BAD_LENGTH, tag)
     if start + length > len(data):
         raise Refused(Reason.TRUNCATED, tag)
-    needed = pixels.needed_length(values, length, _BITS_OF_FLOATS.get(tag, 0))
-    head += encode_head(tag, _vr_of_pixels(tag, vr), needed + needed % 2, read is read_explicit)
+    needed = pixels.needed_length(source.values, length, _BITS_OF_FLOATS.get(tag, 0))
+    head += encode_head(tag, _vr_of_pixels(tag, vr), needed + needed % 2, source.explicit)
     return Dataset(head, memoryview(data)[start : start + needed], b"\0" * (needed % 2))
 
 
