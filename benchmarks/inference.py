@@ -60,7 +60,7 @@ def sessions() -> dict[str, Session]:
     found = {"phantom-trained": open_session(built_in, threads=1)}
     if REAL.exists():
         with tempfile.TemporaryDirectory() as folder:
-            package = import_histogram_model(REAL / "histogram_model.p", Path(folder))
+            package = import_histogram_model(REAL / "histogram_model.p", Path(folder) / "nyu")
             found["NYU histogram"] = open_session(package, threads=1)
     return found
 

@@ -32,7 +32,7 @@ def has_chosen(home: Path, task: Task = Task.DENSITY) -> bool:
 
 
 def activate(home: Path, package: Package) -> None:
-    """Choose a package of the site for its task. The change is atomic; readings that run keep the one they began with."""
+    """Choose a package of the site for its task, atomically; a reading that runs keeps the one it began with."""
     chosen = folder(home, package.passport.identity.task) / _ACTIVE
     part = chosen.with_name(f".{_ACTIVE}.{os.getpid()}")
     part.unlink(missing_ok=True)
@@ -42,5 +42,5 @@ def activate(home: Path, package: Package) -> None:
 
 def packages(home: Path, task: Task) -> list[Package]:
     """Every package that a site has for a task, the built-in one first. Raises PackageError."""
-    added = sorted(path for path in folder(home, task).glob("*") if path.is_dir() and not path.is_symlink())
+    added = sorted(path for path in folder(home, task).glob("[!.]*") if path.is_dir() and not path.is_symlink())
     return [load(path) for path in (_BUILT_IN[task], *added)]

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from archive.findings import Model
@@ -63,16 +64,34 @@ def load(folder: Path) -> Package:
 def save(folder: Path, network: bytes, passport: Mapping[str, Any]) -> Package:
     """Write a network and its passport, with the network's hash in it, as a package, and load that.
 
-    The passport is written last, so that a package that was half written does not load.
+    The package appears whole or not at all; one that is already there with the same content is left alone, so
+    that a process which reads it is not disturbed. Raises PackageError for a passport that does not hold.
     """
     content = dict(passport) | {"format": FORMAT, "network": {"sha256": hashlib.sha256(network).hexdigest()}}
-    text = to_toml(content)
-    parse_passport(text.encode())
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PASSPORT).unlink(missing_ok=True)
-    (folder / NETWORK).write_bytes(network)
-    (folder / PASSPORT).write_text(text, "utf-8")
+    text = to_toml(content).encode()
+    parse_passport(text)
+    if not _holds(folder, network, text):
+        _replace(folder, network, text)
     return load(folder)
+
+
+def _holds(folder: Path, network: bytes, passport: bytes) -> bool:
+    try:
+        return (folder / PASSPORT).read_bytes() == passport and (folder / NETWORK).read_bytes() == network
+    except OSError:
+        return False
+
+
+def _replace(folder: Path, network: bytes, passport: bytes) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
+        new, old = Path(draft) / "new", Path(draft) / "old"
+        new.mkdir()
+        (new / NETWORK).write_bytes(network)
+        (new / PASSPORT).write_bytes(passport)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -5,7 +5,7 @@ passport's figures are those of the written network, run by onnxruntime on phant
 it was trained on.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def write_package(network: ViewClassifier, folder: Path) -> Package:
     """Write a package with the figures that its own ONNX reaches on the held-out population."""
     content = network.to_onnx()
     with tempfile.TemporaryDirectory() as draft:
-        session = open_session(save(Path(draft), content, _passport([])), threads=1)
+        session = open_session(save(Path(draft) / NAME, content, _passport([])), threads=1)
         figures = population.measure(session, *population.held_out_population())
     metrics = [_metric(name, *(round(value, 3) for value in values)) for name, values in figures.items()]
     return save(folder, content, _passport(metrics))
@@ -133,7 +133,10 @@ def _passport(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    package = write_package(train(*population.training_population()), Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description="Train the built-in density model on phantoms.")
+    parser.add_argument("folder", type=Path, help="where to write the model package")
+    folder = parser.parse_args().folder
+    package = write_package(train(*population.training_population()), folder)
     for metric in package.passport.metrics:
         print(f"{metric.name}: {metric.value} ({metric.low} to {metric.high})")
 

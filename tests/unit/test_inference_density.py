@@ -49,7 +49,7 @@ class TestParity:
 
         torch.manual_seed(1)
         network = ViewClassifier().eval()
-        session = open_session(save(tmp_path, network.to_onnx(), _passport([])), threads=1)
+        session = open_session(save(tmp_path / "m", network.to_onnx(), _passport([])), threads=1)
         features, _ = phantom_density.draw_population(range(3), phantom_density.HELD_OUT)
         with torch.no_grad():
             expected = torch.softmax(network(torch.from_numpy(features)), 1).numpy()

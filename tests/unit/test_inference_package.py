@@ -23,45 +23,60 @@ def write(folder: Path, passport: dict[str, Any] = PASSPORT) -> Package:
 
 class TestWhole:
     def test_what_was_saved_loads(self, tmp_path: Path) -> None:
-        package = write(tmp_path)
-        assert load(tmp_path) == package
+        package = write(tmp_path / "m")
+        assert load(tmp_path / "m") == package
 
     def test_its_network_is_read_as_it_was_written(self, tmp_path: Path) -> None:
-        assert write(tmp_path).read_network() == NETWORK
+        assert write(tmp_path / "m").read_network() == NETWORK
 
     def test_it_is_written_the_same_twice(self, tmp_path: Path) -> None:
         texts = [(write(tmp_path / name).folder / "passport.toml").read_bytes() for name in ("one", "other")]
         assert texts[0] == texts[1]
 
     def test_the_passport_tells_the_classes_in_order(self, tmp_path: Path) -> None:
-        classes = write(tmp_path).passport.outputs.classes
+        classes = write(tmp_path / "m").passport.outputs.classes
         assert {one.label: one.code for one in classes} == CATEGORIES
 
     def test_text_of_any_kind_survives(self, tmp_path: Path) -> None:
         title = 'A "quoted" \\ title\twith ümläuts 🩻'
         identity = PASSPORT["identity"] | {"title": title}
-        assert write(tmp_path, PASSPORT | {"identity": identity}).passport.identity.title == title
+        assert write(tmp_path / "m", PASSPORT | {"identity": identity}).passport.identity.title == title
+
+    def test_saving_the_same_again_leaves_it_alone(self, tmp_path: Path) -> None:
+        package = write(tmp_path / "m")
+        before = (package.folder / "model.onnx").stat()
+        after = (write(tmp_path / "m").folder / "model.onnx").stat()
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+    def test_saving_another_replaces_it(self, tmp_path: Path) -> None:
+        write(tmp_path / "m")
+        identity = PASSPORT["identity"] | {"version": "2.0.0"}
+        assert write(tmp_path / "m", PASSPORT | {"identity": identity}).model.version == "2.0.0"
+
+    def test_nothing_but_the_package_is_left(self, tmp_path: Path) -> None:
+        write(tmp_path / "m")
+        assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 class TestDamaged:
     def test_a_changed_network_does_not_load(self, tmp_path: Path) -> None:
-        write(tmp_path)
-        (tmp_path / "model.onnx").write_bytes(NETWORK + b"\0")
+        write(tmp_path / "m")
+        (tmp_path / "m" / "model.onnx").write_bytes(NETWORK + b"\0")
         with pytest.raises(PackageError, match="sha256 differs"):
-            load(tmp_path)
+            load(tmp_path / "m")
 
     def test_a_network_changed_after_loading_is_not_run(self, tmp_path: Path) -> None:
-        package = write(tmp_path)
-        (tmp_path / "model.onnx").write_bytes(b"")
+        package = write(tmp_path / "m")
+        (tmp_path / "m" / "model.onnx").write_bytes(b"")
         with pytest.raises(PackageError, match="sha256 differs"):
             package.read_network()
 
     @pytest.mark.parametrize("name", ["model.onnx", "passport.toml"])
     def test_a_missing_file_is_named(self, tmp_path: Path, name: str) -> None:
-        write(tmp_path)
-        (tmp_path / name).unlink()
+        write(tmp_path / "m")
+        (tmp_path / "m" / name).unlink()
         with pytest.raises(PackageError, match=name):
-            load(tmp_path)
+            load(tmp_path / "m")
 
     def test_a_passport_that_is_not_toml(self) -> None:
         with pytest.raises(PackageError, match="not valid TOML"):
@@ -89,7 +104,7 @@ class TestPassport:
     )
     def test_a_missing_key_is_named(self, tmp_path: Path, table: str, key: str) -> None:
         with pytest.raises(PackageError, match=rf"{table}\.{key}"):
-            write(tmp_path, _without(table, key))
+            write(tmp_path / "m", _without(table, key))
 
     @pytest.mark.parametrize(
         ("table", "key", "value"),
@@ -109,9 +124,9 @@ class TestPassport:
     )
     def test_a_wrong_value_is_named(self, tmp_path: Path, table: str, key: str, value: object) -> None:
         with pytest.raises(PackageError, match=rf"{table}\.{key}"):
-            write(tmp_path, _with(table, key, value))
+            write(tmp_path / "m", _with(table, key, value))
 
     def test_a_metric_lies_within_its_interval(self, tmp_path: Path) -> None:
         metric = {"name": "accuracy", "value": 0.9, "low": 0.91, "high": 0.95, "measured_on": "phantoms"}
         with pytest.raises(PackageError, match=r"metrics\[0\]"):
-            write(tmp_path, PASSPORT | {"metrics": [metric]})
+            write(tmp_path / "m", PASSPORT | {"metrics": [metric]})

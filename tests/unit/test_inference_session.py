@@ -22,7 +22,7 @@ def package(folder: Path, network: bytes = NETWORK) -> Package:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    return open_session(package(tmp_path), threads=1)
+    return open_session(package(tmp_path / "m"), threads=1)
 
 
 class TestRun:
@@ -44,7 +44,7 @@ class TestRun:
 
     def test_an_answer_that_is_not_finite_fails(self, tmp_path: Path) -> None:
         network = build_classifier([(WEIGHT * np.float32(3e38), BIAS)], "test")
-        session = open_session(package(tmp_path, network))
+        session = open_session(package(tmp_path / "m", network))
         with pytest.raises(ReadingFailed, match="no probability"):
             session.run(np.full((1, 200), 3e38, np.float32))
 
@@ -82,11 +82,11 @@ class TestOpen:
     )
     def test_a_network_that_is_not_what_it_should_be(self, tmp_path: Path, change: str, reason: str) -> None:
         with pytest.raises(PackageError, match=reason):
-            open_session(package(tmp_path, changed(change)))
+            open_session(package(tmp_path / "m", changed(change)))
 
     def test_a_network_that_is_not_onnx(self, tmp_path: Path) -> None:
         with pytest.raises(PackageError, match="not ONNX"):
-            open_session(package(tmp_path, b"not a network"))
+            open_session(package(tmp_path / "m", b"not a network"))
 
     def test_the_same_weights_give_the_same_bytes(self) -> None:
         assert build_classifier([(WEIGHT, BIAS)], "test") == NETWORK
