@@ -25,9 +25,7 @@ class Subject:
     codes: Codes  # known meanings by (scheme, code)
     code_values: Container[bytes]  # the codes of all schemes together
     suspects: tuple[bytes, ...] = ()  # upper-case identity of the source; text that holds one is not kept
-    explained: dict[bytes, int] = field(
-        default_factory=dict
-    )  # how often each suspect stays, for a good reason
+    explained: dict[bytes, int] = field(default_factory=dict)  # how often a suspect stays for a good reason
     originals: dict[str, str] = field(default_factory=dict)  # pseudonyms of the UIDs met so far
     code: bytes = b""  # the code value and scheme of the item at hand
     scheme: bytes = b""
@@ -73,7 +71,7 @@ _NUMBER = rb" *[+-]?(?:[0-9]{1,16}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(?:[eE][+-]?[
 _NUMBERS = re.compile(rb"(?:%b)?(?:\\(?:%b)?)*\0?" % (_NUMBER, _NUMBER)).fullmatch
 _INTEGER = rb" *[+-]?[0-9]{1,12} *"
 _INTEGERS = re.compile(rb"(?:%b)?(?:\\(?:%b)?)*\0?" % (_INTEGER, _INTEGER)).fullmatch
-_CODE_STRINGS = re.compile(rb"[A-Z0-9 _]{0,16}(?:\\[A-Z0-9 _]{0,16})*\0?").fullmatch
+_CODE_STRINGS = re.compile(rb"(?!.*[0-9]{6})[A-Z0-9 _]{0,16}(?:\\[A-Z0-9 _]{0,16})*\0?").fullmatch
 _AGE = re.compile(rb"([0-9]{3})([DWMY])").fullmatch
 _DATE = re.compile(rb"([0-9]{4})\.?([0-9]{2})\.?([0-9]{2})").fullmatch
 _TIME = re.compile(rb"(?:[01][0-9]|2[0-3])(?::?[0-5][0-9](?::?[0-6][0-9](?:\.[0-9]{1,6})?)?)?").fullmatch

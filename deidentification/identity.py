@@ -1,6 +1,7 @@
 """Who an instance is about, as it said before it was de-identified: what the crosswalk seals."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
@@ -50,9 +51,26 @@ _CODECS = {
     "GB18030": "gb18030",
     "GBK": "gbk",
 }
-# Escape sequences of ISO 2022 whose sets Python's iso2022_jp_2 does not know, and the codecs of what follows
-# them.
-_ESCAPES = {b"\x1b$)C": "euc_kr", b"\x1b$)A": "gb2312"}
+# Escape sequences of ISO 2022 (PS3.3 C.12.1.1.2, tables C.12-3 and C.12-4) and the codecs of what follows them.
+_ESCAPES = {
+    b"\x1b(J": "shift_jis",
+    b"\x1b)I": "shift_jis",
+    b"\x1b$B": "iso2022_jp_2",
+    b"\x1b$(D": "iso2022_jp_2",
+    b"\x1b$)C": "euc_kr",
+    b"\x1b$)A": "gb2312",
+    b"\x1b-A": "latin_1",
+    b"\x1b-B": "iso8859_2",
+    b"\x1b-C": "iso8859_3",
+    b"\x1b-D": "iso8859_4",
+    b"\x1b-F": "iso8859_7",
+    b"\x1b-G": "iso8859_6",
+    b"\x1b-H": "iso8859_8",
+    b"\x1b-L": "iso8859_5",
+    b"\x1b-M": "iso8859_9",
+    b"\x1b-T": "tis_620",
+}
+_ESCAPE = re.compile(rb"(\x1b(?:\$B|\$\(D|\$\)[AC]|[()-][A-Z]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +128,11 @@ def decode(value: bytes, character_set: str) -> str:
     """Text as its Specific Character Set says, well enough to be read; what is undecodable is U+FFFD."""
     if _is_plain(value):
         return value.decode("ascii")
-    for escape, codec in _ESCAPES.items():
-        if escape in value:
-            return value.replace(escape, b"").decode(codec, "replace")
-    if b"\x1b$" in value or b"\x1b(" in value:
-        return value.decode("iso2022_jp_2", "replace")
     terms = (term.strip().replace("ISO 2022 IR ", "ISO_IR ") for term in character_set.split("\\"))
-    return value.decode(next((_CODECS[term] for term in terms if term in _CODECS), "latin_1"), "replace")
+    initial = next((_CODECS[term] for term in terms if term in _CODECS), "latin_1")
+    text, *escaped = _ESCAPE.split(value)
+    decoded = [text.decode(initial, "replace")]
+    for escape, text in zip(escaped[::2], escaped[1::2], strict=True):
+        codec = _ESCAPES.get(escape, initial)
+        decoded.append((escape + text if codec == "iso2022_jp_2" else text).decode(codec, "replace"))
+    return "".join(decoded)

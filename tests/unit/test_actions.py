@@ -157,7 +157,7 @@ class TestTerms:
     def test_without_a_list_the_form_decides(self, value: bytes) -> None:
         assert act(self.open, value) is value
 
-    @pytest.mark.parametrize("value", [b"Mueller", b"M^E", b"SEVENTEEN_LETTERS_"])
+    @pytest.mark.parametrize("value", [b"Mueller", b"M^E", b"SEVENTEEN_LETTERS_", b"BORN 19551203"])
     def test_without_a_list_other_forms_go(self, value: bytes) -> None:
         assert act(self.open, value) == b""
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import time
+import tracemalloc
 import zlib
 from datetime import date, timedelta
 from pathlib import Path
@@ -406,6 +408,36 @@ class TestRefused:
     def test_says_what_to_do_and_no_value(self) -> None:
         refused = refusal(part10(dataset(mammogram(x7FE00010=("OW", b"")))))
         assert str(refused).startswith("pixel-data-too-short at (7FE0,0010): The pixel data")
+
+
+class TestCost:
+    """Time grows with the bytes and with nothing else; pixel data is copied once."""
+
+    @staticmethod
+    def seconds(count: int) -> float:
+        uids = [element(0x00081155, "UI", f"1.2.3.4.5.{number:06d}".encode()) for number in range(count)]
+        before = dataset({tag: value for tag, value in mammogram().items() if tag < 0x00081140})
+        after = dataset({tag: value for tag, value in mammogram().items() if tag > 0x00081140})
+        instance = part10(before + sequence(0x00081140, *uids) + after)
+        began = time.process_time()
+        DEIDENTIFIER.deidentify(instance)
+        return time.process_time() - began
+
+    def test_many_references(self) -> None:
+        assert self.seconds(16000) < 40 * self.seconds(1000)
+
+    def test_one_copy_of_pixel_data(self) -> None:
+        changes = {
+            "x00280010": ("US", b"\0\x10"),
+            "x00280011": ("US", b"\0\x08"),
+            "x7FE00010": ("OW", bytes(1 << 24)),
+        }
+        instance = part10(dataset(mammogram(**changes)))
+        tracemalloc.start()
+        DEIDENTIFIER.deidentify(instance)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 1.02 * len(instance)
 
 
 class TestIdentityThatIsAlsoAWord:
