@@ -9,7 +9,7 @@ from archive.settings import Settings
 SITE_KEY = "site.key"  # 32 random bytes; every pseudonym of the site hangs on it
 CROSSWALK_PUBLIC_KEY = "crosswalk.pub"  # X25519, 32 bytes
 SIGNING_KEY = "signing.pem"  # signs the site's tokens
-ORTHANC_PASSWORD = "orthanc.password"
+ORTHANC_PASSWORD = "orthanc.password"  # noqa: S105 - a file name
 COMPLETE = "complete"  # written last: the site has all its secrets
 
 
@@ -19,19 +19,23 @@ def read(folder: str, name: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigurationError(f"the secret {path} can't be read ({type(error).__name__}): restore it from the backup") from None
+        raise ConfigurationError(
+            f"the secret {path} can't be read ({type(error).__name__}): restore it from the backup"
+        ) from None
 
 
 def read_key(folder: str, name: str) -> bytes:
     """A secret of exactly 32 bytes. Raises ConfigurationError."""
     key = read(folder, name)
     if len(key) != 32:
-        raise ConfigurationError(f"the secret {Path(folder, name)} must be 32 bytes long: restore it from the backup")
+        raise ConfigurationError(
+            f"the secret {Path(folder, name)} must be 32 bytes long: restore it from the backup"
+        )
     return key
 
 
 def orthanc_password(settings: Settings) -> str:
-    """What the site's parts sign in to Orthanc with: the configured password, else the secret. Raises ConfigurationError."""
+    """What the site's parts sign in to Orthanc with: as configured, else the secret. Raises ConfigurationError."""
     return settings.orthanc_password or read(settings.secrets, ORTHANC_PASSWORD).decode()
 
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from archive import settings as site_settings
 from archive.errors import SenogateError
-from archive.pool import migrate
+from archive.migration import migrate
 from archive.settings import Settings
 from senogate import site
 
@@ -34,7 +34,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 def main() -> None:
     """Run the command line; our own errors become one line and exit status 1."""
-    logging.basicConfig(level=os.environ.get("SENOGATE_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("SENOGATE_LOG_LEVEL", "INFO"),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
@@ -49,7 +52,9 @@ def _settings() -> Settings:
 
 
 @app.command()
-def up(demo: Annotated[bool, typer.Option("--demo", help="Send the demo exam and wait for its report.")] = False) -> None:
+def up(
+    demo: Annotated[bool, typer.Option("--demo", help="Send the demo exam and wait for its report.")] = False,
+) -> None:
     """Run a whole site in the foreground; Ctrl-C or SIGTERM ends it in order."""
     with _ending_on_signals(), site.running(site_settings.load(), _say) as running:
         _say(f"Senogate is ready at {running.settings.public_url}")
@@ -125,7 +130,9 @@ def token(
 
 
 @client_app.command("add")
-def client_add(client_id: str, scope: Annotated[str, typer.Option()] = "dicomweb.read", as_json: AsJson = False) -> None:
+def client_add(
+    client_id: str, scope: Annotated[str, typer.Option()] = "dicomweb.read", as_json: AsJson = False
+) -> None:
     """Register a program; its secret is shown this once."""
     from senogate import tokens
 
@@ -145,7 +152,9 @@ def client_list(as_json: AsJson = False) -> None:
     if as_json:
         _out.print_json(json.dumps(rows))
     for row in [] if as_json else rows:
-        _out.print(f"{row['client_id']}  {row['scope']}  {'revoked' if row['revoked'] else 'active'}", markup=False)
+        _out.print(
+            f"{row['client_id']}  {row['scope']}  {'revoked' if row['revoked'] else 'active'}", markup=False
+        )
 
 
 @client_app.command("revoke")
@@ -158,7 +167,9 @@ def client_revoke(client_id: str) -> None:
 
 
 @model_app.command("import")
-def model_import(kind: Annotated[str, typer.Argument(help="nyu-density")], weights: Annotated[Path, typer.Argument()]) -> None:
+def model_import(
+    kind: Annotated[str, typer.Argument(help="nyu-density")], weights: Annotated[Path, typer.Argument()]
+) -> None:
     """Turn published weights into a model package and let it read its task from now on."""
     from senogate import models
 
@@ -178,7 +189,10 @@ def model_list(as_json: AsJson = False) -> None:
         _out.print_json(json.dumps(rows))
     for row in [] if as_json else rows:
         mark = "*" if row["active"] else " "
-        _out.print(f"{mark} {row['task']}  {row['title']} {row['version']}  trained on: {row['trained_on']}", markup=False)
+        _out.print(
+            f"{mark} {row['task']}  {row['title']} {row['version']}  trained on: {row['trained_on']}",
+            markup=False,
+        )
 
 
 @app.command()
@@ -220,7 +234,7 @@ def worker() -> None:
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Leave the block, and end in order what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
+    """Leave the block, ending what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
     ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, frame: object) -> None:

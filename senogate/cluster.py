@@ -57,13 +57,17 @@ class Cluster:
         owner = pwd.getpwnam(self.user).pw_uid if self.user else os.getuid()
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.getuid()):
-            raise ConfigurationError(f"{folder} belongs to somebody else: remove it, or choose another SENOGATE_HOME")
+            raise ConfigurationError(
+                f"{folder} belongs to somebody else: remove it, or choose another SENOGATE_HOME"
+            )
         if found.st_uid != owner:
             shutil.chown(folder, self.user, pwd.getpwuid(owner).pw_gid)
         folder.chmod(0o700)
 
     def _as_user(self) -> list[str]:
-        return ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
+        return (
+            ["setpriv", f"--reuid={self.user}", f"--regid={self.user}", "--clear-groups"] if self.user else []
+        )
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self._as_user(), str(self._binary(program)), *arguments]
@@ -71,7 +75,9 @@ class Cluster:
 
     def _binary(self, program: str) -> Path:
         """The program of the version that made the cluster, or of the newest one installed."""
-        installed = sorted((path for path in _BINARIES.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
+        installed = sorted(
+            (path for path in _BINARIES.glob("*") if path.name.isdigit()), key=lambda path: int(path.name)
+        )
         marker = self.data / "PG_VERSION"
         wanted = [_BINARIES / marker.read_text().strip()] if marker.exists() else installed[-1:]
         if not wanted or not (wanted[0] / "bin" / program).exists():
@@ -87,7 +93,7 @@ def locate(home: Path) -> Cluster:
     place = home if user is None or _reaches(user, home) else Path("/var/lib/senogate", mark)
     socket_folder = place / "run"
     if len(bytes(socket_folder)) > _LONGEST_SOCKET_FOLDER:
-        socket_folder = Path("/tmp", f"senogate-{mark}")
+        socket_folder = Path("/tmp", f"senogate-{mark}")  # noqa: S108 - made private, its owner checked
     return Cluster(place / "postgresql", socket_folder, user)
 
 
@@ -100,7 +106,10 @@ def _reaches(user: str, folder: Path) -> bool:
     except KeyError:
         raise ConfigurationError("PostgreSQL is not installed: apt-get install postgresql") from None
     try:
-        identity = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        return subprocess.run(["test", "-x", str(folder)], cwd="/", check=False, **identity).returncode == 0
+        command = ["test", "-x", str(folder)]
+        asked = subprocess.run(
+            command, cwd="/", user=account.pw_uid, group=account.pw_gid, extra_groups=[], check=False
+        )
+        return asked.returncode == 0
     except PermissionError:
         return False

@@ -19,7 +19,8 @@ _TOKEN_LIFE = 3600  # seconds
 
 def show(settings: Settings, say: Callable[[str], None]) -> None:
     """Send the demo exam, wait for its report, and say what was found and where everything is."""
-    say(f"sending {'the four real mammograms' if REAL_EXAM.exists() else 'four phantom views'} of the demo exam by C-STORE")
+    views = "four real mammograms" if REAL_EXAM.exists() else "four phantom views"
+    say(f"sending the demo exam, {views}, by C-STORE")
     _choose_model(settings, say)
     with tempfile.TemporaryDirectory() as folder:
         for number, instance in enumerate(demo_exam(REAL_EXAM if REAL_EXAM.exists() else None)):
@@ -61,5 +62,6 @@ def _density(reading: Reading | None) -> str:
         return f"none: {findings.reason}"
     evaluation = findings.evaluations[0]
     chances = ", ".join(f"{each.label} {each.probability:.4f}" for each in evaluation.likelihoods)
-    title = f"{findings.model.title} {findings.model.version}"
-    return f"BI-RADS {evaluation.label} ({chances}), by {title}, trained on: {findings.model.trained_on}; research use only"
+    model = findings.model
+    trained = f"{model.title} {model.version}, trained on: {model.trained_on}"
+    return f"BI-RADS {evaluation.label} ({chances}), by {trained}; research use only"

@@ -35,7 +35,9 @@ async def _serve(settings: Settings) -> None:
         httpx.AsyncClient(
             base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
         ) as orthanc,
-        AsyncConnectionPool(address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}) as pool,
+        AsyncConnectionPool(
+            address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
+        ) as pool,
     ):
         application = app.create(settings, pool, orthanc, keys, proof_key)
         configuration = uvicorn.Config(

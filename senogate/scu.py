@@ -91,7 +91,9 @@ def _read_item(path: Path) -> Item:
     try:
         if not is_dicom(path):
             return Item(path, problem="not a DICOM Part 10 file (PS3.10)")
-        header = dcmread(path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"])
+        header = dcmread(
+            path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"]
+        )
         syntax = str(header.file_meta.TransferSyntaxUID)
         uids = (str(header.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
         return Item(path, str(header.SOPClassUID), syntax, *uids)
@@ -102,7 +104,10 @@ def _read_item(path: Path) -> Item:
 
 
 def _send_waiting(
-    waiting: "queue.SimpleQueue[Item]", items: list[Item], receiver: Receiver, report: Callable[[Outcome], None]
+    waiting: "queue.SimpleQueue[Item]",
+    items: list[Item],
+    receiver: Receiver,
+    report: Callable[[Outcome], None],
 ) -> None:
     association: Association | None = None
     with suppress(queue.Empty):
@@ -118,7 +123,9 @@ def _send_waiting(
 def _associate(items: list[Item], receiver: Receiver) -> Association:
     entity = AE(ae_title="SENOGATE-SEND")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
-    wanted = dict.fromkeys((item.sop_class_uid, item.transfer_syntax_uid) for item in items if not item.problem)
+    wanted = dict.fromkeys(
+        (item.sop_class_uid, item.transfer_syntax_uid) for item in items if not item.problem
+    )
     entity.requested_contexts = [build_context(*pair) for pair in list(wanted)[:_CONTEXTS]]
     return entity.associate(receiver.host, receiver.port, ae_title=receiver.aet)
 
@@ -129,7 +136,11 @@ def _send_one(item: Item, association: Association, receiver: Receiver) -> Outco
     try:
         answer = association.send_c_store(item.path)
     except (ValueError, RuntimeError, AttributeError, OSError) as error:
-        reason = "its SOP class or transfer syntax is not accepted" if isinstance(error, ValueError) else type(error).__name__
+        reason = (
+            "its SOP class or transfer syntax is not accepted"
+            if isinstance(error, ValueError)
+            else type(error).__name__
+        )
         return Outcome(item, None, reason)
     if "Status" not in answer:
         return Outcome(item, None, "the association ended before an answer came")

@@ -49,7 +49,8 @@ class Result:
         return {
             "sent": len(self.outcomes) - len(self.refused),
             "refused": [
-                {"path": str(each.item.path), "status": each.status, "reason": each.reason} for each in self.refused
+                {"path": str(each.item.path), "status": each.status, "reason": each.reason}
+                for each in self.refused
             ],
             "studies": [
                 {"study_instance_uid": uid, "reading": _to_json(reading)}
@@ -82,7 +83,9 @@ class Sending:
                 outcomes.append(outcome)
                 advance()
 
-        receiver = scu.Receiver(self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet)
+        receiver = scu.Receiver(
+            self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet
+        )
         scu.send(self.items, receiver, self._associations, note)
         keys = self._keys()
         deidentifier = Deidentifier(keys, Profile.load(self._settings.profile)) if keys else None
@@ -104,9 +107,13 @@ class Sending:
             while True:
                 states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
                 if all(done for done, _ in states.values()):
-                    return replace(result, studies={uid: reading for uid, (_, reading) in states.items()}, waited=True)
+                    return replace(
+                        result, studies={uid: reading for uid, (_, reading) in states.items()}, waited=True
+                    )
                 if time.monotonic() > deadline:
-                    raise Unavailable(f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more")
+                    raise Unavailable(
+                        f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more"
+                    )
                 pause.wait(0.2)
 
     def _wanted(self, result: Result, keys: Keys | None) -> dict[str, set[str]]:

@@ -18,7 +18,8 @@ import httpx
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
-from archive.pool import connect, migrate
+from archive.migration import migrate
+from archive.pool import connect
 from archive.settings import Settings
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
@@ -32,7 +33,11 @@ Progress = Callable[[str], None]
 
 def complete(settings: Settings) -> Settings:
     """The settings with the address of the private cluster, where no other database is configured."""
-    return settings if settings.database_url else replace(settings, database_url=locate(settings.home).database_url)
+    return (
+        settings
+        if settings.database_url
+        else replace(settings, database_url=locate(settings.home).database_url)
+    )
 
 
 def prepare(settings: Settings) -> None:
@@ -42,9 +47,16 @@ def prepare(settings: Settings) -> None:
     keys = Path(settings.secrets)
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (keys / secrets.COMPLETE).exists():
-        names = (secrets.SITE_KEY, secrets.CROSSWALK_PUBLIC_KEY, secrets.ORTHANC_PASSWORD, secrets.SIGNING_KEY)
+        names = (
+            secrets.SITE_KEY,
+            secrets.CROSSWALK_PUBLIC_KEY,
+            secrets.ORTHANC_PASSWORD,
+            secrets.SIGNING_KEY,
+        )
         if absent := [name for name in names if not (keys / name).exists()]:
-            raise ConfigurationError(f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup")
+            raise ConfigurationError(
+                f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup"
+            )
         return
     private, public = generate_keypair()
     secrets.write(Path(settings.crosswalk_key), private)
@@ -52,7 +64,9 @@ def prepare(settings: Settings) -> None:
     secrets.write(keys / secrets.SITE_KEY, random.token_bytes(32))
     secrets.write(keys / secrets.ORTHANC_PASSWORD, random.token_urlsafe(32).encode())
     SigningKeys.load_or_create(keys / secrets.SIGNING_KEY)
-    secrets.write(keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n")
+    secrets.write(
+        keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n"
+    )
 
 
 def orthanc_configuration(settings: Settings) -> dict[str, object]:
@@ -119,7 +133,9 @@ class Site:
         while not pause.wait(0.5):
             for name, process in self.processes.items():
                 if process.keep_running():
-                    progress(f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}")
+                    progress(
+                        f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}"
+                    )
 
     def stop(self) -> None:
         """End every part, the last started first."""
@@ -143,7 +159,9 @@ class Site:
                 raise Unavailable(f"{dead[0].program.name} ended while starting:\n{dead[0].last_lines()}")
             pause.wait(0.1)
         state = json.dumps(readiness(self.settings))
-        raise Unavailable(f"{process.program.name} is not ready after {START_PATIENCE:.0f} s: {state}\n{process.last_lines()}")
+        raise Unavailable(
+            f"{process.program.name} is not ready after {START_PATIENCE:.0f} s: {state}\n{process.last_lines()}"
+        )
 
 
 @contextmanager
@@ -195,7 +213,9 @@ def _only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigurationError(f"the site in {home} is running already: `senogate down` ends it") from None
+            raise ConfigurationError(
+                f"the site in {home} is running already: `senogate down` ends it"
+            ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -210,11 +230,13 @@ def _check_ports(settings: Settings) -> None:
             try:
                 probe.bind((host, number))
             except OSError:
-                raise ConfigurationError(f"port {number} is taken: set SENOGATE_{key.upper()} to a free one") from None
+                raise ConfigurationError(
+                    f"port {number} is taken: set SENOGATE_{key.upper()} to a free one"
+                ) from None
 
 
 def _reachable_host(host: str) -> str:
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host
+    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
 
 
 def orthanc_prefix(settings: Settings) -> Path:
@@ -229,12 +251,20 @@ def _orthanc_command(settings: Settings) -> list[str]:
     prefix = orthanc_prefix(settings)
     program, configuration = prefix / "usr/sbin/Orthanc", settings.home / "orthanc" / "orthanc.json"
     if not program.exists():
-        raise ConfigurationError("Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX")
+        raise ConfigurationError(
+            "Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX"
+        )
     if prefix == Path("/"):
         return [str(program), str(configuration)]
     library = next(prefix.glob("usr/lib/*-linux-gnu*"))
     loader = next(library.glob("ld-linux-*"))
-    return [str(loader), "--library-path", f"{library}:{prefix}/usr/lib/orthanc", str(program), str(configuration)]
+    return [
+        str(loader),
+        "--library-path",
+        f"{library}:{prefix}/usr/lib/orthanc",
+        str(program),
+        str(configuration),
+    ]
 
 
 def _orthanc_environment(settings: Settings) -> dict[str, str]:

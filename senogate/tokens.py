@@ -38,7 +38,10 @@ def add_client(settings: Settings, client_id: str, scope: str) -> str:
 def clients(settings: Settings) -> list[dict[str, object]]:
     """The registered clients, revoked ones too."""
     rows = _run(settings, registered.list_clients)
-    return [{"client_id": row.client_id, "scope": row.scope, "revoked": row.revoked_at is not None} for row in rows]
+    return [
+        {"client_id": row.client_id, "scope": row.scope, "revoked": row.revoked_at is not None}
+        for row in rows
+    ]
 
 
 def revoke_client(settings: Settings, client_id: str) -> None:

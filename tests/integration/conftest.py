@@ -99,8 +99,10 @@ Deidentifier.deidentify = sabotaged
 
 
 @pytest.fixture(scope="session")
-def sabotaged(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]) -> Iterator[tuple[LiveSite, Path]]:
-    """A site whose de-identification fails on order: write "raise", "exit", "none", "original" or "text" to the file."""
+def sabotaged(
+    new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]
+) -> Iterator[tuple[LiveSite, Path]]:
+    """A site whose de-identification fails as the file orders: raise, exit, none, original or text."""
     home = new_home()
     folder = home.parent / "sabotage"
     folder.mkdir()

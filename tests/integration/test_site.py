@@ -33,7 +33,9 @@ def new_site(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_every_part_and_the_exit_status_is_zero(new_site: NewSite, number: signal.Signals) -> None:
+def test_a_signal_ends_every_part_and_the_exit_status_is_zero(
+    new_site: NewSite, number: signal.Signals
+) -> None:
     site = new_site().start()
     parts = [site.child(name) for name in ("postgresql", "orthanc", "gateway", "worker")]
     assert site.stop(number) == 0

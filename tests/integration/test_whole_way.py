@@ -69,7 +69,9 @@ class TestARealExam:
 
 
 @pytest.fixture(scope="module")
-def phantoms(site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path_factory: pytest.TempPathFactory):
+def phantoms(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path_factory: pytest.TempPathFactory
+):
     """An exam of four phantom views, sent and read; what `senogate send` said, and the exam."""
     exam = phantom_exam()
     return site.send(write(tmp_path_factory.mktemp("phantoms"), exam)), exam
@@ -106,8 +108,12 @@ def test_the_same_exam_again_changes_nothing(site: LiveSite, phantoms, tmp_path:
 def test_a_report_does_not_ask_for_a_reading_of_its_own(site: LiveSite, phantoms) -> None:
     study = phantoms[0]["studies"][0]["study_instance_uid"]
     with site.database() as database:
-        (readings,) = database.execute("select count(*) from reading where study_instance_uid = %s", [study]).fetchone()
-        (jobs,) = database.execute("select count(*) from procrastinate_jobs where args->>'study_instance_uid' = %s", [study]).fetchone()
+        (readings,) = database.execute(
+            "select count(*) from reading where study_instance_uid = %s", [study]
+        ).fetchone()
+        (jobs,) = database.execute(
+            "select count(*) from procrastinate_jobs where args->>'study_instance_uid' = %s", [study]
+        ).fetchone()
     assert (readings, jobs) == (1, 0)
 
 
@@ -140,4 +146,9 @@ def test_a_late_view_makes_the_study_read_again(
     assert first["studies"][0]["reading"]["state"] == "not-applicable"
     site.send(write(tmp_path / "second", exam[3:]))
     study = first["studies"][0]["study_instance_uid"]
-    assert json.loads(site.run("send", str(tmp_path), "--wait", "--json").stdout)["studies"][0]["reading"]["state"] == "done", study
+    assert (
+        json.loads(site.run("send", str(tmp_path), "--wait", "--json").stdout)["studies"][0]["reading"][
+            "state"
+        ]
+        == "done"
+    ), study

@@ -1,0 +1,163 @@
+"""What becomes of input that is odd or broken: a stated outcome each, and a site that goes on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.filebase import DicomBytesIO
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+)
+
+from tests.integration.conftest import WAYS, edit, send_c_store, send_rest, send_stow
+from tests.integration.test_whole_way import read_back, write
+from tests.live import LiveSite
+
+pytestmark = pytest.mark.xdist_group("site")
+
+Exam = Callable[[], list[bytes]]
+
+
+def encode(instance: bytes, transfer_syntax: str) -> bytes:
+    """The instance in another transfer syntax without compression of pixels."""
+    dataset = dcmread(DicomBytesIO(instance))
+    dataset.file_meta.TransferSyntaxUID = transfer_syntax
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = transfer_syntax == ImplicitVRLittleEndian
+    buffer.is_little_endian = transfer_syntax != ExplicitVRBigEndian
+    dcmwrite(
+        buffer,
+        dataset,
+        force_encoding=True,
+        implicit_vr=buffer.is_implicit_VR,
+        little_endian=buffer.is_little_endian,
+    )
+    return buffer.getvalue()
+
+
+def garble_length(instance: bytes) -> bytes:
+    """Rows says that its value is longer than the file."""
+    at = instance.index(b"\x28\x00\x10\x00US") + 6
+    return instance[:at] + b"\xff\xff" + instance[at + 2 :]
+
+
+@pytest.mark.parametrize("send", [send_rest, send_stow], ids=["REST", "STOW-RS"])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda _: b"not DICOM at all" * 100,
+        lambda instance: instance[:100],
+        lambda instance: instance[: len(instance) // 2],
+        lambda instance: instance[:400],
+        lambda instance: instance[:132] + bytes(400),
+        garble_length,
+        lambda instance: encode(instance, ExplicitVRBigEndian),
+    ],
+    ids=["empty", "text", "no meta", "half", "cut header", "zero meta", "lying length", "big endian"],
+)
+def test_what_is_no_whole_instance_is_refused_and_nothing_stored(
+    site: LiveSite, instance: bytes, spoil: Callable[[bytes], bytes], send: Callable[[LiveSite, bytes], str]
+) -> None:
+    before = site.stored_instances()
+    assert send(site, spoil(instance)) in {"400", "409", "500"}
+    assert site.stored_instances() == before
+
+
+def test_big_endian_is_refused_with_the_reason(site: LiveSite, instance: bytes, tmp_path: Path) -> None:
+    answer = site.send(write(tmp_path, [encode(instance, ExplicitVRBigEndian)]), wait=False)
+    (refused,) = answer["refused"]
+    assert "Send the instance in little endian" in refused["reason"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian]
+)
+def test_little_endian_and_deflated_are_stored_as_they_came(
+    site: LiveSite, instance: bytes, syntax: str, way: str
+) -> None:
+    sent = encode(instance, syntax)
+    assert WAYS[way](site, sent) == "stored"
+
+
+def test_a_wrong_transfer_syntax_is_refused(site: LiveSite, instance: bytes) -> None:
+    """Native pixels under the name of a compressed transfer syntax."""
+
+    dataset = dcmread(DicomBytesIO(instance))
+    mark = str(dataset.file_meta.TransferSyntaxUID).encode()
+    wrong = instance.replace(mark + b"\0" * (len(mark) % 2), JPEG2000Lossless.encode() + b"\0", 1)
+    before = site.stored_instances()
+    assert send_rest(site, wrong) in {"400", "500"}
+    assert site.stored_instances() == before
+
+
+def test_an_instance_without_pixels_is_stored_and_read_as_nothing(
+    site: LiveSite, instance: bytes, tmp_path: Path
+) -> None:
+    def drop_pixels(dataset: Dataset) -> None:
+        del dataset.PixelData
+
+    answer = site.send(write(tmp_path, [edit(instance, drop_pixels)]))
+    outcome = answer["refused"] or answer["studies"]
+    assert len(outcome) == 1
+
+
+def test_a_structured_report_is_stored_without_what_it_says_of_people(site: LiveSite, shared: Path) -> None:
+    path = shared / "data" / "dicom" / "sr-seg-pr" / "sr_document_with_multiple_groups.dcm"
+    answer = site.send(path)
+    assert answer["sent"] == 1, answer["refused"]
+    (stored,) = read_back(site, answer["studies"][0]["study_instance_uid"])
+    assert stored.Modality == "SR"
+    assert stored.PatientID == site.pseudonyms().patient_id(dcmread(path).PatientID)
+
+
+def test_an_ultrasound_with_a_name_in_its_pixels_is_refused_with_the_reason(
+    site: LiveSite, shared: Path
+) -> None:
+    answer = site.send(shared / "data" / "dicom" / "us" / "rgb_burned_in.dcm", wait=False)
+    (refused,) = answer["refused"]
+    assert "pixels" in refused["reason"]
+
+
+def test_a_study_of_another_modality_is_not_applicable(site: LiveSite, shared: Path) -> None:
+    answer = site.send(shared / "data" / "dicom" / "sr-seg-pr" / "ct_image.dcm")
+    assert answer["studies"][0]["reading"]["state"] == "not-applicable"
+
+
+def test_send_goes_on_past_what_is_not_dicom(site: LiveSite, instance: bytes, tmp_path: Path) -> None:
+    write(tmp_path, [instance])
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    answer = site.send(tmp_path)
+    assert answer["sent"] == 1
+    assert [Path(each["path"]).name for each in answer["refused"]] == ["notes.txt"]
+
+
+def test_the_same_instance_twice_is_one(site: LiveSite, instance: bytes) -> None:
+    before = site.stored_instances()
+    assert [send_c_store(site, instance), send_rest(site, instance), send_stow(site, instance)] == [
+        "stored"
+    ] * 3
+    assert site.stored_instances() == before + 1
+
+
+def test_no_job_is_left_over(site: LiveSite, phantom_exam: Exam, tmp_path: Path) -> None:
+    """After everything above the queue still works, and holds nothing that never ends."""
+    answer = site.send(write(tmp_path, phantom_exam()))
+    assert answer["studies"][0]["reading"]["state"] == "done"
+    with site.database() as database:
+        (stuck,) = database.execute(
+            "select count(*) from procrastinate_jobs where status in ('failed', 'aborted')"
+        ).fetchone()
+    assert stuck == 0
+
+
+def test_every_real_file_is_stored_or_refused_with_a_reason(site: LiveSite, shared: Path) -> None:
+    answer = site.send(shared / "data" / "dicom", wait=True)
+    assert answer["sent"] >= 13
+    assert all(refused["reason"] for refused in answer["refused"])
