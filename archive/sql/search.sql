@@ -44,8 +44,5 @@ from instance join study using (study_instance_uid)
 where {scope} and {matches}
 order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
 
--- name: study_visible
-select exists (select from study where study.study_instance_uid = %(study)s and {scope})
-
 -- name: index_position
 select sequence from follow_position

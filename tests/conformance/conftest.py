@@ -1,0 +1,172 @@
+"""Two servers to put the standard's clauses to.
+
+`gateway` is a gateway over an index with known, identified values, so that matching and returning can be told by value.
+`site` (tests/conftest.py) is the whole of it, with Orthanc and its door.
+"""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import uvicorn
+from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool
+from pydicom.dataset import Dataset
+from pydicom.uid import JPEGLosslessSV1
+
+from archive import instances
+from archive.follow import Follower
+from archive.migration import migrate
+from archive.orthanc import Orthanc
+from archive.settings import Settings
+from gateway import app, oauth
+from tests.live import LiveSite, find_free_ports
+from tests.unit.dicom_files import compressed, dataset, part10, pixels
+from tests.unit.fake_site import PROOF_KEY, FakeOrthanc
+
+MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+def request_attributes(step: str) -> list[Dataset]:
+    item = Dataset()
+    item.ScheduledProcedureStepID = step
+    item.RequestedProcedureID = "R" + step
+    return [item]
+
+
+def exams() -> list[bytes]:
+    """Three studies: two women, mammograms of two views, a compressed ultrasound, one with nearly nothing."""
+    jane = {
+        "StudyInstanceUID": "1.1", "PatientID": "P1", "PatientName": "Doe^Jane^Ann", "PatientBirthDate": "19600102",
+        "PatientSex": "F", "StudyDate": "20200110", "StudyTime": "101530.500", "AccessionNumber": "ACC1",
+        "ReferringPhysicianName": "House^Gregory", "StudyDescription": "Screening 100%", "PatientAge": "060Y", "StudyID": "S1",
+    }  # fmt: skip
+    mammogram = jane | {
+        "SOPClassUID": MG, "Modality": "MG", "SeriesInstanceUID": "1.1.1", "SeriesNumber": 1, "Manufacturer": "ACME",
+        "PerformedProcedureStepStartDate": "20200110", "PerformedProcedureStepStartTime": "1015",
+        "RequestAttributesSequence": request_attributes("SPS1"), "SeriesDescription": "Views",
+    }  # fmt: skip
+    first = mammogram | {"SOPInstanceUID": "1.1.1.1", "InstanceNumber": 1, "ViewPosition": "CC"}
+    second = mammogram | {"SOPInstanceUID": "1.1.1.2", "InstanceNumber": 2, "ICCProfile": b"\7" * 2000}
+    ultrasound = jane | {"SOPClassUID": US, "Modality": "US", "SeriesInstanceUID": "1.1.2", "SeriesNumber": 2}
+    mary = {
+        "StudyInstanceUID": "1.2", "PatientID": "P2", "PatientName": "Müller^Mary=山田^花子", "StudyDate": "20210620",
+        "StudyTime": "2359", "AccessionNumber": "ACC2", "SpecificCharacterSet": "ISO_IR 192", "SOPClassUID": MG,
+        "Modality": "MG", "SeriesInstanceUID": "1.2.1", "SeriesNumber": 1, "StudyID": "S_2",
+    }  # fmt: skip
+    bare = {
+        "StudyInstanceUID": "1.3",
+        "SeriesInstanceUID": "1.3.1",
+        "SOPInstanceUID": "1.3.1.1",
+        "PatientID": "",
+    }
+    frames = [[b"\xff\xd8abcd", b"efghij"], [b"\xff\xd8klmn", b"opqrst"]]
+    return [
+        part10(dataset(**first, **pixels(4, 6, 3, 16))),
+        part10(dataset(**second, **pixels(5, 5))),
+        part10(
+            dataset(**ultrasound, SOPInstanceUID="1.1.2.1", **compressed(frames, table=False)),
+            JPEGLosslessSV1,
+        ),
+        part10(dataset(**mary, SOPInstanceUID="1.2.1.1", **pixels(4, 4)), "1.2.840.10008.1.2"),
+        part10(dataset(**bare)),
+    ]
+
+
+class _Places(Orthanc):
+    """An Orthanc whose identifiers are the places themselves."""
+
+    def __init__(self) -> None:
+        pass
+
+    def place(self, instance: str) -> str:
+        return instance
+
+
+@dataclass
+class Gateway:
+    """A gateway that answers over HTTP, and the bytes that lie behind it by SOP Instance UID."""
+
+    settings: Settings
+    token: str
+    files: dict[str, bytes]
+    paths: dict[str, Path]
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False)
+
+
+@pytest.fixture(scope="session")
+def gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway over an index of its own, on the shared site's PostgreSQL."""
+    home = tmp_path_factory.mktemp("gateway")
+    name = f"conformance_{uuid.uuid4().hex}"
+    with site.database() as connection:
+        connection.execute(f'create database "{name}"')  # noqa: S608
+    address = make_conninfo(site.settings.database_url, dbname=name)
+    settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
+    files, paths = _fill(settings)
+    keys = oauth.SigningKeys.create(home / "signing.pem")
+    stop = _serve(settings, keys)
+    yield Gateway(settings, oauth.issue(keys, settings, subject="conformance", ttl=3600), files, paths)
+    stop()
+
+
+def _fill(settings: Settings) -> tuple[dict[str, bytes], dict[str, Path]]:
+    from pydicom import dcmread
+    from pydicom.filebase import DicomBytesIO
+
+    migrate(settings.database_url)
+    files, paths = {}, {}
+    for exam in exams():
+        uid, place = str(dcmread(DicomBytesIO(exam)).SOPInstanceUID), str(uuid.uuid4())
+        instances.write(settings.storage, place, exam)
+        files[uid], paths[uid] = exam, instances.path(settings.storage, place)
+    with psycopg.connect(settings.database_url) as connection:
+        Follower(connection, _Places(), settings.storage).rebuild([path.name for path in paths.values()])
+    return files, paths
+
+
+def _serve(settings: Settings, keys: oauth.SigningKeys):
+    """Run a gateway in a thread; a callable that ends it."""
+    ready, box = threading.Event(), []
+
+    async def serve() -> None:
+        orthanc = httpx.AsyncClient(
+            base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
+        )
+        async with AsyncConnectionPool(
+            settings.database_url, open=False, kwargs={"autocommit": True}
+        ) as pool:
+            application = app.create(settings, pool, orthanc, keys, PROOF_KEY)
+            configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
+            box.append(uvicorn.Server(configuration))
+            await box[0].serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    for _ in range(600):
+        if box and box[0].started:
+            break
+        ready.wait(0.05)
+
+    def stop() -> None:
+        box[0].should_exit = True
+        thread.join(20)
+
+    return stop
+
+
+@pytest.fixture
+def dicomweb(gateway: Gateway) -> Iterator[httpx.Client]:
+    """A client with a token at the gateway's base URL."""
+    with gateway.client() as client:
+        yield client

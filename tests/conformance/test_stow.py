@@ -1,0 +1,178 @@
+"""STOW-RS: the Store Transaction (PS3.18 section 10.5), through the door of a real site."""
+
+import time
+from uuid import uuid4
+
+import httpx
+import pytest
+from dicomweb_client import DICOMwebClient
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.uid import generate_uid
+
+from tests.live import LiveSite
+from tests.unit.dicom_files import dataset, part10, pixels
+
+pytestmark = pytest.mark.xdist_group("site")
+
+MG = "1.2.840.10008.5.1.4.1.1.1.2"
+
+
+def exam(number: int = 2, **values) -> list[bytes]:
+    """New mammograms of one study of a person with a name."""
+    own = {
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "PatientName": "Secret^Name",
+    }
+    own |= {"PatientID": uuid4().hex, "StudyDate": "20200110", "Modality": "MG", "SOPClassUID": MG} | values
+    return [
+        part10(dataset(**own, SOPInstanceUID=generate_uid(), **pixels(8, 8, bits=16))) for _ in range(number)
+    ]
+
+
+def read(instance: bytes):
+    return dcmread(DicomBytesIO(instance), stop_before_pixels=True)
+
+
+def body(*instances: bytes, end: bytes = b"\r\n") -> bytes:
+    head = b"--BOUND" + end + b"Content-Type: application/dicom" + end + end
+    return b"".join(head + instance + end for instance in instances) + b"--BOUND--" + end
+
+
+@pytest.fixture
+def client(site: LiveSite):
+    with site.client() as client:
+        yield client
+
+
+def store(client: httpx.Client, content, path: str = "/studies", kind: str = "") -> httpx.Response:
+    kind = kind or 'multipart/related; type="application/dicom"; boundary=BOUND'
+    return client.post(
+        path, content=content, headers={"Content-Type": kind, "Accept": "application/dicom+json"}
+    )
+
+
+def stored(answer: httpx.Response) -> list[str]:
+    return [item["00081155"]["Value"][0] for item in answer.json().get("00081199", {}).get("Value", [])]
+
+
+def reasons(answer: httpx.Response) -> list[int]:
+    sequences = [answer.json().get(name, {}).get("Value", []) for name in ("00081198", "0008119A")]
+    return [item["00081197"]["Value"][0] for items in sequences for item in items]
+
+
+def retrieved(client: httpx.Client, url: str) -> bytes:
+    """One instance, once the index has it."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        answer = client.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"})
+        if answer.status_code == 200:
+            return answer.content
+        time.sleep(0.2)
+    raise AssertionError(answer.text)
+
+
+class TestStored:
+    def test_what_is_stored_is_found_under_the_pseudonyms_that_the_answer_names(self, client, site):
+        """Section 10.5.3.1 and PS3.15 annex E."""
+        answer = store(client, body(*exam()))
+        assert (answer.status_code, len(stored(answer))) == (200, 2)
+        for item in answer.json()["00081199"]["Value"]:
+            found = read(retrieved(client, item["00081190"]["Value"][0]))
+            assert found.SOPInstanceUID == item["00081155"]["Value"][0]
+            assert "Secret" not in str(found.PatientName)
+        assert (
+            answer.json()["00081190"]["Value"][0] == f"{site.dicomweb_url}/studies/{found.StudyInstanceUID}"
+        )
+
+    def test_an_answer_names_no_identifier_that_came(self, client):
+        (instance,) = exam(1)
+        answer = store(client, body(instance))
+        sent = read(instance)
+        for uid in (sent.StudyInstanceUID, sent.SeriesInstanceUID, sent.SOPInstanceUID, sent.PatientID):
+            assert uid not in answer.text
+
+    def test_storing_again_changes_nothing(self, client, site):
+        """Idempotent repeats: the same answer and one instance."""
+        content = body(*exam(1))
+        first, before = store(client, content), site.stored_instances()
+        assert stored(store(client, content)) == stored(first)
+        assert site.stored_instances() == before
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["multipart/related; type=application/dicom; boundary=BOUND", 'multipart/related; boundary="BOUND"'],
+    )
+    @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
+    def test_the_variants_that_clients_send(self, client, kind, end):
+        assert store(client, body(*exam(1), end=end), kind=kind).status_code == 200
+
+    def test_a_chunked_body(self, client):
+        content = body(*exam(1))
+        assert store(client, iter([content[:100], content[100:700], content[700:]])).status_code == 200
+
+    def test_a_single_part(self, client):
+        assert store(client, exam(1)[0], kind="application/dicom").status_code == 200
+
+    def test_into_the_study_it_belongs_to(self, client):
+        (instance,) = exam(1)
+        assert store(client, body(instance), f"/studies/{read(instance).StudyInstanceUID}").status_code == 200
+
+    def test_dicomweb_client_stores(self, site):
+        client = DICOMwebClient(site.dicomweb_url, headers={"Authorization": f"Bearer {site.token()}"})
+        answer = client.store_instances([dcmread(DicomBytesIO(instance)) for instance in exam(2)])
+        assert len(answer.ReferencedSOPSequence) == 2
+
+
+class TestFailed:
+    """Tables 10.5.3-1 and I.2-2. Whatever fails, nothing of it is stored."""
+
+    @pytest.fixture(autouse=True)
+    def unchanged(self, site):
+        self.before = site.stored_instances()
+        yield
+        assert site.stored_instances() == self.before + self.__dict__.get("more", 0)
+
+    def test_what_the_door_refuses(self, client):
+        """Burned-in text: the reason is the door's, the identifiers are the sender's own."""
+        (instance,) = exam(1, BurnedInAnnotation="YES")
+        answer = store(client, body(instance))
+        (item,) = answer.json()["00081198"]["Value"]
+        assert (answer.status_code, item["00081155"]["Value"]) == (409, [read(instance).SOPInstanceUID])
+
+    def test_some_of_several(self, client):
+        self.more = 1
+        answer = store(client, body(exam(1)[0], b"no instance", exam(1, BurnedInAnnotation="YES")[0]))
+        assert (answer.status_code, len(stored(answer)), len(reasons(answer))) == (202, 1, 2)
+
+    def test_another_study_than_the_address_names(self, client):
+        answer = store(client, body(*exam(2)), "/studies/1.2.3")
+        assert (answer.status_code, reasons(answer)) == (409, [0xA900, 0xA900])
+
+    @pytest.mark.parametrize(
+        "content", [b"x", b"", b"\0" * 128 + b"DICM", exam(1)[0][:400]], ids=["text", "empty", "bare", "cut"]
+    )
+    def test_what_is_no_instance(self, client, content):
+        assert store(client, body(content)).status_code == 409
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"--BOUND--\r\n", body(exam(1)[0])[:300]], ids=["empty", "no part", "cut"]
+    )
+    def test_what_is_no_request(self, client, content):
+        assert store(client, content).status_code == 400
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            "application/json",
+            "multipart/form-data; boundary=BOUND",
+            'multipart/related; type="application/dicom+json"; boundary=BOUND',
+        ],
+    )
+    def test_payloads_that_are_not_taken(self, client, kind):
+        assert store(client, body(*exam(1)), kind=kind).status_code == 415
+
+    def test_a_token_that_only_reads(self, site):
+        with site.client("dicomweb.read") as reader:
+            assert store(reader, body(*exam(1))).status_code == 403
