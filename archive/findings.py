@@ -44,9 +44,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an evaluation is about. The laterality (`L`, `R`) and the instance are empty where they do not
-    apply.
-    """
+    """What an evaluation is about. Laterality (`L`, `R`) and instance are empty where they do not apply."""
 
     level: Level
     laterality: str = ""
@@ -135,9 +133,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class NotApplicable:
-    """Why a model does not answer for a study. That is an outcome, not a failure: trying again changes
-    nothing.
-    """
+    """Why a model does not answer for a study: an outcome, not a failure. Trying again changes nothing."""
 
     reason: str
 

@@ -57,9 +57,7 @@ def build_exam(images: Mapping[View, Image], *, seed: str) -> list[bytes]:
 
 
 def build_instance(image: Image, view: View, number: int, uid: Callable[[str], str]) -> FileDataset:
-    """One mammogram. `uid` gives the UID of a name; 8-bit images stay 8 bits, 16-bit ones are taken as 12
-    bits.
-    """
+    """One mammogram. `uid` gives the UID of a name. Images of 8 bits stay so, others are taken as 12 bits."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(IMPLEMENTATION)

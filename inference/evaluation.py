@@ -14,9 +14,10 @@ def accuracy(truth: Labels, answer: Labels) -> float:
 
 
 def kappa(truth: Labels, answer: Labels, *, classes: int, power: int) -> float:
-    """Cohen's weighted κ of ordered categories 0 … classes − 1: disagreement weighs distance to the `power`
-    (1 is linear, 2 quadratic). 1 is agreement, 0 what chance gives; 1 where neither side ever leaves one
-    category.
+    """Cohen's weighted κ of ordered categories 0 … classes − 1.
+
+    Disagreement weighs distance to the `power`: 1 is linear, 2 quadratic. The answer is 1 for agreement, 0
+    for what chance gives, and 1 where neither side ever leaves one category.
     """
     weights = np.abs(np.subtract.outer(np.arange(classes), np.arange(classes))) ** power
     observed = np.histogram2d(truth, answer, bins=classes, range=[[0, classes], [0, classes]])[0] / truth.size

@@ -42,5 +42,7 @@ def activate(home: Path, package: Package) -> None:
 
 def packages(home: Path, task: Task) -> list[Package]:
     """Every package that a site has for a task, the built-in one first. Raises PackageError."""
-    added = sorted(path for path in folder(home, task).glob("[!.]*") if path.is_dir() and not path.is_symlink())
+    added = sorted(
+        path for path in folder(home, task).glob("[!.]*") if path.is_dir() and not path.is_symlink()
+    )
     return [load(path) for path in (_BUILT_IN[task], *added)]

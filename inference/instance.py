@@ -85,9 +85,7 @@ class Instance:
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn whatever a damaged dataset makes pydicom raise into ReadingFailed, and keep its values out of
-    warnings.
-    """
+    """Turn what a damaged dataset makes pydicom raise into ReadingFailed; keep its values out of warnings."""
     try:
         with warnings.catch_warnings(action="ignore"), config.disable_value_validation():
             yield
@@ -160,9 +158,7 @@ def _is_modified(view: Dataset) -> bool:
 
 
 def _code(item: Dataset) -> Code:
-    """The code of an item; SNOMED's retired identifiers compare equal to the present ones (PS3.16 section
-    8.1).
-    """
+    """The code of an item. SNOMED's retired identifiers equal the present ones (PS3.16 section 8.1)."""
     scheme = str(item.get("CodingSchemeDesignator", ""))
     scheme = "SRT" if scheme in _LEGACY_SCHEMES else scheme
     return Code(str(item.get("CodeValue", "")), scheme, str(item.get("CodeMeaning", "")))

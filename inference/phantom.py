@@ -20,9 +20,7 @@ VIEWS: tuple[View, ...] = (("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO"))
 ROWS, COLUMNS = 1664, 1280
 BITS = 12
 THRESHOLDS = {"a": 0.25, "b": 0.50, "c": 0.75, "d": 1.01}
-"""The category of an exam: the first whose bound its glandular fraction lies under (quarters, as BI-RADS 4
-has it).
-"""
+"""An exam's category: the first whose bound its glandular fraction lies under (quarters, as in BI-RADS 4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,12 @@ HELD_OUT = Variation(
     noise=(0.010, 0.03),
     pectoral=(0.65, 1.1),
 )
-"""Wider than what a model is trained on, on both sides, so that figures on it are not those of its training.
-"""
+"""Wider on both sides than what a model is trained on, so figures on it are not those of its training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """Four views (rows, columns) of 12 bits in 16, and the truth: the glandular share of its area."""
+    """Four views (rows, columns) of 12 bits in 16; the truth: the glandular share of the breasts' area."""
 
     images: Mapping[View, npt.NDArray[np.uint16]]
     glandular_fraction: float
@@ -82,8 +79,9 @@ def draw_exam(
     rows: int = ROWS,
     columns: int = COLUMNS,
 ) -> Exam:
-    """Draw an exam: the same one for the same arguments. Without a glandular fraction it is drawn from 0.05
-    to 0.95.
+    """Draw an exam, the same one for the same arguments.
+
+    Without a glandular fraction that is drawn too, from 0.05 to 0.95.
     """
     random = np.random.default_rng(seed)
     fraction = float(random.uniform(0.05, 0.95) if glandular_fraction is None else glandular_fraction)

@@ -37,6 +37,7 @@ from inference.errors import ReadingFailed
 from inference.instance import readable
 
 MAX_PIXELS = 120_000_000
+MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 END_OF_IMAGE = b"\xff\xd9"
 _TAIL = 64
 
@@ -54,9 +55,7 @@ Values = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class _Layout:
-    """How a header says that pixels lie (PS3.3 C.7.6.3). Raises ReadingFailed for what is not a plain grey
-    image.
-    """
+    """How a header says that pixels lie (PS3.3 C.7.6.3). Raises ReadingFailed where not as one grey frame."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.shape = int(dataset.Rows), int(dataset.Columns)
@@ -65,10 +64,7 @@ class _Layout:
         self.shift = int(dataset.get("HighBit", self.stored - 1)) + 1 - self.stored
         self.signed = int(dataset.get("PixelRepresentation", 0)) == 1
         self.photometric = str(dataset.PhotometricInterpretation)
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or self.photometric not in (
-            "MONOCHROME1",
-            "MONOCHROME2",
-        ):
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or self.photometric not in MONOCHROME:
             raise ReadingFailed("an image is not greyscale: PhotometricInterpretation or SamplesPerPixel")
         if int(dataset.get("NumberOfFrames") or 1) != 1:
             raise ReadingFailed("an image has several frames: NumberOfFrames")

@@ -21,8 +21,7 @@ Parameters = Mapping[str, int | float | str]
 
 
 def standardise(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Levels minus the mean, over the population standard deviation, of an image that holds `counts` of each
-    level.
+    """Levels less the mean, over the population standard deviation, of an image with `counts` of each level.
 
     Shapes (k,) and (k,); the answer, (k,), is in standard deviations. Raises ReadingFailed for an image of
     one level.

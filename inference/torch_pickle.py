@@ -25,7 +25,7 @@ from inference.errors import WeightsError
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 MAX_BYTES = 64 * 1024**2
-MAX_OPCODES = 100_000
+MAX_OPCODES = 10_000
 MAX_DIMENSIONS = 8
 
 
@@ -57,7 +57,7 @@ def read_tensors(content: bytes) -> dict[str, npt.NDArray[np.float32]]:
             raise WeightsError("the weights are not a legacy torch pickle in little-endian order")
         storages = _read_storages(file, keys, _counts(tensors))
         return {name: _view(tensor, storages) for name, tensor in tensors.items()}
-    except (ValueError, TypeError, AttributeError, LookupError, struct.error) as error:
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError, struct.error) as error:
         raise WeightsError("the weights are not a legacy torch pickle of float32 tensors") from error
 
 
@@ -99,17 +99,13 @@ def _view(tensor: _Tensor, storages: dict[str, npt.NDArray[np.float32]]) -> npt.
     )
 
 
-def _ordered_dict(*items: Any) -> dict[Any, Any]:
-    return dict(*items)
+def _ordered_dict() -> dict[str, Any]:
+    return {}
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, requires_grad: Any, hooks: Any) -> _Tensor:
-    sizes = (*shape, *strides)
-    if (
-        not isinstance(storage, _Storage)
-        or len(shape) > MAX_DIMENSIONS
-        or not all(type(n) is int for n in sizes)
-    ):
+    whole = all(type(size) is int for size in (offset, *shape, *strides))
+    if not isinstance(storage, _Storage) or not whole or len(shape) > MAX_DIMENSIONS:
         raise WeightsError("the weights hold a tensor of an unknown kind")
     return _Tensor(storage, offset, shape, strides)
 
@@ -167,7 +163,7 @@ class _Interpreter:
                 self.stack[-1].extend(items)
             case "SETITEM" | "SETITEMS":
                 items = self._take(self.marks.pop() if name == "SETITEMS" else len(self.stack) - 2)
-                self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+                self._set_items(items)
             case "BINPUT" | "LONG_BINPUT":
                 self.memo[argument] = self.stack[-1]
             case "BINGET" | "LONG_BINGET":
@@ -190,6 +186,11 @@ class _Interpreter:
         items = self.stack[start:]
         del self.stack[start:]
         return items
+
+    def _set_items(self, items: list[Any]) -> None:
+        if not all(isinstance(key, str) for key in items[::2]):
+            raise WeightsError("the weights hold a dictionary whose keys are not names")
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
 
     def _call(self) -> None:
         function, arguments = self._take(len(self.stack) - 2)

@@ -24,9 +24,7 @@ SPECIAL_IMAGE_TYPES = {
     "TOMO_PROJ",
     "TOMOSYNTHESIS",
 }
-"""Values that vendors and PS3.3 C.8.11.7.1.4 put in Image Type for what is not a plain two-dimensional
-mammogram.
-"""
+"""What vendors and PS3.3 C.8.11.7.1.4 put in Image Type for what is not a plain two-dimensional mammogram."""
 
 _ASIDE: tuple[tuple[str, Callable[[Instance], bool]], ...] = (
     ("not mammography", lambda one: one.modality != "MG"),

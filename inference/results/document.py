@@ -65,9 +65,8 @@ def start_document(
     document.SeriesInstanceUID = uid(f"result series\0{name}")
     document.SeriesNumber = 9001
     document.InstanceNumber = 1
-    document.SeriesDescription = (
-        f"{RESEARCH_USE_ONLY}: {model.title}"[:64] if model.research_use_only else model.title
-    )
+    caution = f"{RESEARCH_USE_ONLY}: " if model.research_use_only else ""
+    document.SeriesDescription = f"{caution}{model.title}"[:64]
     document.ContentDate, document.ContentTime = _moment(findings, sources)
     document.SeriesDate, document.SeriesTime = document.ContentDate, document.ContentTime
     _add_equipment(document, findings)
@@ -82,10 +81,9 @@ def to_part10(document: FileDataset) -> bytes:
 
 
 def _copy_context(document: Dataset, source: Dataset) -> None:
-    """The patient's and the study's attributes (PS3.3 C.7.1.1, C.7.2.1), empty where a required one is
-    absent.
+    """The patient's and the study's attributes (PS3.3 C.7.1.1, C.7.2.1), in UTF-8 whatever the source is in.
 
-    They are written in UTF-8, whatever character set the source has them in.
+    Those that every instance must have are empty where the source has none.
     """
     document.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _REQUIRED:

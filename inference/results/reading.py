@@ -18,9 +18,7 @@ _HASH = "sha256="
 
 @dataclass(frozen=True, slots=True)
 class DensityReading:
-    """What a density report says: the category (`a` to `d`), each category's probability, the model behind
-    it.
-    """
+    """What a density report says: the category (`a` to `d`), each one's probability, the model behind it."""
 
     study_instance_uid: str
     category: str
