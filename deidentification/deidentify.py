@@ -212,7 +212,7 @@ class Deidentifier:
         if subject.suspects:
             for insertion in insertions:
                 subject.explain(insertion.element)
-        rewriter = Rewriter(source.data, source.read, self.profile.rules, subject)
+        rewriter = Rewriter(source.data, source.read, self.profile.rules, subject, explicit=source.explicit)
         limit = len(source.data)
         end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, self._outermost, insertions)
         return b"".join(rewriter.out), end

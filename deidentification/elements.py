@@ -55,7 +55,7 @@ def skip(data: bytes, position: int, limit: int, vr: bytes, read: Read, depth: i
     if vr in _FRAGMENTED_VRS:
         return skip_fragments(data, position, limit)
     if vr == b"UN":
-        read = _reader_of_unknown(data, position)
+        read = reader_of_unknown(data, position)
     elif vr not in (b"", b"SQ"):
         raise Refused(Reason.BAD_LENGTH)
     if depth > DEEPEST:
@@ -85,7 +85,7 @@ def _skip_item(data: bytes, position: int, limit: int, read: Read, depth: int) -
             raise Refused(Reason.TRUNCATED, tag)
 
 
-def _reader_of_unknown(data: bytes, position: int) -> Read:
+def reader_of_unknown(data: bytes, position: int) -> Read:
     """How the items of a UN-encoded sequence are encoded, seen from its first element."""
     vr = data[position + 12 : position + 14]
     return read_explicit if vr in SHORT_VRS or vr in LONG_VRS else read_implicit

@@ -52,6 +52,9 @@ _ALWAYS = frozenset(
 _UNLESS_DENIED = frozenset(_STORAGE + suffix for suffix in ("3", "3.1", "6", "6.1", "6.2", "6.3"))
 # Structured reports with key object selections, and presentation states.
 _WITHOUT_PIXELS = (_STORAGE + "88.", _STORAGE + "11.")
+_IMAGES = tuple(
+    f"{_STORAGE}{suffix}." for suffix in ("1", "2", "4", "4.1", "6", "12", "13", "20", "77", "128", "130")
+)
 _SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
 _SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
 
@@ -90,9 +93,10 @@ def require_none(values: Mapping[int, bytes]) -> None:
 
     An image has lost its pixels; of any other class the allow-list would leave only a shell.
     """
-    if values.get(_SOP_CLASS_UID, b"").decode("latin-1").startswith(_WITHOUT_PIXELS):
+    sop_class = values.get(_SOP_CLASS_UID, b"").rstrip(b" \0").decode("latin-1") + "."
+    if sop_class.startswith(_WITHOUT_PIXELS):
         return
-    if ROWS in values:
+    if ROWS in values or sop_class.startswith(_IMAGES):
         raise Refused(Reason.PIXEL_DATA_TOO_SHORT, 0x7FE00010)
     raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 

@@ -36,7 +36,7 @@ SUPPORTED_OPTIONS = frozenset({"retain_longitudinal_modified_dates", "retain_pat
 
 PATIENT_ID = 0x00100020
 TIMEZONE_OFFSET = 0x00080201
-_ANY_VR = (LONG_VRS | SHORT_VRS | {b""}) - {b"SQ"}
+_ANY_VR = (LONG_VRS | SHORT_VRS | {b""}) - {b"SQ", b"UN"}
 
 
 class UnknownProfile(ValueError):
@@ -44,7 +44,10 @@ class UnknownProfile(ValueError):
 
 
 class Rule(NamedTuple):
-    """What happens to an element: the VR to write, the VRs it may come with ("" if implicit), and how."""
+    """What happens to an element: the VR to write, the VRs it may come with ("" if implicit), and how.
+
+    What comes as UN is taken for the VR to write (PS3.5 6.2.2).
+    """
 
     vr: bytes
     accepted: frozenset[bytes]
@@ -172,7 +175,8 @@ def _read_kept() -> Iterator[tuple[int, Rule]]:
     for row in _rows("keep.csv"):
         vrs = row["vr"].split(" or ")
         accepted = frozenset({vr.encode() for vr in vrs} | {b""})
-        yield int(row["tag"], 16), Rule(vrs[0].encode(), accepted, _check(row, vrs[0]))
+        written = "OW" if "OW" in vrs else vrs[0]  # a lookup table may be too long for US
+        yield int(row["tag"], 16), Rule(written.encode(), accepted, _check(row, vrs[0]))
 
 
 def _check(row: dict[str, str], vr: str) -> Action | None:

@@ -15,6 +15,7 @@ from deidentification.elements import (
     Read,
     read_explicit,
     read_item,
+    reader_of_unknown,
     skip,
 )
 from deidentification.part10 import encode, encode_head
@@ -42,11 +43,14 @@ _NO_MORE = Insertion(_PAST_ALL, b"")
 class Rewriter:
     """Rewrites one dataset. `out` holds what was written so far, in order."""
 
-    def __init__(self, data: bytes, read: Read, rules: Mapping[int, Rule], subject: Subject) -> None:
+    def __init__(
+        self, data: bytes, read: Read, rules: Mapping[int, Rule], subject: Subject, *, explicit: bool
+    ) -> None:
         self.out: list[bytes] = []
         self._data = data
         self._read = read
-        self._explicit = read is read_explicit
+        self._explicit = explicit  # how it is written
+        self._copies = explicit is (read is read_explicit)  # whether what stays is copied as it lies
         self._rules = rules
         self._subject = subject
 
@@ -65,7 +69,7 @@ class Rewriter:
         `insertions` are in the order of their tags. Raises Refused for elements that can't be, and
         struct.error where the head of one goes past the end of the data.
         """
-        data, read, out, subject = self._data, self._read, self.out, self._subject
+        data, read, out, subject, copies = self._data, self._read, self.out, self._subject, self._copies
         waiting = iter(insertions)
         insertion = next(waiting)
         run, last = position, -1  # what lies from `run` on is not written yet
@@ -89,12 +93,12 @@ class Rewriter:
             if position > limit:
                 raise Refused(Reason.TRUNCATED, tag)
             replaced = b""
-            if rule is not None and vr in rule[1]:
+            if rule is not None and (vr in rule[1] or vr == b"UN"):
                 value = data[value_at:position]
                 new = rule[2](subject, value)  # type: ignore[misc]  # a sequence does not come here
                 if subject.suspects and new:
                     subject.explain(new)
-                if new is value and not length & 1:
+                if new is value and copies and not length & 1 and vr != b"UN":
                     continue
                 if new is not None:
                     replaced = encode(tag, rule[0], new, self._explicit)
@@ -113,15 +117,22 @@ class Rewriter:
         self, tag: int, vr: bytes, length: int, position: int, limit: int, rule: Rule | None, depth: int
     ) -> int:
         """Rebuild a sequence that has a rule, leave out anything else; returns the offset behind it."""
-        if rule is not None and rule.action is empty:
-            self.out.append(encode(tag, rule.vr, b"", self._explicit))
-        keeps = rule is not None and rule.action is None and vr in rule.accepted
         stop = limit if length == UNDEFINED else position + length
         if stop > limit:
             raise Refused(Reason.TRUNCATED, tag)
-        if keeps:
-            return self._rebuild(tag, position, stop, length == UNDEFINED, depth + 1)
+        if rule is not None and rule.action is empty:
+            self.out.append(encode(tag, rule.vr, b"", self._explicit))
+        elif rule is not None and rule.action is None and vr in (b"SQ", b"", b"UN"):
+            within = self._within_unknown(position) if vr == b"UN" else self
+            return within._rebuild(tag, position, stop, length == UNDEFINED, depth + 1)
         return skip(self._data, position, limit, vr, self._read, depth + 1) if length == UNDEFINED else stop
+
+    def _within_unknown(self, position: int) -> "Rewriter":
+        """What rewrites the items of a UN-encoded sequence, which lie in implicit VR (PS3.5 6.2.2)."""
+        read = reader_of_unknown(self._data, position)
+        within = Rewriter(self._data, read, self._rules, self._subject, explicit=self._explicit)
+        within.out = self.out
+        return within
 
     def _rebuild(self, tag: int, position: int, limit: int, undefined: bool, depth: int) -> int:
         """Rewrite each item of a sequence. Both are written with undefined length (PS3.5 7.5)."""

@@ -324,6 +324,21 @@ class TestOddLengths:
         assert element(0x00185101, "CS", b"MLO ") in output
 
 
+class TestUnknownVr:
+    """PS3.5 6.2.2: what others wrote as UN is read by its attribute's own VR, and written with it."""
+
+    def test_every_element(self) -> None:
+        known = rewritten(part10(dataset(mammogram())))
+        unknown = rewritten(part10(dataset({tag: ("UN", value) for tag, (_, value) in mammogram().items()})))
+        assert unknown == known
+        assert not [element for element in unknown.iterall() if element.VR == "UN"]
+
+    def test_lookup_table_beyond_the_lengths_of_us(self) -> None:
+        table = element(0x00283006, "OW", bytes(1 << 17), explicit=False)
+        output = rewritten_mammogram(x00283010=("UN", item(table)))
+        assert len(output.VOILUTSequence[0].LUTData) == 1 << 17
+
+
 class TestRefused:
     """Bad input has a reason each; an exception of another kind would be a hole."""
 
@@ -596,6 +611,9 @@ SEEDS = [
         + dataset({0x7FE00010: ("OW", bytes(24))})
     ),
     part10(dataset(mammogram(), explicit=False), IMPLICIT),
+    part10(
+        dataset(mammogram(x00540220=("UN", item(element(0x00080100, "SH", b"399162004", explicit=False)))))
+    ),
     part10(deflated(dataset(mammogram())), DEFLATED),
     TestPixelData.encapsulated(struct.pack("<LL", 0, 12), b"ABCD", b"EFGH"),
 ]

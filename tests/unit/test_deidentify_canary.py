@@ -160,6 +160,20 @@ class TestTableE11:
         assert b"canary" not in output.lower()
 
 
+@pytest.mark.parametrize("undefined", [True, False])
+def test_within_a_sequence_encoded_as_unknown(deidentifier: Deidentifier, undefined: bool) -> None:
+    """PS3.5 6.2.2: such a sequence is in implicit VR, and is rebuilt by the same rules in explicit VR."""
+    inner, canaries = planted(explicit=False)
+    code = element(0x00080100, "SH", b"399162004", explicit=False)
+    body = dataset({tag: value for tag, value in mammogram().items() if tag < 0x00540220})
+    body += sequence(0x00540220, code, dataset(inner, explicit=False), vr="UN", undefined=undefined)
+    body += dataset({tag: value for tag, value in mammogram().items() if tag > 0x00540220})
+    output = deidentifier.deidentify(part10(body)).instance
+    assert survivors(output, canaries) <= RETAINED.keys() | times()
+    assert b"canary" not in output.lower()
+    assert pydicom.dcmread(io.BytesIO(output)).ViewCodeSequence[0].CodeValue == "399162004"
+
+
 HIDDEN = b"CaNaRy hidden"
 
 
