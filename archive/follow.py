@@ -12,7 +12,14 @@ from psycopg.types.json import Jsonb
 from pydicom.errors import InvalidDicomError
 
 from archive import instances
-from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, read_instance, render_series, render_study
+from archive.dicom_json import (
+    InstanceRecord,
+    SeriesRecord,
+    StudyRecord,
+    read_instance,
+    render_series,
+    render_study,
+)
 from archive.errors import NotFound
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
@@ -142,11 +149,15 @@ class Follower:
         """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
         if not studies:
             return
-        for uid, attributes, count in self._connection.execute(self._sql["series_totals"], {"studies": studies}):
+        for uid, attributes, count in self._connection.execute(
+            self._sql["series_totals"], {"studies": studies}
+        ):
             rendered = render_series(attributes, number_of_instances=count)
             row = {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
             self._connection.execute(self._sql["update_series"], row)
-        for uid, attributes, *totals in self._connection.execute(self._sql["study_totals"], {"studies": studies}):
+        for uid, attributes, *totals in self._connection.execute(
+            self._sql["study_totals"], {"studies": studies}
+        ):
             names = ("modalities", "sop_classes", "number_of_series", "number_of_instances")
             values = dict(zip(names, [totals[0] or [], totals[1] or [], totals[2], totals[3]], strict=True))
             rendered = render_study(attributes, study_instance_uid=uid, **values)

@@ -65,7 +65,9 @@ class Orthanc:
     def store(self, instance: bytes) -> str:
         """Hand one Part 10 instance to the door; Orthanc's identifier of it. Raises BadRequest when it is refused."""
         with _translated_errors():
-            response = self._client.post("/instances", content=instance, headers={"Content-Type": "application/dicom"})
+            response = self._client.post(
+                "/instances", content=instance, headers={"Content-Type": "application/dicom"}
+            )
         if response.is_success and (identifier := response.json().get("ID")):
             return identifier
         raise BadRequest(f"Orthanc refused the instance (HTTP {response.status_code})")

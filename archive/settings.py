@@ -64,7 +64,9 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """
     environment = os.environ if environment is None else environment
     home = Path(environment.get("SENOGATE_HOME") or ".senogate").resolve()
-    types = {each.name: each.type for each in fields(Settings) if each.name != "home"}
+    types: dict[str, type] = {
+        each.name: int if each.type is int else str for each in fields(Settings) if each.name != "home"
+    }
     values = _from_file(home / "senogate.toml", types)
     for name, kind in types.items():
         text = environment.get(f"SENOGATE_{name.upper()}")
@@ -73,7 +75,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     return Settings(home=home, **values)
 
 
-def _from_file(path: Path, types: Mapping[str, object]) -> dict:
+def _from_file(path: Path, types: Mapping[str, type]) -> dict:
     if not path.exists():
         return {}
     try:

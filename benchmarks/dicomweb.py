@@ -1,6 +1,6 @@
 """QIDO-RS and WADO-RS: the gateway against Orthanc's C++ DICOMweb plugin, same data, same run, same client.
 
-    python -m benchmarks.dicomweb [--studies N] [--seconds S]
+python -m benchmarks.dicomweb [--studies N] [--seconds S]
 """
 
 import argparse
@@ -39,7 +39,12 @@ def main() -> None:
         ]
         for server in servers:
             _fill(server, paths, arguments.studies + 1)
-        rows = [row for case in _CASES for clients in (1, 8) for row in _compare(case, clients, servers, arguments.seconds)]
+        rows = [
+            row
+            for case in _CASES
+            for clients in (1, 8)
+            for row in _compare(case, clients, servers, arguments.seconds)
+        ]
     keep("dicomweb", rows)
 
 
@@ -84,7 +89,10 @@ _CASES = (
 
 def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> list[dict[str, Any]]:
     name, plan = case
-    rows = [{"case": name, "clients": clients, "server": each.name} | _measure(each, plan(each), clients, seconds) for each in servers]
+    rows = [
+        {"case": name, "clients": clients, "server": each.name} | _measure(each, plan(each), clients, seconds)
+        for each in servers
+    ]
     rows[0]["ratio"] = round(rows[0]["requests_per_s"] / rows[1]["requests_per_s"], 2)
     rows[0]["cpu_ratio"] = round(rows[0]["cpu_ms_per_request"] / rows[1]["cpu_ms_per_request"], 3)
     return rows

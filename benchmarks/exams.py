@@ -19,12 +19,16 @@ def write_studies(folder: Path, studies: int, instances: int, rows: int, columns
         study_uid, series_uid = generate_uid(), generate_uid()
         for number in range(instances):
             path = folder / f"{study:05d}-{number:03d}.dcm"
-            _mammogram(study, number, study_uid, series_uid, rows, columns, noise).save_as(path, enforce_file_format=True)
+            _mammogram(study, number, study_uid, series_uid, rows, columns, noise).save_as(
+                path, enforce_file_format=True
+            )
             paths.append(path)
     return paths
 
 
-def _mammogram(study: int, number: int, study_uid: str, series_uid: str, rows: int, columns: int, pixels: bytes) -> Dataset:
+def _mammogram(
+    study: int, number: int, study_uid: str, series_uid: str, rows: int, columns: int, pixels: bytes
+) -> Dataset:
     laterality, view = VIEWS[number % 4]
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()

@@ -1,6 +1,6 @@
 """Ingest: a site with de-identification on, against a bare Orthanc without it, by C-STORE and by STOW-RS.
 
-    python -m benchmarks.ingest [--small N] [--large N]
+python -m benchmarks.ingest [--small N] [--large N]
 """
 
 import argparse
@@ -33,7 +33,10 @@ def main() -> None:
             stack.enter_context(senogate(stack.enter_context(temporary_home()), find_free_ports(3))),
             stack.enter_context(peer(find_free_ports(2))),
         ]
-        for size, count, shape in (("256x256", arguments.small, (256, 256)), ("17 MB", arguments.large, (3328, 2560))):
+        for size, count, shape in (
+            ("256x256", arguments.small, (256, 256)),
+            ("17 MB", arguments.large, (3328, 2560)),
+        ):
             for way, send in (("C-STORE", _c_store), ("STOW-RS", _stow)):
                 figures: dict[str, list[dict[str, float]]] = {server.name: [] for server in servers}
                 for number in range(arguments.rounds):
@@ -46,7 +49,9 @@ def main() -> None:
     keep("ingest", rows)
 
 
-def _compare(way: str, size: str, count: int, figures: dict[str, list[dict[str, float]]]) -> list[dict[str, Any]]:
+def _compare(
+    way: str, size: str, count: int, figures: dict[str, list[dict[str, float]]]
+) -> list[dict[str, Any]]:
     """The median round of each server, and Senogate's instances/s as a ratio to the peer's."""
     rows: list[dict[str, Any]] = []
     for name, rounds in figures.items():

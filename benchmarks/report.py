@@ -17,7 +17,10 @@ RESULTS = Path(__file__).resolve().parent / "results"
 def hardware() -> dict[str, Any]:
     """The machine: processor, cores, memory, operating system, Python."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
     return {
         "processor": model,
         "cores": os.cpu_count(),

@@ -54,12 +54,18 @@ def peer(ports: list[int]) -> Iterator[Server]:
         file.parent.mkdir()
         file.write_text(json.dumps(configuration))
         with open(Path(folder, "log"), "wb") as log:
-            process = subprocess.Popen(program.command, env=os.environ | dict(program.environment), stdout=log, stderr=log)
+            process = subprocess.Popen(
+                program.command, env=os.environ | dict(program.environment), stdout=log, stderr=log
+            )
         try:
             base = f"http://127.0.0.1:{http}"
             _wait(f"{base}/system")
-            client = httpx.Client(base_url=f"{base}/dicom-web", timeout=120, trust_env=False, headers=_IDENTITY)
-            yield Server("Orthanc 1.12.7 + DICOMweb 1.20", Receiver("127.0.0.1", dicom, "ORTHANC"), client, process.pid)
+            client = httpx.Client(
+                base_url=f"{base}/dicom-web", timeout=120, trust_env=False, headers=_IDENTITY
+            )
+            yield Server(
+                "Orthanc 1.12.7 + DICOMweb 1.20", Receiver("127.0.0.1", dicom, "ORTHANC"), client, process.pid
+            )
         finally:
             process.terminate()
             process.wait()

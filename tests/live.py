@@ -63,8 +63,9 @@ class LiveSite:
         return self
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the site and return its exit status."""
-        assert self._process is not None
+        """End the site and return its exit status; 0 for one that was never started."""
+        if self._process is None:
+            return 0
         if self._process.poll() is None:
             self._process.send_signal(number)
         return self._process.wait(PATIENCE)
@@ -81,7 +82,9 @@ class LiveSite:
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one `senogate` command in this site's home."""
         command = [sys.executable, "-m", "senogate", *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE)
+        done = subprocess.run(
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE
+        )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -103,7 +106,9 @@ class LiveSite:
     def orthanc(self) -> httpx.Client:
         """An HTTP client at Orthanc itself, with its password."""
         password = secrets.read(self.settings.secrets, secrets.ORTHANC_PASSWORD).decode()
-        return httpx.Client(base_url=self.orthanc_url, auth=("senogate", password), timeout=60, trust_env=False)
+        return httpx.Client(
+            base_url=self.orthanc_url, auth=("senogate", password), timeout=60, trust_env=False
+        )
 
     def database(self) -> psycopg.Connection:
         return psycopg.connect(self.settings.database_url, autocommit=True)
