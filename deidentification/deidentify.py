@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from deidentification import part10, pixels, residue, seal
 from deidentification.actions import Subject
-from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit
+from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
 from deidentification.part10 import encode, encode_head
 from deidentification.profile import PATIENT_ID, Profile
@@ -164,7 +164,7 @@ class Deidentifier:
         read, position = part10.reader(transfer_syntax), start
         if transfer_syntax == part10.DEFLATED:
             data, position = part10.inflate(data, start, self._max_inflated_bytes), 0
-        values = collect(data, position, read, _WANTED, _FIRST_PIXEL_TAG)
+        values = collect(data, position, read, _WANTED, max(_WANTED) + 1)
         return Source(transfer_syntax, start, data, position, read, values)
 
     def _subject_of(self, source: Source, identity: Identity) -> Subject:
@@ -268,6 +268,7 @@ def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
     beyond = (_PIXEL_DATA + 1, b"", 0, 0)
     tag, vr, length, start = source.read(data, position) if position < len(data) else beyond
     if tag > _PIXEL_DATA:
+        require_order(data, position, source.read)
         pixels.require_none(source.values)
         return Dataset(head, _NOTHING, b"")
     if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):

@@ -138,3 +138,18 @@ def collect(data: bytes, position: int, read: Read, wanted: Container[int], last
         if tag in wanted:
             found.setdefault(tag, data[start:position])
     return found
+
+
+def require_order(data: bytes, position: int, read: Read) -> None:
+    """Refuse elements from `position` to the end that are not in order, or do not lie within the bytes."""
+    limit, last = len(data), -1
+    while position < limit:
+        tag, vr, length, start = read(data, position)
+        if tag >= ITEM:
+            raise Refused(Reason.BAD_STRUCTURE, tag)
+        if tag <= last:
+            raise Refused(Reason.TAG_ORDER, tag)
+        last = tag
+        position = skip(data, start, limit, vr, read) if length == UNDEFINED else start + length
+        if position > limit:
+            raise Refused(Reason.TRUNCATED, tag)

@@ -63,11 +63,10 @@ class Rewriter:
         insertions: Sequence[Insertion] = (_NO_MORE,),
         depth: int = 0,
     ) -> int:
-        """Rewrite elements up to `limit` or to the first tag that is not below `stop`; returns the offset
-        reached.
+        """Rewrite elements up to `limit`, or to the first tag that is not below `stop`.
 
-        `insertions` are in the order of their tags. Raises Refused for elements that can't be, and
-        struct.error where the head of one goes past the end of the data.
+        Returns the offset reached. `insertions` are in the order of their tags. Raises Refused for elements
+        that can't be, and struct.error where the head of one goes past the end of the data.
         """
         data, read, out, subject, copies = self._data, self._read, self.out, self._subject, self._copies
         waiting = iter(insertions)

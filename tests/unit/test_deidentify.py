@@ -367,6 +367,18 @@ class TestRefused:
         body = element(0x00100010, "PN", b"A") + dataset(mammogram())
         assert reason(part10(body)) in ("tag-order", "no-identity")
 
+    @pytest.mark.parametrize(
+        ("strays", "code"),
+        [
+            (SEQUENCE_END, "bad-structure"),
+            (element(0x7FE10010, "LO", b"A ") + element(0x0040A730, "SQ", b""), "tag-order"),
+            (element(0xFFFCFFFC, "OB", b"A ") + b"rest of it", "unknown-vr"),
+        ],
+    )
+    def test_nothing_of_a_report_is_lost_behind_a_stray(self, strays: bytes, code: str) -> None:
+        report = mammogram(**(NO_PIXELS | {"x00080016": ("UI", b"1.2.840.10008.5.1.4.1.1.88.34")}))
+        assert reason(part10(dataset(report) + strays)) == code
+
     def test_tag_twice(self) -> None:
         body = dataset(mammogram()).replace(
             element(0x00185101, "CS", b"CC"), element(0x00185101, "CS", b"CC") * 2
