@@ -40,10 +40,10 @@ class Tools:
 class Door:
     """Takes the instances of one Orthanc. `warn` is given the reason of each refusal, which holds no value."""
 
-    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, crosswalk: Crosswalk, warn: Callable[[str], None]) -> None:
         self._settings = settings
+        self._crosswalk = crosswalk
         self._warn = warn
-        self._crosswalk = Crosswalk(settings.database_url)
         self._tools: Tools | None = None
         self._committed: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
