@@ -71,7 +71,7 @@ def _report(findings: Findings, uid: Uid) -> Dataset:
                 CodedConcept("en-US", "RFC5646", "English (United States)")
             ),
             *_observer(findings, uid),
-            hd.CodeContentItem(codes.DCM.ProcedureReported, codes.SCT.Mammography, HAS_CONCEPT_MOD),
+            hd.CodeContentItem(codes.DCM.ProcedureReported, codes.SCT.ImagingProcedure, HAS_CONCEPT_MOD),
             _image_library(findings),
             _evaluations(findings),
         ]
