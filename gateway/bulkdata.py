@@ -26,7 +26,7 @@ def find_bulkdata(path: Path, address: str) -> bytes:
         for sequence, index in zip(names[:-1:2], names[1::2], strict=True):
             dataset = dataset[int(sequence, 16)].value[int(index)]
         value = dataset[int(names[-1], 16)].value
-    except (OSError, KeyError, IndexError, TypeError):
+    except (OSError, KeyError, IndexError, TypeError, ValueError):
         raise NotFound("the instance has no such bulk data") from None
     if not isinstance(value, bytes):
         raise NotFound("the instance has no such bulk data")

@@ -8,7 +8,7 @@ from pathlib import Path
 from archive.attributes import tag
 from archive.errors import NotAcceptable, NotFound
 from archive.json_values import Attributes
-from gateway.body import FileRange
+from gateway.body import FileRange, Segment, cut, size
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _MAXIMUM_TABLE = 64 * 1024 * 1024  # bytes of a Basic Offset Table
@@ -25,19 +25,16 @@ class _Fragment:
     length: int
 
 
-def native_frames(path: Path, offset: int, length: int, attributes: Attributes) -> list[list[FileRange]]:
+def native_frames(pixels: Segment, attributes: Attributes) -> list[list[Segment]]:
     """Each frame's bytes. Raises NotAcceptable where a frame does not begin and end on a byte."""
     count, bits = _number(attributes, "NumberOfFrames", 1), _frame_bits(attributes)
     if count > 1 and bits % 8:
         raise NotAcceptable(
-            "the frames do not begin on whole bytes; the whole Pixel Data is offered as bulk data"
+            "the frames don't begin on whole bytes; the whole Pixel Data is offered as bulk data"
         )
-    frame_length = (bits + 7) // 8
-    return [
-        [FileRange(path, offset + index * frame_length, frame_length)]
-        for index in range(count)
-        if (index + 1) * frame_length <= length
-    ]
+    length = (bits + 7) // 8
+    there = min(count, size([pixels]) // length) if length else 0
+    return [cut([pixels], number * length, (number + 1) * length - 1) for number in range(there)]
 
 
 def _frame_bits(attributes: Attributes) -> int:
@@ -103,7 +100,7 @@ def _group(
     return groups
 
 
-def pick(frames: Sequence[list[FileRange]], numbers: Sequence[int]) -> list[list[FileRange]]:
+def pick(frames: Sequence[Sequence[Segment]], numbers: Sequence[int]) -> list[Sequence[Segment]]:
     """The frames of these numbers from 1, in their order. Raises NotFound for one that is not there."""
     if max(numbers) > len(frames):
         raise NotFound("the instance has no frame of that number")

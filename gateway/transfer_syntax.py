@@ -1,12 +1,13 @@
 """What a transfer syntax means for pixels on the web (PS3.18 section 8.7.3, table 8.7.3-2 to -5)."""
 
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 MIXED = "*"
 """Stands for the transfer syntaxes of instances that are stored in several; a client that names one does not
 mean it.
 """
 
+_NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 _MEDIA_TYPES = {
     "image/jpeg": ("4.50", "4.51", "4.57", "4.70"),
     "image/jls": ("4.80", "4.81"),
@@ -37,6 +38,4 @@ def pixel_syntax(transfer_syntax_uid: str) -> str:
     Native pixels are the same bytes in implicit as in explicit little endian, which is the name for them
     here.
     """
-    return str(
-        ExplicitVRLittleEndian if UID(transfer_syntax_uid) == ImplicitVRLittleEndian else transfer_syntax_uid
-    )
+    return str(ExplicitVRLittleEndian) if transfer_syntax_uid in _NATIVE else transfer_syntax_uid

@@ -1,20 +1,23 @@
 """WADO-RS: instances, metadata, frames and bulk data as they are stored (PS3.18 section 10.4)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from archive.dicom_json import decode
+from archive.dicom_json import PIXEL_DATA, decode
 from archive.errors import NotFound
 from archive.instances import path as path_of
+from archive.json_values import Attributes
 from archive.media_type import MediaType, Preference, media_type, multipart, parse_accept, select
 from archive.policy import Action
 from archive.query import parse_parameters
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
+from gateway import ranges
 from gateway.body import FileRange, Segment, SegmentsResponse, require
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
@@ -25,6 +28,7 @@ from gateway.transfer_syntax import MIXED, frame_media_type, pixel_syntax
 
 DICOM = "application/dicom"
 OCTETS = "application/octet-stream"
+PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
 
 
 async def retrieve_instances(request: Request) -> Response:
@@ -60,7 +64,7 @@ async def _render_instances(request: Request, found: Sequence[Place], chosen: Me
         )
         for place in found
     ]
-    return await _respond(parts, chosen)
+    return await _respond(request, parts, chosen)
 
 
 async def retrieve_metadata(request: Request) -> Response:
@@ -81,7 +85,9 @@ async def retrieve_frames(request: Request) -> Response:
         place, rendered = await place_and_metadata(connection, scope, resource)
     chosen = select(_preferences(request), _pixel_offers(place, single=len(numbers) == 1))
     frames = pick(await _frames(request, place, rendered), numbers)
-    return await _respond([({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
+    return await _respond(
+        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
+    )
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -90,12 +96,12 @@ async def retrieve_bulkdata(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
     address = request.path_params["attribute"]
-    if address.upper() in ("7FE00010", "7FE00009", "7FE00008") and place.pixel_offset is not None:
+    if address.upper() in PIXELS and place.pixel_offset is not None:
         return await _retrieve_pixels(request, place, rendered)
     path = path_of(services_of(request).settings.storage, place.place)
     value = await run_sync(find_bulkdata, path, address)
     chosen = select(_preferences(request), [multipart(OCTETS), media_type(OCTETS)])
-    return await _respond([({"Content-Type": OCTETS}, [value])], chosen)
+    return await _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
 async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> Response:
@@ -104,10 +110,14 @@ async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> R
     chosen = select(_preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
     if native:
         path = path_of(services_of(request).settings.storage, place.place)
-        frames = [[FileRange(path, place.pixel_offset or 0, place.pixel_length or 0)]]
+        frames: Sequence[Sequence[Segment]] = [
+            [FileRange(path, place.pixel_offset or 0, place.pixel_length or 0)]
+        ]
     else:
         frames = await _frames(request, place, rendered)
-    return await _respond([({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
+    return await _respond(
+        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
+    )
 
 
 def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
@@ -115,7 +125,7 @@ def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
     as such.
     """
     syntax = pixel_syntax(place.transfer_syntax_uid)
-    kinds = dict.fromkeys([OCTETS] if place.pixel_length is not None else [frame_media_type(syntax), OCTETS])
+    kinds = dict.fromkeys([frame_media_type(syntax), OCTETS])
     offers = [multipart(kind, transfer_syntax=syntax) for kind in kinds]
     return offers + [media_type(kind, transfer_syntax=syntax) for kind in kinds] if single else offers
 
@@ -126,13 +136,20 @@ def _part_type(chosen: MediaType) -> str:
     return str(media_type(kind, transfer_syntax=syntax))
 
 
-async def _frames(request: Request, place: Place, rendered: bytes) -> list[list[FileRange]]:
-    if place.pixel_offset is None:
-        raise NotFound("the instance has no frames")
+async def _frames(request: Request, place: Place, rendered: bytes) -> Sequence[Sequence[Segment]]:
     path = path_of(services_of(request).settings.storage, place.place)
+    if place.pixel_offset is None:
+        return await _deflated_frames(path, decode(rendered))
     if place.pixel_length is None:
         return await run_sync(encapsulated_frames, path, place.pixel_offset, place.number_of_frames)
-    return native_frames(path, place.pixel_offset, place.pixel_length, decode(rendered))
+    return native_frames(FileRange(path, place.pixel_offset, place.pixel_length), decode(rendered))
+
+
+async def _deflated_frames(path: Path, attributes: Attributes) -> Sequence[Sequence[Segment]]:
+    """Frames of a deflated data set, which lie nowhere in the file: it is inflated as a whole."""
+    if not (present := [name for name in PIXELS if name in attributes]):
+        raise NotFound("the instance has no frames")
+    return native_frames(await run_sync(find_bulkdata, path, present[0]), attributes)
 
 
 def _preferences(request: Request) -> tuple[Preference, ...]:
@@ -140,18 +157,19 @@ def _preferences(request: Request) -> tuple[Preference, ...]:
     return parse_accept(request.headers.get("accept"), parameters.get("accept"))
 
 
-async def _respond(parts: Sequence[tuple[dict[str, str], Sequence[Segment]]], chosen: MediaType) -> Response:
-    """The parts as multipart/related, or the one part as it is."""
-    headers = {"cache-control": "no-store"}
+async def _respond(
+    request: Request, parts: Sequence[tuple[dict[str, str], Sequence[Segment]]], chosen: MediaType
+) -> Response:
+    """The parts as multipart/related, or the one part as it is, or a range of it."""
     if chosen.essence == "multipart/related":
         boundary = new_boundary()
         segments = render(parts, boundary)
+        await require(segments)
         content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
-    else:
-        ((fields, body),) = parts
-        segments, content_type = list(body), fields["Content-Type"]
-    await require(segments)
-    return SegmentsResponse(segments, content_type, headers=headers)
+        return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
+    ((fields, body),) = parts
+    await require(body)
+    return ranges.respond(request.headers, body, fields["Content-Type"])
 
 
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"

@@ -46,7 +46,8 @@ def exams() -> list[bytes]:
     jane = {
         "StudyInstanceUID": "1.1", "PatientID": "P1", "PatientName": "Doe^Jane^Ann", "PatientBirthDate": "19600102",
         "PatientSex": "F", "StudyDate": "20200110", "StudyTime": "101530.500", "AccessionNumber": "ACC1",
-        "ReferringPhysicianName": "House^Gregory", "StudyDescription": "Screening 100%", "PatientAge": "060Y", "StudyID": "S1",
+        "ReferringPhysicianName": "House^Gregory",
+        "StudyDescription": "Screening 100%", "PatientAge": "060Y", "StudyID": "S1",
     }  # fmt: skip
     mammogram = jane | {
         "SOPClassUID": MG, "Modality": "MG", "SeriesInstanceUID": "1.1.1", "SeriesNumber": 1, "Manufacturer": "ACME",

@@ -238,6 +238,27 @@ class TestBulkData:
         assert len(parts(dicomweb.get(f"{COMPRESSED}/bulkdata/7FE00010"))) == 2
 
     @pytest.mark.parametrize(
+        ("asked", "status", "expected"),
+        [
+            ("bytes=0-3", 206, b"\1\1\1\1"),
+            ("bytes=47-48", 206, b"\1\2"),
+            ("bytes=-2", 206, b"\3\3"),
+            ("bytes=142-", 206, b"\3\3"),
+            ("bytes=144-", 416, None),
+            ("bytes=5-1", 200, None),
+            ("items=0-1", 200, None),
+            ("bytes=0-1,5-6", 200, None),
+        ],
+    )
+    def test_ranges(self, dicomweb, asked, status, expected):
+        """RFC 9110 section 14."""
+        headers = {"Accept": "application/octet-stream", "Range": asked}
+        answer = dicomweb.get(f"{NATIVE}/bulkdata/7FE00010", headers=headers)
+        assert answer.status_code == status
+        assert expected is None or answer.content == expected
+        assert ("content-range" in answer.headers) == (status != 200)
+
+    @pytest.mark.parametrize(
         ("address", "status"),
         [
             ("00100010", 404),

@@ -7,6 +7,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from archive.dicom_json import read_instance
 from archive.errors import NotAcceptable, NotFound
+from gateway.body import FileRange
 from gateway.frames import encapsulated_frames, native_frames, pick
 from tests.unit.dicom_files import compressed, dataset, part10, pixels
 
@@ -27,7 +28,7 @@ def content(frames) -> list[bytes]:
 def native(tmp_path, **values):
     path, record = store(tmp_path, dataset(**values))
     attributes = json.loads(record.metadata.replace(b"\0", b""))
-    return content(native_frames(path, record.pixel_offset, record.pixel_length, attributes))
+    return content(native_frames(FileRange(path, record.pixel_offset, record.pixel_length), attributes))
 
 
 def encapsulated(tmp_path, fragments, *, table):
@@ -62,11 +63,13 @@ class TestNative:
                 **(pixels(3, 3, frames=2) | {"BitsAllocated": 1, "BitsStored": 1, "PixelData": b"\1" * 4}),
             )
 
+    def test_pixels_that_were_inflated_are_cut_alike(self):
+        found = read_instance(part10(dataset(**pixels(2, 4, frames=2))))
+        attributes = json.loads(found.metadata.replace(b"\0", b""))
+        assert native_frames(b"\1" * 8 + b"\2" * 8, attributes) == [[b"\1" * 8], [b"\2" * 8]]
+
     def test_what_is_not_there_is_no_frame(self, tmp_path):
         assert len(native(tmp_path, **(pixels(4, 4, frames=2) | {"PixelData": b"\1" * 16}))) == 1
-
-
-FRAMES = [[b"\xff\xd8ab", b"cdefgh"], [b"\xff\xd8ij", b"klmnop"], [b"\xff\xd8qr", b"stuvwx"]]
 
 
 class TestEncapsulated:
