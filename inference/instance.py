@@ -38,6 +38,9 @@ VIEW_CODES = {
 HARMLESS_MODIFIERS = (codes.SCT.NippleInProfile, codes.SCT.InfraMammaryFold)
 """Modifiers of PS3.16 CID 4015 that a standard view may carry."""
 
+CONTACT_MAGNIFICATION = 1.3
+"""A breast that lies on its detector is magnified less than this; magnification views, 1.5 times and more."""
+
 _LEGACY_SCHEMES = {"SNM3", "99SDM"}
 _DAMAGED = (
     BytesLengthException,
@@ -118,7 +121,7 @@ def read_instance(part: Part) -> Instance:
             laterality=_text(dataset, "Laterality"),
             view=_text(dataset, "ViewPosition"),
             code_view=_code_view(views),
-            modified=any(_is_modified(view) for view in views),
+            modified=any(_is_modified(view) for view in views) or _is_magnified(dataset),
             partial=_text(dataset, "PartialView") == "YES",
             quality_control=_text(dataset, "QualityControlImage") == "YES",
             number_of_frames=int(dataset.get("NumberOfFrames") or 1),
@@ -155,6 +158,10 @@ def _code_view(views: list[Dataset]) -> str:
 def _is_modified(view: Dataset) -> bool:
     modifiers = [_code(modifier) for modifier in view.get("ViewModifierCodeSequence") or []]
     return any(modifier not in HARMLESS_MODIFIERS for modifier in modifiers)
+
+
+def _is_magnified(dataset: Dataset) -> bool:
+    return float(dataset.get("EstimatedRadiographicMagnificationFactor") or 1) > CONTACT_MAGNIFICATION
 
 
 def _code(item: Dataset) -> Code:

@@ -37,7 +37,7 @@ _ASIDE: tuple[tuple[str, Callable[[Instance], bool]], ...] = (
     ),
     ("quality control", lambda one: one.quality_control),
     ("with several frames", lambda one: one.number_of_frames != 1),
-    ("with a view modifier", lambda one: one.modified),
+    ("with a view modifier or magnified", lambda one: one.modified),
     ("partial views", lambda one: one.partial),
     ("without a laterality of one breast", lambda one: _laterality(one) not in ("L", "R")),
     ("of another view", lambda one: _view(one) not in ("CC", "MLO")),

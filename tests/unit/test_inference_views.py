@@ -89,6 +89,7 @@ class TestSetAside:
             ({"ViewCodeSequence": view_code("399162004", "SCT", ("399055006", "SCT"))}, "view modifier"),
             ({"ViewCodeSequence": view_code("R-10242", "SRT", ("R-102D6", "SRT"))}, "view modifier"),
             ({"ViewCodeSequence": view_code("399162004", "SCT", ("399209000", "SCT"))}, "view modifier"),
+            ({"EstimatedRadiographicMagnificationFactor": "1.8"}, "magnified"),
             ({"ViewPosition": "XCCL", "ViewCodeSequence": None}, "another view"),
             ({"ImageType": ["DERIVED", "PRIMARY", "STEREO"]}, "biopsy"),
             ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]}, "synthetic"),
