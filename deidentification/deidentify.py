@@ -25,6 +25,8 @@ _UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "seri
 _WANTED = frozenset(TAGS) | pixels.WANTED
 _FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
 _BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
+_STORED = "1.2.840.10008.5.1.4."
+_SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
 _NOTHING = memoryview(b"")
 
 
@@ -234,8 +236,9 @@ def _require_identity(identity: Identity) -> None:
             raise Refused(Reason.NO_IDENTITY, tag)
     if not identity.sop_class_uid:
         raise Refused(Reason.NO_IDENTITY, _SOP_CLASS_UID)
-    if not identity.sop_class_uid.startswith("1.2.840.10008.5.1.4.") or not is_standard_uid(
-        identity.sop_class_uid
+    sop_class_uid = identity.sop_class_uid
+    if not (sop_class_uid.startswith(_STORED) and is_standard_uid(sop_class_uid)) or sop_class_uid.startswith(
+        _SHELLS
     ):
         raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 

@@ -363,6 +363,10 @@ class TestRefused:
         changes = NO_PIXELS | {"x00080016": ("UI", uid)}
         assert reason(part10(dataset(mammogram(**changes)))) == "sop-class-not-supported"
 
+    def test_dose_without_its_scaling_would_be_none(self) -> None:
+        changes = {"x00080016": ("UI", b"1.2.840.10008.5.1.4.1.1.481.2")}
+        assert reason(part10(dataset(mammogram(**changes)))) == "sop-class-not-supported"
+
     def test_tags_out_of_order(self) -> None:
         body = element(0x00100010, "PN", b"A") + dataset(mammogram())
         assert reason(part10(body)) in ("tag-order", "no-identity")
