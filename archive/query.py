@@ -214,8 +214,8 @@ def _vr(last: str, name: str) -> str:
         raise BadRequest(f"{name} is not an attribute of the standard") from None
     if kind == "SQ":
         raise BadRequest(f"{name} is a sequence: name an attribute in it, as in {name}.CodeValue")
-    if kind not in _WILDCARD_VRS | {"UI", "DA", "TM", "IS", "DS", "AS", "DT"}:
-        raise BadRequest(f"{name} can't be matched: it is binary")
+    if kind not in _WILDCARD_VRS | {"UI", "DA", "TM", "IS", "AS"}:
+        raise BadRequest(f"{name} can't be matched: its value representation is {kind}")
     return kind
 
 

@@ -9,7 +9,6 @@ from http import HTTPStatus
 import httpx
 from anyio.to_thread import run_sync
 
-from archive.media_type import parse_media_type
 from archive.resource import Resource, is_uid
 from deidentification.elements import collect
 from deidentification.part10 import DEFLATED, read_meta, reader
@@ -67,8 +66,7 @@ async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> O
 
 def _read_identifiers(part: Part) -> tuple[str, Resource]:
     """The SOP Class UID and identifying UIDs that the sender gave. Raises Refused for what is no instance."""
-    declared = part.headers.get("content-type", DICOM)
-    if parse_media_type(declared).essence != DICOM:
+    if part.headers.get("content-type", DICOM).partition(";")[0].strip().lower() != DICOM:
         raise Refused(Reason.NOT_DICOM)
     transfer_syntax, start = read_meta(part.body)
     data = part.body

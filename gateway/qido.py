@@ -8,11 +8,12 @@ from starlette.routing import Route
 
 from archive.attributes import Level
 from archive.dicom_json import BASE
-from archive.media_type import media_type, parse_accept, select
+from archive.media_type import media_type, select
 from archive.policy import Action
 from archive.query import parse_parameters, parse_query
 from archive.resource import parse_resource
 from archive.search import Page, find
+from gateway.negotiation import preferences
 from gateway.services import scope_of, services_of
 
 JSON = (media_type("application/dicom+json"), media_type("application/json"))
@@ -38,9 +39,9 @@ async def search_instances(request: Request) -> Response:
 
 async def _search(request: Request, level: Level) -> Response:
     scope = scope_of(request, Action.READ)
-    parameters = parse_parameters(request.scope["query_string"])
-    resource, query = parse_resource(request.path_params), parse_query(level, parameters)
-    accepted = select(parse_accept(request.headers.get("accept"), dict(parameters).get("accept")), JSON)
+    resource = parse_resource(request.path_params)
+    query = parse_query(level, parse_parameters(request.scope["query_string"]))
+    accepted = select(preferences(request), JSON)
     async with services_of(request).connection() as connection:
         page = await find(connection, scope, resource, query)
     return _render(request, page, str(accepted))

@@ -1,8 +1,9 @@
 """What an application is made with, for its endpoints to reach."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import httpx
@@ -18,6 +19,9 @@ from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
+STORED_AT_ONCE = (
+    8  # requests to store that are read at a time; each holds one instance in memory, the others wait
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Services:
     orthanc: httpx.AsyncClient
     keys: SigningKeys
     readiness: Readiness
+    storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
-from archive.media_type import MediaType, parse_accept, parse_media_type, select
+from archive.media_type import MediaType, parse_media_type, select
 from archive.policy import Action
-from archive.query import parse_parameters
 from archive.resource import parse_resource
 from gateway.door import deliver
 from gateway.multipart import Parser, Part, boundary_of
+from gateway.negotiation import preferences
 from gateway.qido import JSON
 from gateway.services import scope_of, services_of
 from gateway.store_response import render_outcomes, status_of
@@ -26,9 +26,10 @@ DICOM = "application/dicom"
 async def store(request: Request) -> Response:
     """POST to all studies, or to one that every instance must belong to."""
     resource, _ = parse_resource(request.path_params), scope_of(request, Action.WRITE)
-    accepted = select(_preferences(request), JSON)
+    accepted = select(preferences(request), JSON)
     services = services_of(request)
-    outcomes = [await deliver(services.orthanc, part, resource) async for part in _parts(request)]
+    async with services.storing:
+        outcomes = [await deliver(services.orthanc, part, resource) async for part in _parts(request)]
     if not outcomes:
         raise BadRequest("the request holds no instance")
     content = render_outcomes(outcomes, services.settings.dicomweb_url)
@@ -78,8 +79,3 @@ async def _single(request: Request, maximum: int) -> bytes:
     if not body:
         raise BadRequest("the request holds no instance")
     return bytes(body)
-
-
-def _preferences(request: Request):
-    parameters = dict(parse_parameters(request.scope["query_string"]))
-    return parse_accept(request.headers.get("accept"), parameters.get("accept"))

@@ -12,9 +12,8 @@ from archive.dicom_json import PIXEL_DATA, decode
 from archive.errors import NotFound
 from archive.instances import path as path_of
 from archive.json_values import Attributes
-from archive.media_type import MediaType, Preference, media_type, multipart, parse_accept, select
+from archive.media_type import MediaType, media_type, multipart, select
 from archive.policy import Action
-from archive.query import parse_parameters
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
 from gateway import ranges
@@ -22,6 +21,7 @@ from gateway.body import FileRange, Segment, SegmentsResponse, require
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import new_boundary, render
+from gateway.negotiation import preferences
 from gateway.qido import JSON, join
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import MIXED, frame_media_type, pixel_syntax
@@ -34,10 +34,10 @@ PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
 async def retrieve_instances(request: Request) -> Response:
     """All instances of a study or series, or one, as Part 10 files (PS3.18 section 10.4.1.1.1 to .3)."""
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
-    preferences = _preferences(request)
+    accepted = preferences(request)
     async with services_of(request).connection() as connection:
         found = await places(connection, scope, resource)
-    chosen = select(preferences, _instance_offers(found, single=resource.sop_instance_uid is not None))
+    chosen = select(accepted, _instance_offers(found, single=resource.sop_instance_uid is not None))
     return await _render_instances(request, found, chosen)
 
 
@@ -70,7 +70,7 @@ async def _render_instances(request: Request, found: Sequence[Place], chosen: Me
 async def retrieve_metadata(request: Request) -> Response:
     """The instances' data sets without bulk data, as DICOM JSON (PS3.18 section 10.4.1.1.5)."""
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
-    chosen = select(_preferences(request), JSON)
+    chosen = select(preferences(request), JSON)
     async with services_of(request).connection() as connection:
         rows = await metadata(connection, scope, resource)
     body = join(rows, services_of(request).settings.dicomweb_url)
@@ -83,7 +83,7 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    chosen = select(_preferences(request), _pixel_offers(place, single=len(numbers) == 1))
+    chosen = select(preferences(request), _pixel_offers(place, single=len(numbers) == 1))
     frames = pick(await _frames(request, place, rendered), numbers)
     return await _respond(
         request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
@@ -100,14 +100,14 @@ async def retrieve_bulkdata(request: Request) -> Response:
         return await _retrieve_pixels(request, place, rendered)
     path = path_of(services_of(request).settings.storage, place.place)
     value = await run_sync(find_bulkdata, path, address)
-    chosen = select(_preferences(request), [multipart(OCTETS), media_type(OCTETS)])
+    chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
     return await _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
 async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> Response:
     """Pixel Data whole where native, its frames as parts where encapsulated (PS3.18 section 8.7.3)."""
     native = place.pixel_length is not None
-    chosen = select(_preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
+    chosen = select(preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
     if native:
         path = path_of(services_of(request).settings.storage, place.place)
         frames: Sequence[Sequence[Segment]] = [
@@ -150,11 +150,6 @@ async def _deflated_frames(path: Path, attributes: Attributes) -> Sequence[Seque
     if not (present := [name for name in PIXELS if name in attributes]):
         raise NotFound("the instance has no frames")
     return native_frames(await run_sync(find_bulkdata, path, present[0]), attributes)
-
-
-def _preferences(request: Request) -> tuple[Preference, ...]:
-    parameters = dict(parse_parameters(request.scope["query_string"]))
-    return parse_accept(request.headers.get("accept"), parameters.get("accept"))
 
 
 async def _respond(

@@ -302,6 +302,11 @@ class TestAnswer:
         answer = dicomweb.get("/studies", headers={"Accept": accept})
         assert (answer.status_code, "application/dicom+json" in answer.json()["detail"]) == (406, True)
 
+    def test_several_accept_headers_are_one(self, dicomweb):
+        """RFC 9110 section 5.3."""
+        headers = [("Accept", "text/html"), ("Accept", "application/dicom+json")]
+        assert dicomweb.get("/studies", headers=headers).status_code == 200
+
     def test_the_query_may_say_what_is_accepted(self, dicomweb):
         """Section 8.3.3.1."""
         headers = {"Accept": "text/html"}

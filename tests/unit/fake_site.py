@@ -32,6 +32,8 @@ class FakeOrthanc:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/senogate/status":
             return self._status(bytes.fromhex(request.url.params["nonce"]))
+        if request.url.path == "/system":
+            return httpx.Response(200, json={})
         if request.method == "POST":
             self.received.append(request.content)
             return self.door(request.content)
