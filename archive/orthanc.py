@@ -63,14 +63,28 @@ class Orthanc:
             since += len(page)
 
     def store(self, instance: bytes) -> str:
-        """Hand one Part 10 instance to the door; Orthanc's identifier of it. Raises BadRequest when it is refused."""
+        """Hand one Part 10 instance to the door; Orthanc's identifier of it.
+
+        One of the same UIDs that says something else gives way to it. Raises BadRequest when it is refused.
+        """
+        answer = self._post(instance)
+        if answer.get("Status") == "AlreadyStored" and self._file(answer["ID"]) != instance:
+            with _translated_errors():
+                self._client.delete(f"/instances/{answer['ID']}")
+            answer = self._post(instance)
+        return answer["ID"]
+
+    def _post(self, instance: bytes) -> dict[str, str]:
         with _translated_errors():
-            response = self._client.post(
-                "/instances", content=instance, headers={"Content-Type": "application/dicom"}
-            )
-        if response.is_success and (identifier := response.json().get("ID")):
-            return identifier
+            headers = {"Content-Type": "application/dicom"}
+            response = self._client.post("/instances", content=instance, headers=headers)
+        if response.is_success and (answer := response.json()).get("ID"):
+            return answer
         raise BadRequest(f"Orthanc refused the instance (HTTP {response.status_code})")
+
+    def _file(self, instance: str) -> bytes:
+        with _translated_errors():
+            return self._client.get(f"/instances/{instance}/file").content
 
     def _get(self, path: str, **parameters: int):
         with _translated_errors():

@@ -61,13 +61,20 @@ class Reader:
                 return
             attempts, fingerprint = begun
             outcome = self._outcome(connection, study_instance_uid, task, attempts)
-            connection.execute(self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint})
+            connection.execute(
+                self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
+            )
             _log.info("a reading of %s ended: %s", task, outcome["state"])
 
-    def _outcome(self, connection: psycopg.Connection, study: str, task: Task, attempts: int) -> dict[str, Any]:
+    def _outcome(
+        self, connection: psycopg.Connection, study: str, task: Task, attempts: int
+    ) -> dict[str, Any]:
         """The columns of the reading's row. A failure of the model or of an instance is an outcome too."""
         if attempts > MOST_ATTEMPTS:
-            return {"state": "failed", "reason": f"given up after {MOST_ATTEMPTS} readings that came to no end"}
+            return {
+                "state": "failed",
+                "reason": f"given up after {MOST_ATTEMPTS} readings that came to no end",
+            }
         try:
             package = installed.active(self._settings.home, task)
             paths = self._paths(connection, study)
@@ -113,7 +120,9 @@ class Worker:
         self._ended = asyncio.Event()
         connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
         self._queue = procrastinate.App(connector=connector)
-        self._read = self._queue.task(name="read", retry=procrastinate.RetryStrategy(max_attempts=10, wait=2))(self._run)
+        self._read = self._queue.task(
+            name="read", retry=procrastinate.RetryStrategy(max_attempts=10, wait=2)
+        )(self._run)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
@@ -193,5 +202,7 @@ class Worker:
 
 def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:
     """The headers of the instances that were read, in the order in which the findings name them."""
-    headers = {header.SOPInstanceUID: header for header in (dcmread(path, stop_before_pixels=True) for path in paths)}
+    headers = {
+        header.SOPInstanceUID: header for header in (dcmread(path, stop_before_pixels=True) for path in paths)
+    }
     return [headers[source.sop_instance_uid] for source in findings.sources]

@@ -6,7 +6,7 @@ what is stored past the door (`PUT` of attachments and metadata, `/modify`), or 
 
 import re
 
-GET, POST = 1, 2  # OrthancPluginHttpMethod
+GET, POST, DELETE = 1, 2, 4  # OrthancPluginHttpMethod
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
@@ -14,6 +14,7 @@ _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
     (GET, re.compile(rf"/(?:instances|series|studies)(?:/{_ID})?")),
     (GET, re.compile(rf"/instances/{_ID}/(?:file|attachments/dicom/info)")),
     (POST, re.compile(r"/instances")),
+    (DELETE, re.compile(rf"/instances/{_ID}")),
 )
 
 

@@ -96,7 +96,12 @@ class Door:
             folder = self._settings.secrets
             keys = Keys.derive(secrets.read_key(folder, secrets.SITE_KEY))
             public_key = secrets.read_key(folder, secrets.CROSSWALK_PUBLIC_KEY)
-            deidentifier = Deidentifier(keys, Profile.load(self._settings.profile))
+            deidentifier = Deidentifier(
+                keys,
+                Profile.load(self._settings.profile),
+                max_instance_bytes=self._settings.max_instance_bytes,
+                max_inflated_bytes=self._settings.max_inflated_bytes,
+            )
             self._tools = Tools(deidentifier, public_key, keys.proof)
         return self._tools
 

@@ -32,6 +32,7 @@ def edit(instance: bytes, change: Callable[[Dataset], None]) -> bytes:
     """The instance with `change` made to its data set."""
     dataset = dcmread(DicomBytesIO(instance))
     change(dataset)
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     buffer = DicomBytesIO()
     dataset.save_as(buffer)
     return buffer.getvalue()

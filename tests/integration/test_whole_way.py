@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
+from pydicom.uid import generate_uid
 
 from inference.demo import demo_exam
 from inference.results.reading import read_density
@@ -136,6 +137,21 @@ def test_views_of_the_wrong_laterality_are_not_applicable(
     reading = answer["studies"][0]["reading"]
     assert reading["state"] == "not-applicable"
     assert reading["reason"]
+
+
+def test_another_image_makes_a_new_report_in_the_place_of_the_old_one(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    exam = phantom_exam()
+    first = site.send(write(tmp_path / "first", exam))
+    more = edit(exam[0], lambda dataset: setattr(dataset, "SOPInstanceUID", generate_uid()))
+    second = site.send(write(tmp_path / "second", [more]))
+    assert not second["refused"]
+    study = second["studies"][0]["study_instance_uid"]
+    before, after = (answer["studies"][0]["reading"] for answer in (first, second))
+    assert before["result_sop_instance_uid"] == after["result_sop_instance_uid"]
+    assert before["findings"] != after["findings"]
+    assert len([each for each in read_back(site, study) if each.Modality == "SR"]) == 1
 
 
 def test_a_late_view_makes_the_study_read_again(

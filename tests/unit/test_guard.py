@@ -2,9 +2,9 @@
 
 import pytest
 
-from orthanc_plugin.guard import GET, POST, allows
+from orthanc_plugin.guard import DELETE, GET, POST, allows
 
-PUT, DELETE = 3, 4
+PUT = 3
 ID = "6b9e19d9-62094390-5f9ddb01-4a191ae7-9766b715"
 
 
@@ -20,6 +20,7 @@ ID = "6b9e19d9-62094390-5f9ddb01-4a191ae7-9766b715"
         (GET, f"/instances/{ID}/attachments/dicom/info"),
         (GET, f"/studies/{ID}"),
         (POST, "/instances"),
+        (DELETE, f"/instances/{ID}"),
     ],
 )
 def test_lets_in_what_the_site_needs(method: int, uri: str) -> None:
@@ -40,6 +41,7 @@ def test_lets_in_what_the_site_needs(method: int, uri: str) -> None:
         (POST, "/tools/reset"),
         (DELETE, f"/studies/{ID}"),
         (DELETE, "/changes"),
+        (DELETE, "/instances"),
         (GET, "/modalities"),
         (GET, "/app/explorer.html"),
         (GET, "/dicom-web/studies"),
