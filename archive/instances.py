@@ -24,6 +24,11 @@ def write(storage: str, place: str, data: bytes) -> None:
     """
     target = path(storage, place)
     target.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(target, data)
+
+
+def write_durably(target: Path, data: bytes) -> None:
+    """Make a new file: its bytes and its name are on disk when this returns. Raises OSError, with nothing left."""
     with open(target, "xb", buffering=0) as file:
         try:
             _write_all(file.fileno(), data)

@@ -53,6 +53,11 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
 
     @property
+    def spool(self) -> Path:
+        """Where instances that may not be stored as they came lie sealed."""
+        return self.home / "spool"
+
+    @property
     def dicomweb_url(self) -> str:
         return f"{self.public_url}/dicom-web"
 

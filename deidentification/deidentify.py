@@ -11,13 +11,14 @@ from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
 from deidentification.part10 import encode, encode_head
+from deidentification.pixels import Pixels
 from deidentification.profile import PATIENT_ID, Profile
 from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
 from deidentification.refusal import Reason, Refused
 from deidentification.rewrite import Insertion, Rewriter
 from deidentification.seal import Kind
 
-__all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
+__all__ = ["Deidentified", "Deidentifier", "Identity", "Pixels", "Reason", "Refused"]
 
 _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
@@ -27,6 +28,7 @@ _FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
 _BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _STORED = "1.2.840.10008.5.1.4."
 _SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
+_CLEAN_PIXEL_DATA = ("113101", "Clean Pixel Data Option")  # PS3.16 CID 7050
 _NOTHING = memoryview(b"")
 
 
@@ -41,7 +43,6 @@ class Deidentified:
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-    cleanable_pixels: bool = False
 
 
 class Source(NamedTuple):
@@ -88,21 +89,42 @@ class Deidentifier:
             tag: rule for tag, rule in profile.rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)
         }
         self._outermost |= pixels.OVERLAY_RULES
-        self._statements = {explicit: _state(profile, explicit) for explicit in (True, False)}
+        self._looked_at = {
+            tag: rule for tag, rule in self._outermost.items() if tag != pixels.BURNED_IN_ANNOTATION
+        }
+        self._statements = {
+            (explicit, looked): _state(profile, explicit, looked)
+            for explicit in (True, False)
+            for looked in Pixels
+        }
 
-    def deidentify(self, instance: bytes | memoryview) -> Deidentified:
+    def deidentify(self, instance: bytes | memoryview, looked: Pixels = Pixels.UNSEEN) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
-        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an
-        instance that can't be de-identified with certainty.
+        Pixel data is taken over as it lies and never decoded. `looked` tells what was done here about text in
+        it: unless that is UNSEEN, such pixels are let through, and the proof covers them. Raises Refused, and
+        nothing else, for an instance that can't be de-identified with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
         data = _as_bytes(instance)
         try:
-            return self._deidentify(data)
+            return self._deidentify(data, looked)
         except struct.error:  # the head of an element goes past the end
             raise Refused(Reason.TRUNCATED) from None
+
+    def recognise(self, instance: bytes | memoryview) -> Deidentified:
+        """Who an instance is about, and by which pseudonyms; nothing is rewritten, so `instance` is empty.
+
+        Raises Refused.
+        """
+        try:
+            source = self._open(_as_bytes(instance))
+        except struct.error:
+            raise Refused(Reason.TRUNCATED) from None
+        identity = read_identity(source.values)
+        _require_identity(identity)
+        return _made(b"", identity, self._subject_of(source, identity))
 
     def carries_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was de-identified or made here; only its pixel data may have changed since."""
@@ -139,27 +161,23 @@ class Deidentifier:
         dataset = memoryview(data)[source.start :]
         return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
-    def _deidentify(self, data: bytes) -> Deidentified:
+    def _deidentify(self, data: bytes, looked: Pixels) -> Deidentified:
         source = self._open(data)
         identity = read_identity(source.values)
         _require_identity(identity)
-        if pixels.may_carry_text(source.values):
+        may_name = looked is Pixels.UNSEEN and pixels.may_carry_text(source.values)
+        if may_name and pixels.ROWS not in source.values:
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         subject = self._subject_of(source, identity)
-        parts = self._rewrite(source, subject)
+        parts = self._rewrite(source, subject, looked)
+        if may_name:  # not before: what is malformed besides is refused as that
+            raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         if source.transfer_syntax == part10.DEFLATED:
             parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
         sop_instance_uid = subject.originals[identity.sop_instance_uid]
         begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, source.transfer_syntax)
-        return Deidentified(
-            instance=self._meta.prove(self._proof_key, Kind.HEADER, begun, *parts),
-            identity=identity,
-            patient_id=subject.patient_id,
-            study_instance_uid=subject.originals[identity.study_instance_uid],
-            series_instance_uid=subject.originals[identity.series_instance_uid],
-            sop_instance_uid=sop_instance_uid,
-            sop_class_uid=identity.sop_class_uid,
-        )
+        kind = Kind.HEADER if looked is Pixels.UNSEEN else Kind.WHOLE
+        return _made(self._meta.prove(self._proof_key, kind, begun, *parts), identity, subject)
 
     def _open(self, data: bytes) -> Source:
         transfer_syntax, start = part10.read_meta(data)
@@ -189,34 +207,35 @@ class Deidentifier:
             subject.originals[original] = pseudonyms.uid(original)
         return subject
 
-    def _rewrite(self, source: Source, subject: Subject) -> Dataset:
+    def _rewrite(self, source: Source, subject: Subject, looked: Pixels) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""
         suspects = residue.find_suspects(source.values, subject.patient_id)
-        head, end = self._rewrite_head(source, subject)
+        head, end = self._rewrite_head(source, subject, looked)
         met = residue.search(head, suspects)
         if met:  # drop the texts that hold one; what then remains must have a reason
             subject.suspects = met
-            head, end = self._rewrite_head(source, subject)
+            head, end = self._rewrite_head(source, subject, looked)
             if residue.holds_unexplained(head, subject.explained, met):
                 raise Refused(Reason.IDENTITY_REMAINS)
         if residue.holds_uid(head, (old for old, new in subject.originals.items() if old != new)):
             raise Refused(Reason.IDENTITY_REMAINS)
         return _add_pixels(head, source, end)
 
-    def _rewrite_head(self, source: Source, subject: Subject) -> tuple[bytes, int]:
+    def _rewrite_head(self, source: Source, subject: Subject, looked: Pixels) -> tuple[bytes, int]:
         """The dataset up to its pixel data, and the offset where that begins or the data ends."""
         pseudonym = subject.patient_id.encode("ascii")
         insertions = (
             Insertion(_PATIENT_NAME, encode(_PATIENT_NAME, b"PN", pseudonym, source.explicit)),
             Insertion(PATIENT_ID, encode(PATIENT_ID, b"LO", pseudonym, source.explicit)),
-            *self._statements[source.explicit],
+            *self._statements[source.explicit, looked],
         )
         if subject.suspects:
             for insertion in insertions:
                 subject.explain(insertion.element)
         rewriter = Rewriter(source.data, source.read, self.profile.rules, subject, explicit=source.explicit)
         limit = len(source.data)
-        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, self._outermost, insertions)
+        rules = self._outermost if looked is Pixels.UNSEEN else self._looked_at
+        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, rules, insertions)
         return b"".join(rewriter.out), end
 
 
@@ -243,15 +262,32 @@ def _require_identity(identity: Identity) -> None:
         raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 
 
-def _state(profile: Profile, explicit: bool) -> tuple[Insertion, ...]:
+def _made(instance: bytes, identity: Identity, subject: Subject) -> Deidentified:
+    return Deidentified(
+        instance=instance,
+        identity=identity,
+        patient_id=subject.patient_id,
+        study_instance_uid=subject.originals[identity.study_instance_uid],
+        series_instance_uid=subject.originals[identity.series_instance_uid],
+        sop_instance_uid=subject.originals[identity.sop_instance_uid],
+        sop_class_uid=identity.sop_class_uid,
+    )
+
+
+def _state(profile: Profile, explicit: bool, looked: Pixels) -> tuple[Insertion, ...]:
     """What an instance says of its de-identification (PS3.15 E.1.1, PS3.3 C.12.1.1.7)."""
-    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in profile.method_codes)
+    applied = set(profile.method_codes) | ({_CLEAN_PIXEL_DATA} if looked is Pixels.CLEANED else set())
+    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in sorted(applied))
     codes = encode_head(0x00120064, b"SQ", len(items), explicit) + items
     modified = b"MODIFIED" if "retain_longitudinal_modified_dates" in profile.options else b"REMOVED"
+    burned_in = Insertion(
+        pixels.BURNED_IN_ANNOTATION, encode(pixels.BURNED_IN_ANNOTATION, b"CS", b"NO", explicit)
+    )
     return (
         Insertion(0x00120062, encode(0x00120062, b"CS", b"YES", explicit)),
         Insertion(0x00120063, encode(0x00120063, b"LO", profile.label.encode(), explicit)),
         Insertion(0x00120064, codes),
+        *([] if looked is Pixels.UNSEEN else [burned_in]),
         Insertion(0x00280303, encode(0x00280303, b"CS", modified, explicit)),
     )
 

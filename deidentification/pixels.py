@@ -1,10 +1,12 @@
 """Pixel data: which instances may carry text in it, and how long it must be.
 
-Nothing is masked here yet: an instance whose pixels may name a person is refused.
+Nothing is decoded or masked here: an instance whose pixels may name a person is refused, until it comes with word
+that they were looked at.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from deidentification.actions import Subject
 from deidentification.elements import SEQUENCE_END, read_item
@@ -17,7 +19,7 @@ BITS_ALLOCATED = 0x00280100
 _SAMPLES_PER_PIXEL = 0x00280002
 _PHOTOMETRIC_INTERPRETATION = 0x00280004
 _COLUMNS = 0x00280011
-_BURNED_IN_ANNOTATION = 0x00280301
+BURNED_IN_ANNOTATION = 0x00280301
 _IMAGE_TYPE = 0x00080008
 _CONVERSION_TYPE = 0x00080064
 _SOP_CLASS_UID = 0x00080016
@@ -31,7 +33,7 @@ WANTED = frozenset(
         _SAMPLES_PER_PIXEL,
         _PHOTOMETRIC_INTERPRETATION,
         _COLUMNS,
-        _BURNED_IN_ANNOTATION,
+        BURNED_IN_ANNOTATION,
         _IMAGE_TYPE,
         _CONVERSION_TYPE,
         _SOP_CLASS_UID,
@@ -59,6 +61,14 @@ _SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
 _SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
 
 
+class Pixels(Enum):
+    """What was done here about text in the pixels of an instance."""
+
+    UNSEEN = "unseen"
+    ACCEPTED = "accepted"  # a person looked, and lets them pass as they are
+    CLEANED = "cleaned"  # what was found is masked: Clean Pixel Data Option (PS3.15 E.3.1)
+
+
 def _refuse_embedded_overlay(subject: Subject, value: bytes) -> None:
     """Leave out Overlay Bits Allocated; above 1, the overlay lies in the pixels (PS3.3 C.9.2): refuse."""
     if value[:2] not in (b"\1\0", b""):
@@ -78,7 +88,7 @@ def may_carry_text(values: Mapping[int, bytes]) -> bool:
     `values` maps tags of `WANTED` to raw values of the outermost dataset.
     """
     sop_class = values.get(_SOP_CLASS_UID, b"").rstrip(b" \0").decode("latin-1")
-    burned_in = values.get(_BURNED_IN_ANNOTATION, b"").strip(b" \0").upper()
+    burned_in = values.get(BURNED_IN_ANNOTATION, b"").strip(b" \0").upper()
     if burned_in not in (b"", b"NO") or sop_class in _ALWAYS:
         return True
     if sop_class in _UNLESS_DENIED and burned_in != b"NO":

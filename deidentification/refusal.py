@@ -41,7 +41,7 @@ class Reason(Enum):
     )
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
-        "The pixels of such an instance may show a name; it needs cleaning that this site does not do.",
+        "The pixels of such an instance may show a name; it is held until they are cleaned.",
     )
     IDENTITY_REMAINS = (
         "identity-remains",

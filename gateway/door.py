@@ -32,6 +32,7 @@ class FailureReason(IntEnum):
     TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 
 
+_HELD = "FilteredOut"  # what Orthanc says when its door keeps an instance for itself
 _REASONS = {Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED}
 
 
@@ -39,12 +40,14 @@ _REASONS = {Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_
 class Outcome:
     """What became of one instance.
 
-    Stored: its pseudonyms. Failed: a reason, and the UIDs its sender gave it where they could be read.
+    Stored: its pseudonyms. Held until its pixels are cleaned: the UIDs its sender gave it. Failed: a reason, and
+    those UIDs where they could be read.
     """
 
     failure: FailureReason | None = None
     sop_class_uid: str = ""
     resource: Resource = Resource()
+    is_held: bool = False
 
 
 async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> Outcome:
@@ -94,7 +97,9 @@ async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, 
     answer = await orthanc.post("/instances", content=body, headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:
         return Outcome(_failure(answer.status_code), sop_class_uid, sent)
-    identifier = answer.json().get("ID")
+    identifier, status = (answer.json().get(name) for name in ("ID", "Status"))
+    if not identifier and status == _HELD:
+        return Outcome(None, sop_class_uid, sent, is_held=True)
     stored = await _pseudonyms(orthanc, identifier) if identifier else None
     if stored is None:
         return Outcome(FailureReason.PROCESSING_FAILURE, sop_class_uid, sent)

@@ -12,7 +12,7 @@ from archive.pool import connection_string
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Keys
 
 _POOL = 16  # connections to PostgreSQL at most, for one gateway
 _GRACE = 10  # seconds that answers under way may take to end
@@ -55,12 +55,25 @@ async def _serve(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    from inference.cleaning.spooled import Cleaning, Sealed
+    from inference.cleaning.text import Finder
     from inference.worker import Reader, Worker
 
-    keys = _site_keys(settings)
-    deidentifier = Deidentifier(keys, Profile.load(settings.profile))
-    asyncio.run(Worker(settings, Reader(settings, deidentifier, Pseudonyms(keys))).run())
+    deidentifier = deidentifier_of(settings)
+    reader = Reader(settings, deidentifier, deidentifier.pseudonyms)
+    cleaning = Cleaning(Sealed(settings, deidentifier), Finder())
+    asyncio.run(Worker(settings, reader, cleaning).run())
+
+
+def deidentifier_of(settings: Settings) -> Deidentifier:
+    """What de-identifies with this site's keys. Raises ConfigurationError."""
+    return Deidentifier(
+        _site_keys(settings),
+        Profile.load(settings.profile),
+        max_instance_bytes=settings.max_instance_bytes,
+        max_inflated_bytes=settings.max_inflated_bytes,
+    )
 
 
 def _site_keys(settings: Settings) -> Keys:

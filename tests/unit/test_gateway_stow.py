@@ -51,6 +51,25 @@ def items(answer: httpx.Response, sequence: str) -> list[dict]:
     return answer.json().get(sequence, {}).get("Value", [])
 
 
+class TestHeld:
+    """What the door holds until its pixels are cleaned; it says so to Orthanc, and Orthanc to the gateway."""
+
+    @pytest.fixture
+    def answer(self, site) -> httpx.Response:
+        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": "", "Status": "FilteredOut"})
+        return store(site, multipart(instance()))
+
+    def test_is_accepted(self, answer):
+        assert answer.status_code == 202
+        assert not items(answer, "00081198")
+
+    def test_is_named_as_its_sender_does_and_can_not_be_retrieved_yet(self, answer):
+        (item,) = items(answer, "00081199")
+        assert item["00081155"]["Value"] == [INSTANCE]
+        assert "00081190" not in item
+        assert "00081190" not in answer.json()
+
+
 class TestStored:
     """PS3.18 section 10.5.3."""
 
@@ -129,7 +148,7 @@ class TestFailed:
         assert self.reason(store(site, multipart(instance()))) == reason
 
     def test_one_that_vanishes_is_not_called_stored(self, site):
-        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": "", "Status": "FilteredOut"})
+        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": ""})
         assert store(site, multipart(instance())).status_code == 409
 
     def test_another_study_is_refused_before_anything_is_stored(self, site):

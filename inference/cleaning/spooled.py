@@ -1,0 +1,135 @@
+"""An instance of the spool → cleaned and stored, or left to a person; and a person's decision, carried out."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from archive import secrets
+from archive.durable import DurableConnection
+from archive.errors import BadRequest, NotFound, Unavailable
+from archive.orthanc import Orthanc
+from archive.settings import Settings
+from archive.spool import Spool, State
+from deidentification.deidentify import Deidentifier, Pixels, Refused
+from deidentification.seal import SealBroken, open_sealed
+from inference.cleaning.cleaner import clean, cover
+from inference.cleaning.mask import Box
+from inference.cleaning.text import Finder
+from inference.cleaning.unsure import Doubt, Unsure
+
+MOST_ATTEMPTS = 3  # of one cleaning; an instance that ends its process each time is then left to a person
+CLEANED = "cleaned"
+_log = logging.getLogger("senogate.cleaning")
+
+
+class Sealed:
+    """Opens what the spool holds, and hands it to the door. It alone of the spool's users holds the private key."""
+
+    def __init__(self, settings: Settings, deidentifier: Deidentifier) -> None:
+        self._settings = settings
+        self._deidentifier = deidentifier
+        self.spool = Spool(settings.spool, DurableConnection(settings.database_url))
+
+    def can_open(self) -> bool:
+        """Whether the private key is there; without it instances wait."""
+        return Path(self._settings.crosswalk_key).is_file()
+
+    def open(self, identifier: str) -> bytes:
+        """The instance as it came, in memory. Raises NotFound, ConfigurationError, and Unsure where it can't be."""
+        path = Path(self._settings.crosswalk_key)
+        private = secrets.read_key(str(path.parent), path.name)
+        try:
+            return open_sealed(private, self.spool.read(identifier), identifier.encode())
+        except SealBroken as error:
+            raise Unsure(Doubt.NOT_OPENED) from error
+
+    def sweep(self) -> None:
+        """Remove files that no row has, over a connection of its own. Raises Unavailable."""
+        connection = DurableConnection(self._settings.database_url)
+        try:
+            Spool(self._settings.spool, connection).sweep()
+        finally:
+            connection.close()
+
+    def store(self, instance: bytes, looked: Pixels) -> None:
+        """De-identify and store an instance that was looked at. Raises Refused, BadRequest or Unavailable."""
+        made = self._deidentifier.deidentify(instance, looked)
+        orthanc = Orthanc(self._settings)
+        try:
+            orthanc.store(made.instance)
+        finally:
+            orthanc.close()
+
+
+class Cleaning:
+    """Cleans what waits in the spool, one instance at a time."""
+
+    def __init__(self, sealed: Sealed, finder: Finder) -> None:
+        self._sealed = sealed
+        self._finder = finder
+
+    def is_possible(self) -> bool:
+        """Whether what waits can be opened; without the private key it goes on waiting."""
+        return self._sealed.can_open()
+
+    def sweep(self) -> None:
+        """Remove sealed files that a process which was killed left behind. Raises Unavailable."""
+        self._sealed.sweep()
+
+    def clean(self, identifier: str) -> None:
+        """Do a cleaning that is due; one that is not is left alone. Raises Unavailable, after which it is still due."""
+        spool = self._sealed.spool
+        if not self._sealed.can_open():
+            return
+        attempts = spool.begin(identifier)
+        if attempts is None:
+            return
+        try:
+            state, reason = self._outcome(identifier, attempts)
+        except Unavailable:
+            spool.put_back(identifier)
+            raise
+        spool.finish(identifier, state, reason)
+        _log.info("a cleaning ended: %s, %s", state, reason)
+
+    def _outcome(self, identifier: str, attempts: int) -> tuple[State, str]:
+        if attempts > MOST_ATTEMPTS:
+            return State.QUARANTINED, Doubt.GIVEN_UP
+        try:
+            cleaned = clean(self._sealed.open(identifier), self._finder)
+            self._sealed.store(cleaned, Pixels.CLEANED)
+        except Unsure as unsure:
+            return State.QUARANTINED, unsure.doubt
+        except Refused as refused:
+            return State.QUARANTINED, refused.reason.code
+        except NotFound:
+            return State.QUARANTINED, Doubt.NOT_OPENED
+        except BadRequest:
+            return State.QUARANTINED, Doubt.NOT_STORED
+        return State.RELEASED, CLEANED
+
+
+def release(sealed: Sealed, identifier: str, masks: Sequence[Box], person: str, why: str) -> None:
+    """Store a held instance as a person decided: with these boxes masked, or, without any, its pixels as they are.
+
+    Raises NotFound, Conflict, Unavailable, ConfigurationError, Refused, or Unsure where boxes can't be masked.
+    """
+    sealed.spool.entry(identifier)
+    instance = sealed.open(identifier)
+    if masks:
+        sealed.store(cover(instance, masks), Pixels.CLEANED)
+    else:
+        sealed.store(instance, Pixels.ACCEPTED)
+    boxes = [list(box) for box in masks]
+    sealed.spool.decide(identifier, State.RELEASED, "released", _decision(person, why) | {"masks": boxes})
+
+
+def discard(spool: Spool, identifier: str, person: str, why: str) -> None:
+    """Delete a held instance as a person decided. Raises NotFound, Conflict or Unavailable."""
+    spool.entry(identifier)
+    spool.decide(identifier, State.DISCARDED, "discarded", _decision(person, why))
+
+
+def _decision(person: str, why: str) -> dict[str, object]:
+    return {"by": person, "why": why, "at": datetime.now(UTC).isoformat(timespec="seconds")}

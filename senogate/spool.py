@@ -1,0 +1,161 @@
+"""`senogate spool`: what is held, and a person's decision on it. What it prints names nobody."""
+
+import getpass
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from archive import settings as site_settings
+from archive.errors import BadRequest
+from archive.spool import Entry, State
+from deidentification.deidentify import Refused
+from senogate import site
+
+if TYPE_CHECKING:  # what finds text is heavy, and needed for a few commands only
+    from inference.cleaning.mask import Box
+    from inference.cleaning.spooled import Sealed
+
+app = typer.Typer(no_args_is_help=True, help="Instances that are held until their pixels are cleaned.")
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Identifier = Annotated[str, typer.Argument(help="As `senogate spool list` shows it.", show_default=False)]
+Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", show_default=False)]
+By = Annotated[
+    str, typer.Option("--by", help="Who decides; it is recorded. [default: the user]", show_default=False)
+]
+
+
+@app.command("list")
+def list_(
+    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is held, and what became of what was."""
+    entries = _sealed().spool.entries(state)
+    if as_json:
+        _out.print_json(json.dumps([entry.to_json() for entry in entries]))
+    for entry in [] if as_json else entries:
+        _out.print(
+            f"{entry.id}  {entry.state:<11}  {entry.reason:<21}  {entry.size:>11}  {entry.received_at:%Y-%m-%d %H:%M}",
+            markup=False,
+        )
+
+
+@app.command()
+def show(
+    identifier: Identifier,
+    image: Annotated[
+        Path | None, typer.Option(help="Write a frame as PNG; IT MAY SHOW WHO THE PATIENT IS.")
+    ] = None,
+    frame: Annotated[int, typer.Option(min=1, help="Which frame.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """One held instance; with --image, what it shows, opened in memory and written only there."""
+    sealed = _sealed()
+    entry = sealed.spool.entry(_identifier(identifier))
+    if image is not None:
+        content = _picture(sealed.open(entry.id), frame)
+        _err.print(f"{image} may show who the patient is: look, and delete it", markup=False)
+        image.touch(mode=0o600)
+        image.write_bytes(content)
+    _print(entry, as_json)
+
+
+@app.command()
+def release(
+    identifier: Identifier,
+    why: Why,
+    mask: Annotated[list[str], typer.Option(help="x,y,w,h in pixels; may be given more than once.")] = [],  # noqa: B006
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Store an instance after looking at it: with boxes masked, or without any, its pixels as they are."""
+    from inference.cleaning import spooled
+
+    sealed = _sealed()
+    identifier = _identifier(identifier)
+    boxes = [_box(text) for text in mask]
+    try:
+        spooled.release(sealed, identifier, boxes, by or _user(), why)
+    except Refused as refused:
+        raise BadRequest(f"it can't be stored even so: {refused}") from None
+    _print(sealed.spool.entry(identifier), as_json)
+
+
+@app.command()
+def discard(identifier: Identifier, why: Why, by: By = "", as_json: AsJson = False) -> None:
+    """Delete a held instance for good, and print a receipt."""
+    from inference.cleaning import spooled
+
+    spool = _sealed().spool
+    identifier = _identifier(identifier)
+    spooled.discard(spool, identifier, by or _user(), why)
+    _print(spool.entry(identifier), as_json)
+
+
+def _sealed() -> "Sealed":
+    from inference.cleaning.spooled import Sealed
+    from senogate.parts import deidentifier_of
+
+    settings = site.complete(site_settings.load())
+    return Sealed(settings, deidentifier_of(settings))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        raise typer.BadParameter("say who decides", param_hint="--by") from None
+
+
+def _identifier(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        raise typer.BadParameter("name it as `senogate spool list` does", param_hint="IDENTIFIER")
+    return text
+
+
+def _box(text: str) -> "Box":
+    from inference.cleaning.mask import Box
+
+    if not re.fullmatch(r"\d{1,6}(,\d{1,6}){3}", text):
+        raise typer.BadParameter("write it as x,y,w,h in whole pixels", param_hint="--mask")
+    left, top, width, height = map(int, text.split(","))
+    if not width or not height:
+        raise typer.BadParameter("a mask needs a width and a height", param_hint="--mask")
+    return Box(left, top, left + width, top + height)
+
+
+def _picture(instance: bytes, frame: int) -> bytes:
+    """One frame as a PNG, deep and false colours as grey.
+
+    Raises Unsure where it can't be decoded, BadRequest where there is no such frame.
+    """
+    from PIL import Image
+
+    from inference.cleaning.frames import decode, looks
+    from inference.instance import read_dataset
+
+    frames = decode(read_dataset(instance, pixels=True))
+    if frame > frames.layout.frames:
+        raise BadRequest(f"it has {frames.layout.frames} frames")
+    values = frames.values[frame - 1]
+    as_it_lies = values.dtype.itemsize == 1 and frames.photometric in ("MONOCHROME2", "RGB")
+    picture = values.squeeze() if as_it_lies else looks(frames, frame - 1)[0]
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _print(entry: Entry, as_json: bool) -> None:
+    if as_json:
+        _out.print_json(json.dumps(entry.to_json()))
+        return
+    for name, value in entry.to_json().items():
+        _out.print(f"{name:<20} {json.dumps(value) if isinstance(value, dict) else value}", markup=False)
