@@ -15,6 +15,7 @@ from typing import Any
 import procrastinate
 import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import Status
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
@@ -38,7 +39,7 @@ MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
-_NUDGE = 20.0  # seconds between two looks for readings whose job was lost
+_NUDGE = 10.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
 _log = logging.getLogger("senogate.worker")
@@ -178,11 +179,14 @@ class Worker:
                     asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()
 
     async def _nudge(self) -> None:
-        """Put what is due on the queue again and again: jobs of a process that was killed are taken up by this."""
+        """Put what is due on the queue again and again, without the jobs of a process that was killed.
+
+        Those are not tried again themselves: another of their name may wait behind them by now.
+        """
         while not self._ended.is_set():
             try:
                 for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED):
-                    await self._queue.job_manager.retry_job(job)
+                    await self._queue.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
                 await self._enqueue_due()
                 await asyncio.to_thread(self._cleaning.sweep)
             except (procrastinate.exceptions.ConnectorException, Unavailable) as error:
