@@ -21,7 +21,7 @@ from inference.cleaning.text import Finder
 from tests.drawn_text import draw_markers, draw_names, ultrasound
 
 REAL = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "dicom" / "us"
-ROUNDS = 5
+ROUNDS = 3
 FRAMES = 8  # of the multi-frame instance
 DRAWN = 5  # frames of each polarity in which names are counted
 MARKED = 25  # frames of four markers each
