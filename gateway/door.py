@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from gateway.multipart import Part
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
 _IDENTIFIERS = (0x00080016, 0x0020000D, 0x0020000E, 0x00080018)  # SOP class, study, series, SOP instance
+_CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
 _INFLATED = 4 * 1024 * 1024  # bytes of a deflated data set in which its identifiers are looked for
 
 
@@ -90,8 +92,8 @@ def _inflate_beginning(data: bytes, position: int) -> bytes:
 
 
 async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, sent: Resource) -> Outcome:
-    headers = {"content-type": "application/dicom"}
-    answer = await orthanc.post("/instances", content=body, headers=headers, timeout=TIMEOUT)
+    headers = {"content-type": DICOM, "content-length": str(len(body))}
+    answer = await orthanc.post("/instances", content=_in_chunks(body), headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:
         return Outcome(_failure(answer.status_code), sop_class_uid, sent)
     identifier = answer.json().get("ID")
@@ -99,6 +101,13 @@ async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, 
     if stored is None:
         return Outcome(FailureReason.PROCESSING_FAILURE, sop_class_uid, sent)
     return Outcome(None, sop_class_uid, stored)
+
+
+async def _in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    """So that what lies between here and the socket never copies an instance whole."""
+    view = memoryview(body)
+    for start in range(0, len(body), _CHUNK):
+        yield bytes(view[start : start + _CHUNK])
 
 
 def _failure(status: int) -> FailureReason:
