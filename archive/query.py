@@ -72,9 +72,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a
-    component.
-    """
+    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a component."""
 
     pattern: str
     words: tuple[str, ...] = ()
@@ -129,9 +127,7 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
 
 
 def parse_query(level: Level, parameters: Iterable[tuple[str, str]]) -> Query:
-    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its
-    value.
-    """
+    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its value."""
     options: dict[str, str] = {}
     keys: dict[tuple[str, ...], str] = {}
     included: list[str] = []

@@ -77,9 +77,7 @@ async def _parts(request: Request) -> AsyncIterator[Part]:
 
 
 def _content_type(request: Request) -> MediaType:
-    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded
-    further.
-    """
+    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded further."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("a Content-Encoding is not taken")
     content_type = parse_media_type(request.headers.get("content-type", "missing/missing"))
