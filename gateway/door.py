@@ -10,11 +10,14 @@ from http import HTTPStatus
 import httpx
 from anyio.to_thread import run_sync
 
+from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
 from deidentification.elements import collect
 from deidentification.part10 import DEFLATED, read_meta, reader
 from deidentification.refusal import Reason, Refused
 from gateway.multipart import Part
+from gateway.readiness import AT_THE_DOOR
+from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
@@ -49,8 +52,8 @@ class Outcome:
     resource: Resource = Resource()
 
 
-async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> Outcome:
-    """Put one instance through the door.
+async def deliver(services: Services, part: Part, target: Resource) -> Outcome:
+    """Put one instance through the door, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered: nothing of it is stored.
     """
@@ -61,8 +64,9 @@ async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> O
     if target.study_instance_uid not in (None, resource.study_instance_uid):
         return Outcome(FailureReason.DATA_SET_MISMATCH, sop_class_uid, resource)
     try:
-        return await _deliver(orthanc, part.body, sop_class_uid, resource)
-    except httpx.TransportError:
+        await services.readiness.require_plugin(AT_THE_DOOR)
+        return await _deliver(services.orthanc, part.body, sop_class_uid, resource)
+    except (httpx.TransportError, Unavailable):
         return Outcome(FailureReason.OUT_OF_RESOURCES, sop_class_uid, resource)
 
 

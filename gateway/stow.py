@@ -54,7 +54,7 @@ async def _deliver_all(request: Request, target: Resource) -> list[Outcome]:
             ):
                 done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
                 under_way = {task: size for task, size in under_way.items() if task not in done}
-            task = asyncio.create_task(deliver(services_of(request).orthanc, part, target))
+            task = asyncio.create_task(deliver(services_of(request), part, target))
             deliveries.append(task)
             under_way[task] = len(part.body)
     finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
-from archive.pool import connect, queries
+from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
@@ -103,7 +103,7 @@ class Sending:
         pause = threading.Event()
         keys = self._keys()
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
-        with connect(self._settings.database_url, autocommit=True) as connection:
+        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
                 states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
                 if all(done for done, _ in states.values()):

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -41,9 +42,10 @@ def complete(settings: Settings) -> Settings:
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folders and, on a new site, the secrets: once, so that a lost one is missed and not replaced."""
-    for folder in (settings.home, settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Make the secrets of a new site: once, so that a lost one is missed and not replaced.
+
+    Raises ConfigurationError.
+    """
     keys = Path(settings.secrets)
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (keys / secrets.COMPLETE).exists():
@@ -150,8 +152,8 @@ class Site:
         return True
 
     def _wait_for(self, process: Process, answers: Callable[[], bool]) -> None:
-        pause = threading.Event()
-        for _ in range(int(START_PATIENCE / 0.1)):
+        deadline, pause = time.monotonic() + START_PATIENCE, threading.Event()
+        while time.monotonic() < deadline:
             if answers():
                 return
             dead = [each for each in self.processes.values() if not each.is_running()]
@@ -173,6 +175,8 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
         cluster = None if settings.database_url else locate(settings.home)
         settings = complete(settings)
         _check_ports(settings)
+        for folder in (settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
+            folder.mkdir(parents=True, exist_ok=True)
         prepare(settings)
         if cluster:
             cluster.create()
