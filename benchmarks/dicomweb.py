@@ -54,7 +54,9 @@ def _fill(server: Server, paths: list[Path], studies: int) -> None:
     scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
     assert all(outcome.is_stored for outcome in outcomes)
     pause = threading.Event()
-    while not server.dicomweb.get(f"/studies?limit=1&offset={studies - 1}", headers=_JSON).text.startswith("[{"):
+    while not server.dicomweb.get(f"/studies?limit=1&offset={studies - 1}", headers=_JSON).text.startswith(
+        "[{"
+    ):
         pause.wait(0.2)
 
 

@@ -21,7 +21,9 @@ from archive.errors import Unavailable
 from archive.search import index_position
 
 FRESH = 3.0  # seconds that a proof is relied upon
-AT_THE_DOOR = 0.25  # seconds, where an identified instance is handed over: Orthanc needs longer to start again
+AT_THE_DOOR = (
+    0.25  # seconds, where an identified instance is handed over: Orthanc needs longer to start again
+)
 TIMEOUT = 2.0  # seconds that a part may take to answer
 _CONTEXT = b"senogate status\0"
 

@@ -247,7 +247,9 @@ def worker() -> None:
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
     """Leave the block, ending what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        ending.append(signal.SIGHUP)
 
     def leave(number: int, frame: object) -> None:
         for each in ending:
@@ -256,8 +258,7 @@ def _ending_on_signals() -> Iterator[None]:
         raise SystemExit(0)
 
     for number in ending:
-        if signal.getsignal(number) is not signal.SIG_IGN or number == signal.SIGINT:  # nohup's stays ignored
-            signal.signal(number, leave)
+        signal.signal(number, leave)
     yield
 
 

@@ -35,7 +35,6 @@ class Result:
 
     outcomes: list[scu.Outcome]
     studies: dict[str, Reading | None] = field(default_factory=dict)
-    waited: bool = False
 
     @property
     def refused(self) -> list[scu.Outcome]:
@@ -107,9 +106,7 @@ class Sending:
             while True:
                 states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
                 if all(done for done, _ in states.values()):
-                    return replace(
-                        result, studies={uid: reading for uid, (_, reading) in states.items()}, waited=True
-                    )
+                    return replace(result, studies={uid: reading for uid, (_, reading) in states.items()})
                 if time.monotonic() > deadline:
                     raise Unavailable(
                         f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more"

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import secrets as random
 import signal
 import socket
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -169,6 +169,7 @@ class Site:
 @contextmanager
 def running(settings: Settings, progress: Progress) -> Iterator[Site]:
     """Start the site in `settings.home`, and end it when the block ends. Raises ConfigurationError or Unavailable."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold what was received a moment before
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_only_one(settings.home))
@@ -227,6 +228,8 @@ def _only_one(home: Path) -> Iterator[None]:
 
 
 def _check_ports(settings: Settings) -> None:
+    if len({settings.port, settings.dicom_port, settings.orthanc_port}) < 3:
+        raise ConfigurationError("port, dicom_port and orthanc_port must be three different ones")
     for key, host in {"port": settings.host, "dicom_port": "", "orthanc_port": "127.0.0.1"}.items():
         number = getattr(settings, key)
         with socket.socket() as probe:
@@ -283,8 +286,3 @@ def _orthanc_environment(settings: Settings) -> dict[str, str]:
         "PYTHONHOME": str(prefix / "usr"),
         "DCMDICTPATH": ":".join(map(str, dictionaries)),
     }
-
-
-def orthanc_host(settings: Settings) -> str:
-    """The host of the DICOM port, as `senogate send` reaches it."""
-    return _reachable_host(settings.dicom_host or urlsplit(settings.orthanc_url).hostname or "127.0.0.1")

@@ -43,7 +43,10 @@ def test_an_instance_is_handed_over_only_to_an_orthanc_that_proved_itself_a_mome
     site = fake_site.build(tmp_path)
     site.client.get("/dicom-web/studies", headers=site.bearer())
     site.orthanc.protecting = False
-    sent = {"content": multipart(instance()), "headers": site.bearer("dicomweb.write") | {"content-type": MULTIPART}}
+    sent = {
+        "content": multipart(instance()),
+        "headers": site.bearer("dicomweb.write") | {"content-type": MULTIPART},
+    }
     assert site.client.post("/dicom-web/studies", **sent).status_code == 503
     assert site.orthanc.received == []
 
