@@ -102,7 +102,9 @@ class Follower:
         """
         with self._connection.transaction():
             self._connection.execute(self._sql["forget_set_aside"])
-            indexed: dict[str, str] = dict(self._connection.execute(self._sql["places_in_orthanc"]).fetchall())
+            indexed: dict[str, str] = dict(
+                self._connection.execute(self._sql["places_in_orthanc"]).fetchall()
+            )
             kept = {record.sop_instance_uid for record in self._upsert(identifiers)}
             missed = [identifier for uid, identifier in indexed.items() if uid not in kept]
             kept |= {record.sop_instance_uid for record in self._upsert(missed)}
