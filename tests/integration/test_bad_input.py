@@ -47,6 +47,18 @@ def garble_length(instance: bytes) -> bytes:
     return instance[:at] + b"\xff\xff" + instance[at + 2 :]
 
 
+def make_odd(instance: bytes) -> bytes:
+    """Manufacturer with a value of 13 bytes, which PS3.5 section 7.1.1 does not allow and senders send."""
+    at = instance.index(b"\x08\x00\x70\x00LO")
+    end = at + 8 + int.from_bytes(instance[at + 6 : at + 8], "little")
+    return instance[: at + 6] + b"\x0d\x00SENOGATE DEMO" + instance[end:]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_value_of_odd_length_is_stored_with_an_even_one(site: LiveSite, instance: bytes, way: str) -> None:
+    assert WAYS[way](site, make_odd(instance)) == "stored"
+
+
 @pytest.mark.parametrize("send", [send_rest, send_stow], ids=["REST", "STOW-RS"])
 @pytest.mark.parametrize(
     "spoil",
