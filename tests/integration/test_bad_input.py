@@ -48,14 +48,16 @@ def garble_length(instance: bytes) -> bytes:
 
 
 def make_odd(instance: bytes) -> bytes:
-    """Manufacturer with a value of 13 bytes, which PS3.5 section 7.1.1 does not allow and senders send."""
-    at = instance.index(b"\x08\x00\x70\x00LO")
-    end = at + 8 + int.from_bytes(instance[at + 6 : at + 8], "little")
-    return instance[: at + 6] + b"\x0d\x00SENOGATE DEMO" + instance[end:]
+    """Two values of an odd number of bytes, which PS3.5 section 7.1.1 does not allow and senders send."""
+    for mark, value in ((b"\x10\x00\x00\x40LT", b"odd"), (b"\x08\x00\x70\x00LO", b"SENOGATE DEMO")):
+        at = instance.index(mark) + 6
+        end = at + 2 + int.from_bytes(instance[at : at + 2], "little")
+        instance = instance[:at] + len(value).to_bytes(2, "little") + value + instance[end:]
+    return instance
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_value_of_odd_length_is_stored_with_an_even_one(site: LiveSite, instance: bytes, way: str) -> None:
+def test_values_of_odd_length_are_stored_with_even_ones(site: LiveSite, instance: bytes, way: str) -> None:
     assert WAYS[way](site, make_odd(instance)) == "stored"
 
 
