@@ -41,12 +41,13 @@ class Services:
         with translated_errors():
             try:
                 async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
-                    yield connection
+                    try:
+                        yield connection
+                    except (OperationalError, InterfaceError):
+                        await self.pool.check()  # others that died with this one serve no request any more
+                        raise
             except PoolTimeout:
                 raise Unavailable("PostgreSQL does not answer in time") from None
-            except (OperationalError, InterfaceError):
-                await self.pool.check()  # the others that died with this one serve no request any more
-                raise
 
 
 def services_of(request: Request) -> Services:

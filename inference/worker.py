@@ -36,7 +36,7 @@ from inference.session import Session, open_session
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
-_NUDGE = 20.0  # seconds between two looks for readings whose job was lost
+_NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
 _log = logging.getLogger("senogate.worker")
