@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
@@ -21,7 +22,8 @@ _GRACE = 10  # seconds that answers under way may take to end
 
 def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM. Raises ConfigurationError."""
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
