@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import part10, pixels, residue, seal
+from deidentification import fragments, part10, pixels, residue, seal
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -22,7 +22,7 @@ __all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
 _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
 _UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E}
-_WANTED = frozenset(TAGS) | pixels.WANTED
+_WANTED = frozenset(TAGS) | pixels.WANTED | {fragments.EXTENDED_OFFSET_TABLE}
 _FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
 _BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _STORED = "1.2.840.10008.5.1.4."
@@ -93,8 +93,8 @@ class Deidentifier:
     def deidentify(self, instance: bytes | memoryview) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
-        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an
-        instance that can't be de-identified with certainty.
+        Pixel data is taken over as it lies and never decoded; frames of the JPEG family lose their comments.
+        Raises Refused, and nothing else, for an instance that can't be de-identified with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
@@ -277,7 +277,7 @@ def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
     if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):
         if length != UNDEFINED:
             raise Refused(Reason.BAD_LENGTH, tag)
-        return _add_fragments(head, data, start)
+        return _add_fragments(head, source, start)
     if length == UNDEFINED:
         raise Refused(Reason.BAD_LENGTH, tag)
     if start + length > len(data):
@@ -293,9 +293,8 @@ def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
     return b"OF" if tag == 0x7FE00008 else b"OD"
 
 
-def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
-    """Encapsulated pixel data as it lies; an offset table that points beside them is emptied."""
-    found = pixels.find_fragments(data, start)
-    table = data[start : found.table_stop] if found.table_fits else encode_head(ITEM, b"", 0, explicit=False)
-    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + table
-    return Dataset(head, memoryview(data)[found.table_stop : found.stop], b"")
+def _add_fragments(head: bytes, source: Source, start: int) -> Dataset:
+    """Encapsulated pixel data, its frames without what carries no pixel."""
+    cleaned = fragments.clean(source.data, start, source.values, source.transfer_syntax)
+    head += cleaned.extended_table + encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + cleaned.table
+    return Dataset(head, cleaned.fragments, b"")

@@ -39,6 +39,10 @@ class Reason(Enum):
         "pixel-data-ambiguous",
         "What describes the pixel data is missing or contradicts its length.",
     )
+    BAD_CODESTREAM = (
+        "bad-codestream",
+        "A frame is not what its transfer syntax says, or it is damaged; correct the sender.",
+    )
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
         "The pixels of such an instance may show a name; it needs cleaning that this site does not do.",

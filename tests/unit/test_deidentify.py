@@ -17,6 +17,7 @@ from deidentification.deidentify import Deidentifier, Identity, Reason, Refused
 from deidentification.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
+from tests.unit.frames import decoded
 from tests.unit.part10_bytes import (
     DEFLATED,
     EXPLICIT,
@@ -26,6 +27,7 @@ from tests.unit.part10_bytes import (
     dataset,
     element,
     item,
+    jpeg,
     mammogram,
     part10,
     sequence,
@@ -263,15 +265,16 @@ class TestPixelData:
         )
 
     def test_fragments_are_taken_over(self) -> None:
-        instance = self.encapsulated(struct.pack("<LL", 0, 12), b"ABCD", b"EFGH")
+        first, second = jpeg()[:10], jpeg()[10:]
+        instance = self.encapsulated(struct.pack("<L", 0), first, second)
         assert rewritten(instance).PixelData == pydicom.dcmread(io.BytesIO(instance)).PixelData
 
     def test_offsets_that_fit_no_fragment_go(self) -> None:
-        output = rewritten(self.encapsulated(b"MUSTERMANN  ", b"ABCD"))
-        assert output.PixelData == item(b"") + item(b"ABCD")
+        output = rewritten(self.encapsulated(b"MUSTERMANN  ", jpeg()))
+        assert output.PixelData == item(bytes(4)) + item(jpeg())
 
     def test_fragments_without_end(self) -> None:
-        assert reason(self.encapsulated(b"", b"ABCD", end=b"")) == "truncated"
+        assert reason(self.encapsulated(b"", jpeg(), end=b"")) == "truncated"
 
     def test_no_fragment(self) -> None:
         assert reason(self.encapsulated(b"")) == "pixel-data-too-short"
@@ -597,9 +600,8 @@ def test_real_files(shared: Path) -> None:
         except Refused as refused:
             refusals.add((path.parent.name, refused.reason.code))
             continue
-        before, after = (pydicom.dcmread(io.BytesIO(data)) for data in (source, output))
-        assert str(after)
-        assert after.get("PixelData") == before.get("PixelData")
+        assert str(pydicom.dcmread(io.BytesIO(output)))
+        assert decoded(output) == decoded(source)
         assert DEIDENTIFIER.deidentify(output).instance == output
         assert DEIDENTIFIER.carries_proof(output)
     assert refusals == {(folder, code) for folder, codes in EXPECTED_REFUSALS.items() for code in codes}
@@ -631,7 +633,7 @@ SEEDS = [
         dataset(mammogram(x00540220=("UN", item(element(0x00080100, "SH", b"399162004", explicit=False)))))
     ),
     part10(deflated(dataset(mammogram())), DEFLATED),
-    TestPixelData.encapsulated(struct.pack("<LL", 0, 12), b"ABCD", b"EFGH"),
+    TestPixelData.encapsulated(struct.pack("<L", 0), jpeg()[:10], jpeg()[10:] + b"MUSTERMANN"),
 ]
 
 

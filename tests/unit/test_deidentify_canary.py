@@ -18,6 +18,7 @@ from tests.unit.part10_bytes import (
     dataset,
     element,
     item,
+    jpeg,
     mammogram,
     part10,
     sequence,
@@ -248,7 +249,7 @@ def test_outside_the_table_by_default_deny(deidentifier: Deidentifier, place: st
 def test_after_the_delimiter_of_fragments(deidentifier: Deidentifier) -> None:
     """PS3.5 A.4: the sequence delimiter ends encapsulated pixel data."""
     body = dataset(mammogram(x7FE00010=None))
-    frames = item(b"") + item(b"\xff\xd8\xff\xd9") + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    frames = item(b"") + item(jpeg()) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
     body += element(0x7FE00010, "OB", frames, length=0xFFFFFFFF) + HIDDEN
     output = deidentifier.deidentify(part10(body, "1.2.840.10008.1.2.4.50")).instance
     assert output.endswith(frames)
