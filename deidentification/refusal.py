@@ -11,7 +11,7 @@ class Reason(Enum):
     INSTANCE_TOO_LARGE = "instance-too-large", "The instance exceeds the size that this site accepts."
     TRANSFER_SYNTAX_NOT_SUPPORTED = (
         "transfer-syntax-not-supported",
-        "Send the instance in little endian, uncompressed or in a compressed syntax for still images.",
+        "Send the instance uncompressed, or in a compressed transfer syntax for still images.",
     )
     SOP_CLASS_NOT_SUPPORTED = (
         "sop-class-not-supported",
@@ -46,6 +46,14 @@ class Reason(Enum):
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
         "The pixels of such an instance may show a name; it needs cleaning that this site does not do.",
+    )
+    RECOGNIZABLE_VISUAL_FEATURES = (
+        "recognizable-visual-features",
+        "A face may be recognized in such an instance; send one that says it is not so, or none.",
+    )
+    STRUCTURED_CONTENT = (
+        "structured-content",
+        "The profile of this site keeps no content of reports; a report would be left empty.",
     )
     IDENTITY_REMAINS = (
         "identity-remains",

@@ -50,7 +50,9 @@ def decoded(instance: bytes) -> list[bytes]:
     dataset = pydicom.dcmread(io.BytesIO(instance))
     syntax = dataset.file_meta.TransferSyntaxUID
     if not dataset.get("PixelData", b"").startswith(b"\xfe\xff\0\xe0"):
-        return [dataset.get("PixelData", b"")]
+        native = dataset.get("PixelData", b"")
+        big_endian = syntax == "1.2.840.10008.1.2.2"
+        return [numpy.frombuffer(native, ">u2").astype("<u2").tobytes() if big_endian else native]
     frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
     if syntax == JPEG_LOSSLESS:
         syntax = JPEG_LOSSLESS_SV1

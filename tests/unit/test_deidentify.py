@@ -128,9 +128,9 @@ class TestStatement:
     def test_says_what_was_done(self) -> None:
         output = rewritten_mammogram()
         assert output.PatientIdentityRemoved == "YES"
-        assert output.DeidentificationMethod == "Senogate breast-screening 1"
+        assert output.DeidentificationMethod == DEIDENTIFIER.profile.label
         codes = [code.CodeValue for code in output.DeidentificationMethodCodeSequence]
-        assert codes == ["113100", "113107", "113108"]
+        assert codes == ["113100", "113102", "113103", "113104", "113105", "113107", "113108"]
         assert output.LongitudinalTemporalInformationModified == "MODIFIED"
 
     def test_replaces_what_another_said(self) -> None:
@@ -138,7 +138,7 @@ class TestStatement:
             x00120062=("CS", b"NO"), x00120063=("LO", b"by hand"), x00280303=("CS", b"X")
         )
         assert output.PatientIdentityRemoved == "YES"
-        assert output.DeidentificationMethod == "Senogate breast-screening 1"
+        assert output.DeidentificationMethod == DEIDENTIFIER.profile.label
 
     def test_elements_are_in_order(self) -> None:
         output = rewritten_mammogram()
@@ -350,9 +350,6 @@ class TestRefused:
     )
     def test_not_dicom(self, instance: bytes) -> None:
         assert reason(instance) == "not-dicom"
-
-    def test_big_endian(self) -> None:
-        assert reason(part10(b"", "1.2.840.10008.1.2.2")) == "transfer-syntax-not-supported"
 
     @pytest.mark.parametrize("tag", ["x00080016", "x00080018", "x0020000D", "x0020000E"])
     def test_without_a_uid(self, tag: str) -> None:
@@ -584,7 +581,7 @@ EXPECTED_REFUSALS = {
     "charset": {"pixels-may-carry-text", "pixel-data-too-short", "no-identity"},
     "deid": {"pixels-may-carry-text"},
     "us": {"pixels-may-carry-text"},
-    "encodings": {"transfer-syntax-not-supported", "no-identity", "pixels-may-carry-text"},
+    "encodings": {"no-identity", "pixels-may-carry-text"},
     "sr-seg-pr": {"pixels-may-carry-text"},
     "mg": set(),
 }

@@ -19,9 +19,7 @@ def compose() -> dict:
 
 def test_is_valid_against_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run(
-        [*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -35,9 +33,7 @@ def test_only_the_worker_and_the_one_shot_init_hold_the_private_key(compose: dic
 
 
 def test_publishes_dicom_and_the_gateway_and_nothing_else(compose: dict) -> None:
-    published = {
-        name: service["ports"] for name, service in compose["services"].items() if "ports" in service
-    }
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
     assert published == {"orthanc": ["4242:4242"], "gateway": ["8080:8080"]}
 
 

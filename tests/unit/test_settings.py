@@ -24,16 +24,13 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
 
 
 def test_the_public_url_follows_the_port_and_loses_its_slash(tmp_path: Path) -> None:
-    assert (
-        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"}).public_url == "http://127.0.0.1:9090"
-    )
+    assert load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"}).public_url == "http://127.0.0.1:9090"
     given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_PUBLIC_URL": "https://images.example/"}
     assert load(given).dicomweb_url == "https://images.example/dicom-web"
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
-    [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")],
+    ("text", "named"), [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")]
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "senogate.toml").write_text(text)
