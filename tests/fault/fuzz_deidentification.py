@@ -31,6 +31,7 @@ from tests.unit.part10_bytes import (
     sequence,
 )
 
+_PIXEL_DATA = struct.pack("<HH", 0x7FE0, 0x0010)
 JPEG = "1.2.840.10008.1.2.4.50"
 # Who the source is about. A mutation may spoil one of these, so each is planted more than once.
 IDENTITY = (b"MUSTERMANN", b"ERIKA", b"PATIENT-12345", b"19551203", b"1.2.752.99.1.2", b"JOHN^SMITHSON")
@@ -104,12 +105,17 @@ def mutate(drawn: random.Random, instance: bytes) -> bytes:
 
 
 def holds_identity(instance: bytes, syntax: str) -> bool:
-    """Whether what was stored names the source. Its pixels are left out: they are no text."""
-    header = instance
+    """Whether what was stored names the source.
+
+    The values of pixels are left out: a mutation that copies a name into them makes no name that is text.
+    """
+    header, _, pixels = instance.partition(_PIXEL_DATA)
     if syntax == DEFLATED:
         stream = zlib.decompressobj(-15)
-        header += stream.decompress(instance[144 + struct.unpack_from("<L", instance, 140)[0] :])
-    upper = header.upper()
+        header = instance + stream.decompress(instance[144 + struct.unpack_from("<L", instance, 140)[0] :])
+        header, _, pixels = header.partition(_PIXEL_DATA)
+    segments = pixels.partition(b"\xff\xda")[0] if syntax == JPEG else b""
+    upper = (header + segments).upper()
     return any(word in upper for word in IDENTITY)
 
 
