@@ -27,6 +27,7 @@ class Subject:
     suspects: tuple[bytes, ...] = ()  # upper-case identity of the source; text that holds one is not kept
     explained: dict[bytes, int] = field(default_factory=dict)  # how often a suspect stays for a good reason
     originals: dict[str, str] = field(default_factory=dict)  # pseudonyms of the UIDs met so far
+    descriptors: dict[int, bytes] = field(default_factory=dict)  # of lookup tables, by the tag of their data
     concept: bytes = b""  # the last code value met: within a content item, that of its concept name
     code: bytes = b""  # the code value and scheme of the item at hand
     scheme: bytes = b""

@@ -4,7 +4,7 @@ A content item's concept name says what its date or number is of; it comes befor
 the unit of a number right before the number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from deidentification.actions import DUMMIES, Action, Subject
 
@@ -47,7 +47,7 @@ def _leave_out_years(otherwise: Action) -> Action:
 
 
 # What is put around the action of an attribute, by its tag.
-AROUND: Mapping[int, Callable[[Action], Action]] = {
+AROUND: dict[int, Callable[[Action], Action]] = {
     0x0040A120: _forget_birth_date("DT"),
     0x0040A121: _forget_birth_date("DA"),
     0x0040A30A: _cap_age,  # Numeric Value

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from deidentification import actions, reports, texts
+from deidentification import actions, lookup_tables, reports, texts
 from deidentification.actions import Action, Codes
 from deidentification.elements import LONG_VRS, SHORT_VRS
 
@@ -68,7 +68,7 @@ PrivateRules = Mapping[tuple[int, bytes], Mapping[int, Rule]]
 def build(options: frozenset[str]) -> dict[int, Rule]:
     """The rules by tag under the options of PS3.15 E.3, by the names of the columns in confidentiality.csv."""
     built = {**dict(_build_kept(options)), **dict(_build_confidentiality(options))}
-    for tag, around in reports.AROUND.items():
+    for tag, around in (reports.AROUND | lookup_tables.AROUND).items():
         action = built[tag].action
         if action is not None:
             built[tag] = built[tag]._replace(action=around(action))

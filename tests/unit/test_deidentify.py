@@ -337,7 +337,8 @@ class TestUnknownVr:
         assert not [element for element in unknown.iterall() if element.VR == "UN"]
 
     def test_lookup_table_beyond_the_lengths_of_us(self) -> None:
-        table = element(0x00283006, "OW", bytes(1 << 17), explicit=False)
+        table = element(0x00283002, "US", b"\0\0\0\0\x10\0", explicit=False)
+        table += element(0x00283006, "OW", bytes(1 << 17), explicit=False)
         output = rewritten_mammogram(x00283010=("UN", item(table)))
         assert len(output.VOILUTSequence[0].LUTData) == 1 << 17
 
