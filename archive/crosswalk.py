@@ -6,6 +6,7 @@ from typing import Literal
 
 import psycopg
 
+from archive.errors import Unavailable
 from archive.pool import connect, queries, translated_errors
 
 Kind = Literal["study", "series", "instance"]
@@ -40,11 +41,10 @@ class Crosswalk:
                 self._insert(rows)
 
     def answers(self) -> bool:
-        """Whether PostgreSQL takes commits now."""
+        """Whether PostgreSQL answers and has the table now."""
         try:
-            with translated_errors():
-                self._open().execute("select 1 from crosswalk limit 1")
-        except Exception:  # a status, not a step: any failure at all means no
+            self._open().execute("select 1 from crosswalk limit 1")
+        except (Unavailable, psycopg.Error):
             self.close()
             return False
         return True

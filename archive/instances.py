@@ -23,12 +23,16 @@ def write(storage: str, place: str, data: bytes) -> None:
     Raises OSError, with nothing left behind.
     """
     target = path(storage, place)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folders = [target.parent]
+    if not target.parent.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folders += [target.parent.parent, Path(storage)]  # their new names have to last as well
     with open(target, "xb", buffering=0) as file:
         try:
             _write_all(file.fileno(), data)
             os.fsync(file.fileno())
-            _sync_folder(target.parent)
+            for folder in folders:
+                _sync_folder(folder)
         except OSError:
             target.unlink(missing_ok=True)
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import httpx
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.requests import Request
 
@@ -44,6 +44,9 @@ class Services:
                     yield connection
             except PoolTimeout:
                 raise Unavailable("PostgreSQL does not answer in time") from None
+            except (OperationalError, InterfaceError):
+                await self.pool.check()  # the others that died with this one serve no request any more
+                raise
 
 
 def services_of(request: Request) -> Services:

@@ -10,9 +10,7 @@ from gateway.door import FailureReason, Outcome
 
 
 def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
-    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just
-    now.
-    """
+    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just now."""
     failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
     if not failures:
         return HTTPStatus.OK

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,21 @@ class Reader:
         self._orthanc = Orthanc(settings)
 
     def read(self, study_instance_uid: str, task: Task) -> None:
-        """Do a reading that is due; one that is not is left alone. Raises Unavailable, after which it is still due."""
+        """Do a reading that is due; one that is not is left alone.
+
+        Raises Unavailable where a part of the site does not answer: it is still due, and that was no attempt.
+        """
         key = {"study_instance_uid": study_instance_uid, "task": str(task)}
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             begun = connection.execute(self._sql["begin"], key).fetchone()
             if begun is None:
                 return
             attempts, fingerprint = begun
-            outcome = self._outcome(connection, study_instance_uid, task, attempts)
+            try:
+                outcome = self._outcome(connection, study_instance_uid, task, attempts)
+            except Unavailable:
+                connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
+                raise
             connection.execute(
                 self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
             )
@@ -162,8 +170,11 @@ class Worker:
             await self._pause(_PAUSE)
 
     def _follow_until_unavailable(self, loop: asyncio.AbstractEventLoop) -> None:
-        orthanc = Orthanc(self._settings)
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with (
+            closing(Orthanc(self._settings)) as orthanc,
+            connect(self._settings.database_url, autocommit=True) as connection,
+            translated_errors(),
+        ):
             follower = Follower(connection, orthanc, self._settings.storage)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()

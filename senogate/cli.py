@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import settings as site_settings
-from archive.errors import SenogateError
+from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
 from senogate import site
@@ -27,24 +27,33 @@ model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
 app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def main() -> None:
     """Run the command line; our own errors become one line and exit status 1."""
-    logging.basicConfig(
-        level=os.environ.get("SENOGATE_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        _log_to_stderr(os.environ.get("SENOGATE_LOG_LEVEL", ""))
         app()
     except SenogateError as error:
         _err.print(f"senogate: {error}", markup=False)
         sys.exit(1)
+    except PermissionError as error:
+        _err.print(f"senogate: this user may not use {error.filename or 'it'}", markup=False)
+        sys.exit(1)
+
+
+def _log_to_stderr(level: str) -> None:
+    known = logging.getLevelNamesMapping()
+    if level and level.upper() not in known:
+        raise ConfigurationError(f"SENOGATE_LOG_LEVEL must be one of {', '.join(known)}")
+    logging.basicConfig(
+        level=(level or "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _settings() -> Settings:
@@ -108,12 +117,14 @@ def send(
     with _progress(disable=as_json) as progress:
         task = progress.add_task("sending", total=len(sending.items))
         result = sending.run(lambda: progress.advance(task))
-    if wait:
-        result = sending.wait(result, timeout)
-    if as_json:
-        _out.print_json(json.dumps(result.to_json()))
-    else:
-        _out.print(result.to_text(), markup=False)
+    try:
+        if wait:
+            result = sending.wait(result, timeout)
+    finally:  # what was sent is said also where waiting was in vain
+        if as_json:
+            _out.print_json(json.dumps(result.to_json()))
+        else:
+            _out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
 
 
@@ -205,7 +216,8 @@ def client_revoke(client_id: str) -> None:
 
 @model_app.command("import")
 def model_import(
-    kind: Annotated[str, typer.Argument(help="nyu-density")], weights: Annotated[Path, typer.Argument()]
+    kind: Annotated[str, typer.Argument(help="nyu-density")],
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The published file.")],
 ) -> None:
     """Turn published weights into a model package and let it read its task from now on."""
     from senogate import models
@@ -272,7 +284,9 @@ def worker() -> None:
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
     """Leave the block, ending what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        ending.append(signal.SIGHUP)
 
     def leave(number: int, frame: object) -> None:
         for each in ending:
@@ -287,7 +301,7 @@ def _ending_on_signals() -> Iterator[None]:
 
 def _seconds(text: str) -> int:
     units = {"s": 1, "m": 60, "h": 3600}
-    if not (text[:-1].isdigit() and text[-1:] in units and int(text[:-1]) > 0):
+    if not (text[:-1].isdecimal() and text[-1:] in units and int(text[:-1]) > 0):
         raise typer.BadParameter("write it as 90s, 15m or 1h", param_hint="--ttl")
     return int(text[:-1]) * units[text[-1]]
 

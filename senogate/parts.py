@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import warnings
 from pathlib import Path
 
 import httpx
@@ -58,6 +59,7 @@ def run_worker(settings: Settings) -> None:
     """Index and read until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.worker import Reader, Worker
 
+    warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     keys = _site_keys(settings)
     deidentifier = Deidentifier(keys, Profile.load(settings.profile))
     asyncio.run(Worker(settings, Reader(settings, deidentifier, Pseudonyms(keys))).run())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
-from archive.pool import connect, queries
+from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
@@ -35,7 +35,6 @@ class Result:
 
     outcomes: list[scu.Outcome]
     studies: dict[str, Reading | None] = field(default_factory=dict)
-    waited: bool = False
 
     @property
     def refused(self) -> list[scu.Outcome]:
@@ -103,13 +102,11 @@ class Sending:
         pause = threading.Event()
         keys = self._keys()
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
-        with connect(self._settings.database_url, autocommit=True) as connection:
+        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
                 states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
                 if all(done for done, _ in states.values()):
-                    return replace(
-                        result, studies={uid: reading for uid, (_, reading) in states.items()}, waited=True
-                    )
+                    return replace(result, studies={uid: reading for uid, (_, reading) in states.items()})
                 if time.monotonic() > deadline:
                     raise Unavailable(
                         f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from archive.settings import Settings
+from senogate.site import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +20,9 @@ def compose() -> dict:
 
 def test_is_valid_against_the_compose_specification() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
-    done = subprocess.run([*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(ROOT / "docker-compose.yml")], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -33,7 +36,9 @@ def test_only_the_worker_and_the_one_shot_init_hold_the_private_key(compose: dic
 
 
 def test_publishes_dicom_and_the_gateway_and_nothing_else(compose: dict) -> None:
-    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    published = {
+        name: service["ports"] for name, service in compose["services"].items() if "ports" in service
+    }
     assert published == {"orthanc": ["4242:4242"], "gateway": ["8080:8080"]}
 
 
@@ -48,3 +53,10 @@ def test_no_secret_stands_in_the_file(compose: dict) -> None:
         for key, value in service.get("environment", {}).items():
             if "PASSWORD" in key or "DATABASE_URL" in key:
                 assert "${" in value
+
+
+def test_init_writes_only_where_a_volume_is_mounted(tmp_path: Path) -> None:
+    """Its root file system is read-only."""
+    keys, private = tmp_path / "secrets", tmp_path / "private"
+    prepare(Settings(home=tmp_path / "home", secrets=str(keys), crosswalk_key=str(private / "crosswalk.key")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["private", "secrets"]

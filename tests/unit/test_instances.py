@@ -13,7 +13,9 @@ def test_lies_where_orthanc_itself_would_put_it(tmp_path: Path) -> None:
     assert instances.path(str(tmp_path), PLACE) == tmp_path / "0f" / "0e" / PLACE
 
 
-@pytest.mark.parametrize("place", ["", "../../../etc/passwd", PLACE.upper(), PLACE + "\n", PLACE[:-1], "/" + PLACE])
+@pytest.mark.parametrize(
+    "place", ["", "../../../etc/passwd", PLACE.upper(), PLACE + "\n", PLACE[:-1], "/" + PLACE]
+)
 def test_a_place_never_leads_out_of_the_folder(place: str) -> None:
     with pytest.raises(ValueError, match="UUID"):
         instances.path("/storage", place)

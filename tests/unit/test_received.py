@@ -1,4 +1,4 @@
-"""The fail-closed door, with a crosswalk that can be made to fail. At the real Orthanc: tests/integration/test_door.py."""
+"""The fail-closed door, with a crosswalk that can be made to fail. tests/integration/test_door.py has the real one."""
 
 import json
 from collections.abc import Sequence
@@ -75,8 +75,12 @@ def test_lets_in_the_de_identified_instance_and_commits_who_it_was(
     assert set(kinds) == {"study", "series", "instance"}
 
 
-@pytest.mark.parametrize("failure", [Unavailable("x"), KeyError("x"), MemoryError(), SystemExit(), KeyboardInterrupt()])
-def test_refuses_whatever_goes_wrong(door: Door, crosswalk: Memory, exam: list[bytes], failure: BaseException) -> None:
+@pytest.mark.parametrize(
+    "failure", [Unavailable("x"), KeyError("x"), MemoryError(), SystemExit(), KeyboardInterrupt()]
+)
+def test_refuses_whatever_goes_wrong(
+    door: Door, crosswalk: Memory, exam: list[bytes], failure: BaseException
+) -> None:
     crosswalk.failure = failure
     assert door.receive(exam[0]) == REFUSE
     crosswalk.failure = None
@@ -146,7 +150,9 @@ def test_the_status_proves_that_this_door_holds_the_sites_key(door: Door) -> Non
     assert door.status(b"1" * 16)["proof"] == one
 
 
-def test_pseudonyms_are_those_that_the_site_tells_its_senders(door: Door, exam: list[bytes], crosswalk: Memory) -> None:
+def test_pseudonyms_are_those_that_the_site_tells_its_senders(
+    door: Door, exam: list[bytes], crosswalk: Memory
+) -> None:
     door.receive(exam[0])
     pseudonyms = Pseudonyms(Keys.derive(SITE_KEY))
     assert all(pseudonyms.is_own_uid(row.pseudonym) for row in crosswalk.rows.values())

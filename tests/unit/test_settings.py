@@ -24,13 +24,16 @@ def test_the_environment_beats_the_file(tmp_path: Path) -> None:
 
 
 def test_the_public_url_follows_the_port_and_loses_its_slash(tmp_path: Path) -> None:
-    assert load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"}).public_url == "http://127.0.0.1:9090"
+    assert (
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "9090"}).public_url == "http://127.0.0.1:9090"
+    )
     given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_PUBLIC_URL": "https://images.example/"}
     assert load(given).dicomweb_url == "https://images.example/dicom-web"
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")]
+    ("text", "named"),
+    [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")],
 )
 def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "senogate.toml").write_text(text)
@@ -41,6 +44,17 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, named: str) 
 def test_a_wrong_variable_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="SENOGATE_PORT"):
         load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "eighty"})
+
+
+def test_a_port_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="dicom_port"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_DICOM_PORT": "65536"})
+
+
+def test_relative_paths_lie_in_the_home(tmp_path: Path) -> None:
+    settings = load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_SECRETS": "keys"})
+    assert settings.secrets == f"{tmp_path}/keys"
+    assert settings.crosswalk_key == f"{tmp_path}/keys/crosswalk.key"
 
 
 def test_no_password_shows_in_the_repr(tmp_path: Path) -> None:
