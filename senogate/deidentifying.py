@@ -31,6 +31,7 @@ class Refusal:
     path: str
     code: str
     reason: str
+    tag: str = ""  # the attribute at fault, where one is
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Report:
         """The report as a file: keys sorted, the same for the same input."""
         fields = {name: getattr(self, name) for name in ("profile", "options", "written", "verified")}
         refused = [
-            {"path": each.path, "code": each.code, "reason": each.reason}
+            {"path": each.path, "code": each.code, "tag": each.tag, "reason": each.reason}
             for each in sorted(self.refused, key=lambda each: each.path)
         ]
         whole = fields | {"accepted_risk": self.accepted_risk, "refused": refused}
@@ -58,7 +59,10 @@ class Report:
         """The same for people."""
         lines = [f"{len(self.written)} instances written by {self.profile}, {len(self.refused)} refused"]
         lines += [f"{self.verified} proofs hold"] if verify else []
-        lines += [f"  refused {each.path}: {each.code}: {each.reason}" for each in self.refused]
+        lines += [
+            f"  refused {each.path}: {f'{each.code} {each.tag}'.rstrip()}: {each.reason}"
+            for each in self.refused
+        ]
         return "\n".join(lines)
 
 
@@ -178,7 +182,7 @@ def _deidentify(work: tuple[Path, Path]) -> str | Refusal:
     try:
         made = _engine[0].deidentify(path.read_bytes())
     except Refused as refused:
-        return Refusal(str(path), refused.reason.code, str(refused))
+        return Refusal(str(path), refused.reason.code, refused.reason.advice, refused.tag or "")
     except OSError:
         return Refusal(str(path), *_UNREADABLE)
     place = Path(made.study_instance_uid, made.series_instance_uid, f"{made.sop_instance_uid}.dcm")
