@@ -52,6 +52,8 @@ class Settings:
             "secrets": str(self.home / "secrets"),
         }
         derived["crosswalk_key"] = f"{self.secrets or derived['secrets']}/crosswalk.key"
+        if self.profile.endswith(".toml"):
+            object.__setattr__(self, "profile", str(self.home / self.profile))
         for name, value in derived.items():
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import part10, pixels, residue, seal
+from deidentification import big_endian, fragments, part10, pixels, residue, seal, visual_features
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -15,6 +15,7 @@ from deidentification.profile import PATIENT_ID, Profile
 from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
 from deidentification.refusal import Reason, Refused
 from deidentification.rewrite import Insertion, Rewriter
+from deidentification.rules import CONTENT_SEQUENCE, Rule
 from deidentification.seal import Kind
 
 __all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
@@ -22,10 +23,12 @@ __all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
 _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
 _UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E}
-_WANTED = frozenset(TAGS) | pixels.WANTED
+_WANTED = frozenset(TAGS) | pixels.WANTED | visual_features.WANTED | {fragments.EXTENDED_OFFSET_TABLE}
 _FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
 _BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _STORED = "1.2.840.10008.5.1.4."
+_REFERENCED_STUDIES = 0x00081110  # of type 2 in reports, and empty there; elsewhere it must not be empty
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 _SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
 _NOTHING = memoryview(b"")
 
@@ -47,6 +50,7 @@ class Deidentified:
 class Source(NamedTuple):
     """An instance as it came, and what must be known of it before it is rewritten."""
 
+    file: bytes  # the file, in little endian
     transfer_syntax: str
     start: int  # offset of the dataset in the file
     data: bytes  # the file, or, where the dataset is deflated, the inflated dataset
@@ -84,17 +88,16 @@ class Deidentifier:
         self._max_instance_bytes = max_instance_bytes
         self._max_inflated_bytes = max_inflated_bytes
         self._meta = part10.Meta(profile.label)
-        self._outermost = {
-            tag: rule for tag, rule in profile.rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)
-        }
-        self._outermost |= pixels.OVERLAY_RULES
+        images = {tag: rule for tag, rule in profile.rules.items() if tag != _REFERENCED_STUDIES}
+        self._rules = {True: profile.rules, False: images}  # by whether it is a report
+        self._outermost = {is_report: _of_outermost(rules) for is_report, rules in self._rules.items()}
         self._statements = {explicit: _state(profile, explicit) for explicit in (True, False)}
 
     def deidentify(self, instance: bytes | memoryview) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
-        Pixel data is taken over as it lies and never decoded. Raises Refused, and nothing else, for an
-        instance that can't be de-identified with certainty.
+        Pixel data is taken over as it lies and never decoded; frames of the JPEG family lose their comments.
+        Raises Refused, and nothing else, for an instance that can't be de-identified with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
@@ -130,19 +133,20 @@ class Deidentifier:
             raise Refused(Reason.TRUNCATED) from None
         identity = read_identity(source.values)
         _require_identity(identity)
-        own = self.pseudonyms.is_own_uid(identity.study_instance_uid)
+        own = self.profile.retains_uids or self.pseudonyms.is_own_uid(identity.study_instance_uid)
         if not re.fullmatch(r"[0-9.]{1,64}", identity.sop_instance_uid):
             raise Refused(Reason.NO_IDENTITY, _UIDS["sop_instance_uid"])
         if not own or not self.pseudonyms.is_own_patient_id(identity.patient_id):
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
-        dataset = memoryview(data)[source.start :]
+        dataset = memoryview(source.file)[source.start :]
         return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
     def _deidentify(self, data: bytes) -> Deidentified:
         source = self._open(data)
         identity = read_identity(source.values)
         _require_identity(identity)
+        self._require_profile(source.values, identity)
         if pixels.may_carry_text(source.values):
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         subject = self._subject_of(source, identity)
@@ -161,13 +165,23 @@ class Deidentifier:
             sop_class_uid=identity.sop_class_uid,
         )
 
+    def _require_profile(self, values: Mapping[int, bytes], identity: Identity) -> None:
+        """Refuse what the profile could only leave a face in, or nothing of."""
+        if self.profile.refuses_faces and visual_features.may_show_face(values):
+            raise Refused(Reason.RECOGNIZABLE_VISUAL_FEATURES)
+        if identity.sop_class_uid.startswith(_REPORTS) and not self.profile.keeps_content:
+            raise Refused(Reason.STRUCTURED_CONTENT, CONTENT_SEQUENCE)
+
     def _open(self, data: bytes) -> Source:
         transfer_syntax, start = part10.read_meta(data)
+        if transfer_syntax == part10.BIG_ENDIAN:
+            return self._open(big_endian.convert(data, start))
+        file = data
         read, position = part10.reader(transfer_syntax), start
         if transfer_syntax == part10.DEFLATED:
             data, position = part10.inflate(data, start, self._max_inflated_bytes), 0
         values = collect(data, position, read, _WANTED, max(_WANTED) + 1)
-        return Source(transfer_syntax, start, data, position, read, values)
+        return Source(file, transfer_syntax, start, data, position, read, values)
 
     def _subject_of(self, source: Source, identity: Identity) -> Subject:
         """Who the instance is about. Without a Patient ID each study is a person of its own."""
@@ -186,8 +200,11 @@ class Deidentifier:
         )
         for name in _UIDS:
             original = getattr(identity, name)
-            subject.originals[original] = pseudonyms.uid(original)
+            subject.originals[original] = original if self._retains(original) else pseudonyms.uid(original)
         return subject
+
+    def _retains(self, uid: str) -> bool:
+        return self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", uid) is not None
 
     def _rewrite(self, source: Source, subject: Subject) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""
@@ -214,10 +231,22 @@ class Deidentifier:
         if subject.suspects:
             for insertion in insertions:
                 subject.explain(insertion.element)
-        rewriter = Rewriter(source.data, source.read, self.profile.rules, subject, explicit=source.explicit)
+        is_report = source.values[_SOP_CLASS_UID].startswith(_REPORTS.encode())
+        rules = self._rules[is_report]
+        rewriter = Rewriter(
+            source.data, source.read, rules, self.profile.private_rules, subject, explicit=source.explicit
+        )
         limit = len(source.data)
-        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, self._outermost, insertions)
+        end = rewriter.rewrite(
+            source.position, limit, _FIRST_PIXEL_TAG, self._outermost[is_report], insertions
+        )
         return b"".join(rewriter.out), end
+
+
+def _of_outermost(rules: Mapping[int, Rule]) -> dict[int, Rule]:
+    """The rules of the outermost dataset, into which name and number of the patient are put anew."""
+    kept = {tag: rule for tag, rule in rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)}
+    return kept | pixels.OVERLAY_RULES
 
 
 def _as_bytes(instance: bytes | memoryview) -> bytes:
@@ -277,7 +306,7 @@ def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
     if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):
         if length != UNDEFINED:
             raise Refused(Reason.BAD_LENGTH, tag)
-        return _add_fragments(head, data, start)
+        return _add_fragments(head, source, start)
     if length == UNDEFINED:
         raise Refused(Reason.BAD_LENGTH, tag)
     if start + length > len(data):
@@ -293,9 +322,8 @@ def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
     return b"OF" if tag == 0x7FE00008 else b"OD"
 
 
-def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
-    """Encapsulated pixel data as it lies; an offset table that points beside them is emptied."""
-    found = pixels.find_fragments(data, start)
-    table = data[start : found.table_stop] if found.table_fits else encode_head(ITEM, b"", 0, explicit=False)
-    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + table
-    return Dataset(head, memoryview(data)[found.table_stop : found.stop], b"")
+def _add_fragments(head: bytes, source: Source, start: int) -> Dataset:
+    """Encapsulated pixel data, its frames without what carries no pixel."""
+    cleaned = fragments.clean(source.data, start, source.values, source.transfer_syntax)
+    head += cleaned.extended_table + encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + cleaned.table
+    return Dataset(head, cleaned.fragments, b"")

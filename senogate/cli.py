@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -126,6 +126,43 @@ def send(
         else:
             _out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
+
+
+@app.command()
+def deidentify(
+    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="A file or a folder.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The folder to write to.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A shipped profile, or the path of a TOML file.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each file as JSON.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, help="32 bytes, in place of the site's key.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the proofs of OUT; of IN without OUT.")
+    ] = False,
+) -> None:
+    """De-identify files without a running site; exit status 1 when any was refused or carries no proof."""
+    from senogate import deidentifying
+
+    if target is None and not verify:
+        raise typer.BadParameter("name the folder to write to", param_hint="OUT")
+    order = deidentifying.read_order(site_settings.load(), profile, key)
+    with _progress() as progress:
+
+        def begin(total: int) -> Callable[[], object]:
+            task = progress.add_task("de-identifying" if not progress.tasks else "verifying", total=total)
+            return lambda: progress.advance(task)
+
+        if target is None:
+            result = deidentifying.check(order, source, begin)
+        else:
+            result = deidentifying.run(order, source, target, verify, begin)
+    if report:
+        report.write_text(result.to_json() + "\n", "utf-8")
+    _out.print(result.to_text(verify), markup=False)
+    raise typer.Exit(1 if result.refused else 0)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from archive.errors import ConfigurationError, Unavailable
 from archive.migration import migrate
 from archive.pool import connect
 from archive.settings import Settings
+from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
@@ -39,6 +40,14 @@ def complete(settings: Settings) -> Settings:
         if settings.database_url
         else replace(settings, database_url=locate(settings.home).database_url)
     )
+
+
+def check_profile(settings: Settings) -> None:
+    """Raise ConfigurationError, which says what is wrong, for a de-identification profile that can't be used."""
+    try:
+        Profile.load(settings.profile)
+    except ProfileError as error:
+        raise ConfigurationError(str(error)) from None
 
 
 def prepare(settings: Settings) -> None:
@@ -176,6 +185,7 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
         cluster = None if settings.database_url else locate(settings.home)
         settings = complete(settings)
         _check_ports(settings)
+        check_profile(settings)
         for folder in (settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
             folder.mkdir(parents=True, exist_ok=True)
         prepare(settings)
