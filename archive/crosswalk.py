@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import psycopg
+
 from archive.durable import DurableConnection
+from archive.errors import Unavailable
 from archive.pool import queries
 
 Kind = Literal["study", "series", "instance"]
@@ -37,10 +40,10 @@ class Crosswalk:
         )
 
     def answers(self) -> bool:
-        """Whether PostgreSQL takes commits now."""
+        """Whether PostgreSQL answers and has the table now."""
         try:
             self._connection.execute("select 1 from crosswalk limit 1")
-        except Exception:  # a status, not a step: any failure at all means no
+        except (Unavailable, psycopg.Error):
             self._connection.close()
             return False
         return True

@@ -3,9 +3,11 @@
 So a follower that is killed anywhere has either done a batch or not begun it, and doing one twice changes nothing.
 """
 
+import logging
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -20,7 +22,7 @@ from archive.dicom_json import (
     render_series,
     render_study,
 )
-from archive.errors import NotFound
+from archive.errors import Conflict, NotFound, Unavailable
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
 
@@ -34,6 +36,7 @@ ANNOTATION_SOP_CLASSES = (
 )
 # What reading an odd header, or putting its values into columns, can raise.
 _UNREADABLE = (
+    Conflict,
     ValueError,
     TypeError,
     KeyError,
@@ -46,6 +49,7 @@ _UNREADABLE = (
     psycopg.DataError,
 )
 _LOCK = 0x5E0A_0002  # key of the advisory lock that lets one process follow at a time
+_log = logging.getLogger("senogate.index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,18 @@ class Follower:
     def rebuild(self, identifiers: Iterable[str]) -> int:
         """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.
 
-        One transaction, so that readers see the old index until the new one is whole.
+        One transaction, so that readers see the old index until the new one is whole. What another process
+        indexes meanwhile stays, and what was indexed is forgotten only when Orthanc says that it has gone.
         """
         with self._connection.transaction():
-            kept = [record.sop_instance_uid for record in self._upsert(identifiers)]
-            self._connection.execute(self._sql["forget_instances"], {"kept": kept})
+            self._connection.execute(self._sql["forget_set_aside"])
+            indexed: dict[str, str] = dict(
+                self._connection.execute(self._sql["places_in_orthanc"]).fetchall()
+            )
+            kept = {record.sop_instance_uid for record in self._upsert(identifiers)}
+            missed = [identifier for uid, identifier in indexed.items() if uid not in kept]
+            kept |= {record.sop_instance_uid for record in self._upsert(missed)}
+            self._connection.execute(self._sql["forget_instances"], {"gone": list(indexed.keys() - kept)})
             self._connection.execute(self._sql["forget_empty_series"])
             self._connection.execute(self._sql["forget_empty_studies"])
             studies = [uid for (uid,) in self._connection.execute("select study_instance_uid from study")]
@@ -128,11 +139,16 @@ class Follower:
             except _UNREADABLE as error:
                 row = {"orthanc_id": identifier, "reason": type(error).__name__}
                 self._connection.execute(self._sql["set_aside"], row)
+                _log.warning(
+                    "an instance can't be indexed (%s); `senogate reindex` tries again", row["reason"]
+                )
         return records
 
     def _upsert_one(self, identifier: str) -> InstanceRecord:
         place = self._orthanc.place(identifier)
         path = instances.path(self._storage, place)
+        if not path.exists() and not any(Path(self._storage).glob("*")):
+            raise Unavailable("the storage folder is empty: is it mounted, and does `storage` name it?")
         with open(path, "rb") as file:
             record = read_instance(file)
         is_image = record.has_pixels and record.sop_class_uid not in ANNOTATION_SOP_CLASSES
@@ -140,7 +156,9 @@ class Follower:
         with self._connection.transaction():
             self._connection.execute(self._sql["upsert_study"], _columns(record.study))
             self._connection.execute(self._sql["upsert_series"], _columns(record.series))
-            self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
+            written = self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
+            if not written.rowcount:
+                raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")
             if is_image:
                 self._connection.execute(self._sql["unsettle"], _columns(record.study))
         return record

@@ -87,9 +87,7 @@ def _render(dataset: Dataset, number: BaseTag, encodings: Sequence[str], url: st
 
 
 def _vr(dataset: Dataset, number: BaseTag, encoded: str | None) -> str:
-    """The VR that was encoded; where none was, or UN, the dictionary's, its choices decided as PS3.5 annex A
-    says.
-    """
+    """The VR that was encoded; where none was, or UN, the dictionary's, its choices decided as PS3.5 annex A says."""
     if encoded not in (None, "UN"):
         return str(encoded)
     try:

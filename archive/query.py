@@ -72,9 +72,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a
-    component.
-    """
+    """A person's name, letter case apart: the whole one by a pattern, or, fuzzily, each word begins a component."""
 
     pattern: str
     words: tuple[str, ...] = ()
@@ -129,9 +127,7 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
 
 
 def parse_query(level: Level, parameters: Iterable[tuple[str, str]]) -> Query:
-    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its
-    value.
-    """
+    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its value."""
     options: dict[str, str] = {}
     keys: dict[tuple[str, ...], str] = {}
     included: list[str] = []
@@ -182,7 +178,7 @@ def _match(level: Level, path: tuple[str, ...], value: str, fuzzy: bool) -> Matc
     """The condition that a key's value means; None where it matches everything (PS3.4 section C.2.2.2.3)."""
     name = ".".join(keyword_for_tag(part) or part for part in path)
     found = _level(level, path, name)
-    kind = _vr(path[-1], name)
+    kind = _vr(path, name)
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
         raise BadRequest(f"the value of {name} has a control character")
     text = value.strip(" ")
@@ -207,11 +203,13 @@ def _level(level: Level, path: tuple[str, ...], name: str) -> Level:
 _PLURAL = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 
 
-def _vr(last: str, name: str) -> str:
+def _vr(path: tuple[str, ...], name: str) -> str:
     try:
-        kind = vr(last)
+        *sequences, kind = map(vr, path)
     except KeyError:
         raise BadRequest(f"{name} is not an attribute of the standard") from None
+    if any(each != "SQ" for each in sequences):
+        raise BadRequest(f"{name} leads through an attribute that is no sequence")
     if kind == "SQ":
         raise BadRequest(f"{name} is a sequence: name an attribute in it, as in {name}.CodeValue")
     if kind not in _WILDCARD_VRS | {"UI", "DA", "TM", "IS", "AS"}:

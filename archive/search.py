@@ -241,16 +241,21 @@ def _between(
 def _is_named(value: Composable, name: Named, parameters: _Parameters) -> Composable:
     """Letter case apart, in any component group; trailing empty components don't count (PS3.5 6.2.1)."""
     if name.words:
-        words = SQL("regexp_split_to_table(lower({}), '[ ^=,-]+')").format(value)
+        words = SQL("regexp_split_to_table({}, '[ ^=,-]+')").format(_lower(value))
         begins = SQL("exists (select from {} word where word like {})")
         return _all(begins.format(words, parameters.add(_like(word) + "%")) for word in name.words)
-    group = SQL("lower({})").format(value)
+    group = _lower(value)
     if "=" in name.pattern:
         return SQL("{} like {}").format(group, parameters.add(_like(name.pattern)))
     one_group = SQL(
         "exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})"
     )
     return one_group.format(group, parameters.add(_like(name.pattern)))
+
+
+def _lower(value: Composable) -> Composable:
+    """In lower case by Unicode's rules, whatever the locale of the database."""
+    return SQL('lower({} collate "und-x-icu")').format(value)
 
 
 def _like(pattern: str) -> str:

@@ -15,7 +15,10 @@ from archive.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a site is configured to be. Paths are absolute, URLs without a trailing slash."""
+    """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
+
+    Raises ConfigurationError for a port that is none.
+    """
 
     home: Path
     host: str = "127.0.0.1"
@@ -49,8 +52,15 @@ class Settings:
             "secrets": str(self.home / "secrets"),
         }
         derived["crosswalk_key"] = f"{self.secrets or derived['secrets']}/crosswalk.key"
+        if self.profile.endswith(".toml"):
+            object.__setattr__(self, "profile", str(self.home / self.profile))
         for name, value in derived.items():
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
+        for name in ("storage", "secrets", "crosswalk_key"):
+            object.__setattr__(self, name, str(self.home / getattr(self, name)))
+        for name in ("port", "dicom_port", "orthanc_port"):
+            if not 0 < getattr(self, name) < 2**16:
+                raise ConfigurationError(f"{name} must be from 1 to 65535")
 
     @property
     def spool(self) -> Path:

@@ -54,7 +54,9 @@ def _fill(server: Server, paths: list[Path], studies: int) -> None:
     scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
     assert all(outcome.is_stored for outcome in outcomes)
     pause = threading.Event()
-    while len(_ask(server, f"/studies?limit={studies + 1}", _JSON).json()) < studies:
+    while not server.dicomweb.get(f"/studies?limit=1&offset={studies - 1}", headers=_JSON).text.startswith(
+        "[{"
+    ):
         pause.wait(0.2)
 
 
@@ -65,7 +67,7 @@ def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
 
 
 def _by_patient(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
-    found = _ask(server, "/studies?limit=200&includefield=PatientID", _JSON).json()
+    found = _ask(server, "/studies?limit=200", _JSON).json()
     patients = [study["00100020"]["Value"][0] for study in found]
     return lambda number: (f"/studies?PatientID={patients[number % len(patients)]}", _JSON)
 

@@ -27,6 +27,8 @@ class Subject:
     suspects: tuple[bytes, ...] = ()  # upper-case identity of the source; text that holds one is not kept
     explained: dict[bytes, int] = field(default_factory=dict)  # how often a suspect stays for a good reason
     originals: dict[str, str] = field(default_factory=dict)  # pseudonyms of the UIDs met so far
+    descriptors: dict[int, bytes] = field(default_factory=dict)  # of lookup tables, by the tag of their data
+    concept: bytes = b""  # the last code value met: within a content item, that of its concept name
     code: bytes = b""  # the code value and scheme of the item at hand
     scheme: bytes = b""
 
@@ -42,6 +44,7 @@ class Subject:
             self.explained[suspect] = self.explained.get(suspect, 0) + upper.count(suspect)
 
 
+OPEN = b"*"  # among terms: the list is not the whole
 Action = Callable[[Subject, bytes], bytes | None]
 
 # A value that is valid for the VR and says nothing (PS3.15 E.1-1a, action D).
@@ -79,13 +82,11 @@ _DATE_TIME = re.compile(
     rb"([0-9]{8})([0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?)?([+-][0-9]{4})?"
 ).fullmatch
 _ZONE = re.compile(rb"[+-][0-9]{4} ?").fullmatch
-_PRODUCT = re.compile(rb"(?!.*[0-9]{5})[A-Za-z0-9 .,&()/+_-]{1,64}").fullmatch
-_ORDINAL = re.compile(rb" *[0-9]{1,4} *").fullmatch
-_VERSION = re.compile(rb"[0-9]{0,8}[0-9A-Z.]{0,8} ?").fullmatch
+_UID_FORM = re.compile(rb"[0-9.]{1,64}(?:\\[0-9.]{1,64})*").fullmatch
 _CODE_VALUE = re.compile(rb"[A-Za-z0-9{}\[\]()%*/'.^+_-]{1,18}").fullmatch
 _CODE_SCHEMES = frozenset(b"BARI BI DCM FMA IBSI LN MDC NCIt RADLEX RFC5646 SCT SNM3 SRT UCUM UMLS".split())
 _LOCAL_SCHEME = b"99LOCAL"
-_RUN_OF_DIGITS = re.compile(rb"[0-9]{7}").search
+_LIKE_A_NAME_OR_NUMBER = re.compile(rb"[0-9]{7}|[A-Za-z]{4}").search
 _CHARACTER_SET = re.compile(
     rb"(?:(?:ISO_IR (?:6|13|100|101|109|110|126|127|138|144|148|166|192|203)|GB18030|GBK"
     rb"|ISO 2022 IR (?:6|13|58|87|100|101|109|110|126|127|138|144|148|149|159|166|203))? ?(?:\\|$))*\Z"
@@ -150,6 +151,12 @@ def make_keep_time(otherwise: Action) -> Action:
     return _for_each_value(lambda subject, value: value if _TIME(value) else None, otherwise)
 
 
+def make_keep_temporal(vr: str) -> Callable[[Action], Action]:
+    """K of a DA, DT or TM: it stays where it is well formed."""
+    fits = {"DA": _DATE, "DT": _DATE_TIME, "TM": _TIME}[vr]
+    return lambda otherwise: _for_each_value(lambda subject, value: value if fits(value) else None, otherwise)
+
+
 def _for_each_value(change: Action, otherwise: Action) -> Action:
     def change_all(subject: Subject, value: bytes) -> bytes | None:
         stripped = value.strip(_PADDING)
@@ -183,7 +190,7 @@ def _shift_date_time(subject: Subject, value: bytes) -> bytes | None:
 
 def make_keep_zone(otherwise: Action) -> Action:
     """C of Timezone Offset From UTC: it stays where it is well formed, as times stay."""
-    return _make_keep(lambda value: _ZONE(value) is not None, otherwise)
+    return make_keep(lambda value: _ZONE(value) is not None, otherwise)
 
 
 def make_keep_age(otherwise: Action) -> Action:
@@ -205,7 +212,7 @@ def make_keep_number(vr: str, most: int, otherwise: Action) -> Action:
         return _make_keep_number_string(_NUMBERS if vr == "DS" else _INTEGERS, most, otherwise)
     size = {"S": 2, "L": 4, "T": 4, "D": 8, "V": 8, "F": 4}[vr[1]]
     longest = most * size or 1 << 32
-    return _make_keep(lambda value: len(value) % size == 0 and len(value) <= longest, otherwise)
+    return make_keep(lambda value: len(value) % size == 0 and len(value) <= longest, otherwise)
 
 
 def _make_keep_number_string(fits: Callable[[bytes], object], most: int, otherwise: Action) -> Action:
@@ -223,9 +230,11 @@ def _make_keep_number_string(fits: Callable[[bytes], object], most: int, otherwi
 
 
 def make_keep_term(terms: frozenset[bytes], otherwise: Action) -> Action:
-    """Keep defined terms (PS3.3): of the given list, or, where there is none, what is formed like terms."""
+    """Keep defined terms (PS3.3): of the given list, or, where it is open ("*") or empty, what is formed so."""
     if not terms:
-        return _make_keep_text(_CODE_STRINGS, otherwise)
+        return make_keep_text(_CODE_STRINGS, otherwise)
+    if OPEN in terms:
+        otherwise = make_keep_text(_CODE_STRINGS, otherwise)
 
     def keep_term(subject: Subject, value: bytes) -> bytes | None:
         if value.strip(_PADDING) in terms or not value:
@@ -240,34 +249,23 @@ def make_keep_term(terms: frozenset[bytes], otherwise: Action) -> Action:
     return keep_term
 
 
-def make_keep_product(otherwise: Action) -> Action:
-    """Keep the name of a manufacturer or a model: short, plain, and without a long number."""
-    return _make_keep_text(lambda value: _PRODUCT(value.strip(_PADDING)), otherwise)
-
-
-def make_keep_ordinal(otherwise: Action) -> Action:
-    """Keep a text that is a small whole number, as Stack ID is."""
-    return _make_keep(_ORDINAL, otherwise)
-
-
-def make_keep_version(otherwise: Action) -> Action:
-    """Keep the version of a coding scheme: a date of issue, or a few digits and letters."""
-    return _make_keep_text(_VERSION, otherwise)
-
-
 def make_keep_character_set(otherwise: Action) -> Action:
     """Keep a Specific Character Set of PS3.3 C.12.1.1.2. Kept text is ASCII, which each has."""
-    return _make_keep(_CHARACTER_SET, otherwise)
+    return make_keep(_CHARACTER_SET, otherwise)
 
 
-def _make_keep(fits: Callable[[bytes], object], otherwise: Action) -> Action:
+def make_keep(fits: Callable[[bytes], object], otherwise: Action) -> Action:
+    """Keep a value that passes a check."""
+
     def keep(subject: Subject, value: bytes) -> bytes | None:
         return value if fits(value) or not value else otherwise(subject, value)
 
     return keep
 
 
-def _make_keep_text(fits: Callable[[bytes], object], otherwise: Action) -> Action:
+def make_keep_text(fits: Callable[[bytes], object], otherwise: Action) -> Action:
+    """Keep a text that passes a check and holds nothing of the source's identity."""
+
     def keep(subject: Subject, value: bytes) -> bytes | None:
         if not value or fits(value) and not (subject.suspects and subject.is_suspect(value)):
             return value
@@ -283,13 +281,24 @@ def keep_standard_uid(subject: Subject, value: bytes) -> bytes:
     return map_uid(subject, value)
 
 
+def keep_uid(subject: Subject, value: bytes) -> bytes:
+    """K of a UI: well-formed UIDs stay; anything else becomes a pseudonym."""
+    stripped = value.strip(_PADDING)
+    return value if not stripped or _UID_FORM(stripped) else map_uid(subject, value)
+
+
 def keep_code_value(subject: Subject, value: bytes) -> bytes:
-    """Keep a known code value, or one too short to be anyone's number; remember it for its item."""
+    """Keep a known code value, or one that is too short for a name or a number; remember it for its item."""
     code = value.strip(_PADDING)
-    subject.code, subject.scheme = code, b""
+    subject.concept = subject.code = code
+    subject.scheme = b""
     if not code or code in subject.code_values:
         return value
-    if _CODE_VALUE(code) and not _RUN_OF_DIGITS(code) and not (subject.suspects and subject.is_suspect(code)):
+    if (
+        _CODE_VALUE(code)
+        and not _LIKE_A_NAME_OR_NUMBER(code)
+        and not (subject.suspects and subject.is_suspect(code))
+    ):
         return value
     subject.code = b""
     return DUMMIES["SH"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import part10, pixels, residue, seal
+from deidentification import big_endian, fragments, part10, pixels, residue, seal, visual_features
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -16,6 +16,7 @@ from deidentification.profile import PATIENT_ID, Profile
 from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
 from deidentification.refusal import Reason, Refused
 from deidentification.rewrite import Insertion, Rewriter
+from deidentification.rules import CONTENT_SEQUENCE, Rule
 from deidentification.seal import Kind
 
 __all__ = ["Deidentified", "Deidentifier", "Identity", "Pixels", "Reason", "Refused"]
@@ -23,10 +24,12 @@ __all__ = ["Deidentified", "Deidentifier", "Identity", "Pixels", "Reason", "Refu
 _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
 _UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E}
-_WANTED = frozenset(TAGS) | pixels.WANTED
+_WANTED = frozenset(TAGS) | pixels.WANTED | visual_features.WANTED | {fragments.EXTENDED_OFFSET_TABLE}
 _FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
 _BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
 _STORED = "1.2.840.10008.5.1.4."
+_REFERENCED_STUDIES = 0x00081110  # of type 2 in reports, and empty there; elsewhere it must not be empty
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 _SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
 _CLEAN_PIXEL_DATA = ("113101", "Clean Pixel Data Option")  # PS3.16 CID 7050
 _NOTHING = memoryview(b"")
@@ -48,6 +51,7 @@ class Deidentified:
 class Source(NamedTuple):
     """An instance as it came, and what must be known of it before it is rewritten."""
 
+    file: bytes  # the file, in little endian
     transfer_syntax: str
     start: int  # offset of the dataset in the file
     data: bytes  # the file, or, where the dataset is deflated, the inflated dataset
@@ -85,12 +89,12 @@ class Deidentifier:
         self._max_instance_bytes = max_instance_bytes
         self._max_inflated_bytes = max_inflated_bytes
         self._meta = part10.Meta(profile.label)
+        images = {tag: rule for tag, rule in profile.rules.items() if tag != _REFERENCED_STUDIES}
+        self._rules = {True: profile.rules, False: images}  # by whether it is a report
         self._outermost = {
-            tag: rule for tag, rule in profile.rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)
-        }
-        self._outermost |= pixels.OVERLAY_RULES
-        self._looked_at = {
-            tag: rule for tag, rule in self._outermost.items() if tag != pixels.BURNED_IN_ANNOTATION
+            (is_report, was_seen): _of_outermost(rules, was_seen)
+            for is_report, rules in self._rules.items()
+            for was_seen in (True, False)
         }
         self._statements = {
             (explicit, looked): _state(profile, explicit, looked)
@@ -101,9 +105,10 @@ class Deidentifier:
     def deidentify(self, instance: bytes | memoryview, looked: Pixels = Pixels.UNSEEN) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
-        Pixel data is taken over as it lies and never decoded. `looked` tells what was done here about text in
-        it: unless that is UNSEEN, such pixels are let through, and the proof covers them. Raises Refused, and
-        nothing else, for an instance that can't be de-identified with certainty.
+        Pixel data is taken over as it lies and never decoded; frames of the JPEG family lose their comments.
+        `looked` tells what was done here about text in it: unless that is UNSEEN, such pixels are let through,
+        and the proof covers them. Raises Refused, and nothing else, for an instance that can't be de-identified
+        with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
@@ -152,19 +157,20 @@ class Deidentifier:
             raise Refused(Reason.TRUNCATED) from None
         identity = read_identity(source.values)
         _require_identity(identity)
-        own = self.pseudonyms.is_own_uid(identity.study_instance_uid)
+        own = self.profile.retains_uids or self.pseudonyms.is_own_uid(identity.study_instance_uid)
         if not re.fullmatch(r"[0-9.]{1,64}", identity.sop_instance_uid):
             raise Refused(Reason.NO_IDENTITY, _UIDS["sop_instance_uid"])
         if not own or not self.pseudonyms.is_own_patient_id(identity.patient_id):
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
-        dataset = memoryview(data)[source.start :]
+        dataset = memoryview(source.file)[source.start :]
         return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
     def _deidentify(self, data: bytes, looked: Pixels) -> Deidentified:
         source = self._open(data)
         identity = read_identity(source.values)
         _require_identity(identity)
+        self._require_profile(source.values, identity)
         may_name = looked is Pixels.UNSEEN and pixels.may_carry_text(source.values)
         if may_name and pixels.ROWS not in source.values:
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
@@ -179,13 +185,23 @@ class Deidentifier:
         kind = Kind.HEADER if looked is Pixels.UNSEEN else Kind.WHOLE
         return _made(self._meta.prove(self._proof_key, kind, begun, *parts), identity, subject)
 
+    def _require_profile(self, values: Mapping[int, bytes], identity: Identity) -> None:
+        """Refuse what the profile could only leave a face in, or nothing of."""
+        if self.profile.refuses_faces and visual_features.may_show_face(values):
+            raise Refused(Reason.RECOGNIZABLE_VISUAL_FEATURES)
+        if identity.sop_class_uid.startswith(_REPORTS) and not self.profile.keeps_content:
+            raise Refused(Reason.STRUCTURED_CONTENT, CONTENT_SEQUENCE)
+
     def _open(self, data: bytes) -> Source:
         transfer_syntax, start = part10.read_meta(data)
+        if transfer_syntax == part10.BIG_ENDIAN:
+            return self._open(big_endian.convert(data, start))
+        file = data
         read, position = part10.reader(transfer_syntax), start
         if transfer_syntax == part10.DEFLATED:
             data, position = part10.inflate(data, start, self._max_inflated_bytes), 0
         values = collect(data, position, read, _WANTED, max(_WANTED) + 1)
-        return Source(transfer_syntax, start, data, position, read, values)
+        return Source(file, transfer_syntax, start, data, position, read, values)
 
     def _subject_of(self, source: Source, identity: Identity) -> Subject:
         """Who the instance is about. Without a Patient ID each study is a person of its own."""
@@ -204,8 +220,11 @@ class Deidentifier:
         )
         for name in _UIDS:
             original = getattr(identity, name)
-            subject.originals[original] = pseudonyms.uid(original)
+            subject.originals[original] = original if self._retains(original) else pseudonyms.uid(original)
         return subject
+
+    def _retains(self, uid: str) -> bool:
+        return self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", uid) is not None
 
     def _rewrite(self, source: Source, subject: Subject, looked: Pixels) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""
@@ -232,11 +251,24 @@ class Deidentifier:
         if subject.suspects:
             for insertion in insertions:
                 subject.explain(insertion.element)
-        rewriter = Rewriter(source.data, source.read, self.profile.rules, subject, explicit=source.explicit)
+        is_report = source.values[_SOP_CLASS_UID].startswith(_REPORTS.encode())
+        rules = self._rules[is_report]
+        rewriter = Rewriter(
+            source.data, source.read, rules, self.profile.private_rules, subject, explicit=source.explicit
+        )
         limit = len(source.data)
-        rules = self._outermost if looked is Pixels.UNSEEN else self._looked_at
-        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, rules, insertions)
+        outermost = self._outermost[is_report, looked is not Pixels.UNSEEN]
+        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, outermost, insertions)
         return b"".join(rewriter.out), end
+
+
+def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int, Rule]:
+    """The rules of the outermost dataset, without those of what is put in anew.
+
+    That is name and number of the patient, and Burned In Annotation where the pixels were looked at.
+    """
+    anew = {_PATIENT_NAME, PATIENT_ID} | ({pixels.BURNED_IN_ANNOTATION} if pixels_were_seen else set())
+    return {tag: rule for tag, rule in rules.items() if tag not in anew} | pixels.OVERLAY_RULES
 
 
 def _as_bytes(instance: bytes | memoryview) -> bytes:
@@ -313,7 +345,7 @@ def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
     if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):
         if length != UNDEFINED:
             raise Refused(Reason.BAD_LENGTH, tag)
-        return _add_fragments(head, data, start)
+        return _add_fragments(head, source, start)
     if length == UNDEFINED:
         raise Refused(Reason.BAD_LENGTH, tag)
     if start + length > len(data):
@@ -329,9 +361,8 @@ def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
     return b"OF" if tag == 0x7FE00008 else b"OD"
 
 
-def _add_fragments(head: bytes, data: bytes, start: int) -> Dataset:
-    """Encapsulated pixel data as it lies; an offset table that points beside them is emptied."""
-    found = pixels.find_fragments(data, start)
-    table = data[start : found.table_stop] if found.table_fits else encode_head(ITEM, b"", 0, explicit=False)
-    head += encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + table
-    return Dataset(head, memoryview(data)[found.table_stop : found.stop], b"")
+def _add_fragments(head: bytes, source: Source, start: int) -> Dataset:
+    """Encapsulated pixel data, its frames without what carries no pixel."""
+    cleaned = fragments.clean(source.data, start, source.values, source.transfer_syntax)
+    head += cleaned.extended_table + encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + cleaned.table
+    return Dataset(head, cleaned.fragments, b"")

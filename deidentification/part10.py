@@ -11,6 +11,7 @@ from deidentification.seal import Kind, Proof
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _STILL_IMAGES = frozenset(
     "1.2.840.10008.1.2." + suffix
     for suffix in (

@@ -5,11 +5,9 @@ that they were looked at.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from deidentification.actions import Subject
-from deidentification.elements import SEQUENCE_END, read_item
 from deidentification.profile import Rule
 from deidentification.refusal import Reason, Refused
 
@@ -111,17 +109,17 @@ def require_none(values: Mapping[int, bytes]) -> None:
     raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 
 
-def needed_length(values: Mapping[int, bytes], length: int, default_bits: int) -> int:
+def needed_length(values: Mapping[int, bytes], length: int, default_bits: int, frames: int = 0) -> int:
     """The bytes of uncompressed pixel data that its description asks for (PS3.5 8.1.1), without padding.
 
-    `length` is what there is, in bytes; `default_bits` stands in for Bits Allocated, 0 for none. Raises
-    Refused where there is less than is needed, and where the description is missing, impossible or
-    contradicts the length.
+    `length` is what there is, in bytes; `default_bits` stands in for Bits Allocated, 0 for none, and
+    `frames` for Number of Frames, unless it is 0. Raises Refused where there is less than is needed, and
+    where the description is missing, impossible or contradicts the length.
     """
     rows, columns = _number(values, ROWS), _number(values, _COLUMNS)
     samples = _number(values, _SAMPLES_PER_PIXEL, 1)
     bits = _number(values, BITS_ALLOCATED, default_bits)
-    cells = rows * columns * _frames(values)
+    cells = rows * columns * (frames or count_frames(values))
     whole = (cells * samples * bits + 7) // 8
     needed = whole
     if samples == 3 and values.get(_PHOTOMETRIC_INTERPRETATION, b"").strip(b" \0") in _SUBSAMPLED:
@@ -141,43 +139,11 @@ def _number(values: Mapping[int, bytes], tag: int, default: int = 0) -> int:
     return number
 
 
-def _frames(values: Mapping[int, bytes]) -> int:
+def count_frames(values: Mapping[int, bytes]) -> int:
+    """Number of Frames, 1 where it is absent."""
     text = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0")
     if not text:
         return 1
     if not (text.isdigit() and len(text) <= 12 and int(text)):
         raise Refused(Reason.PIXEL_DATA_AMBIGUOUS, NUMBER_OF_FRAMES)
     return int(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Fragments:
-    """The bounds in a file of encapsulated pixel data (PS3.5 A.4)."""
-
-    table_stop: int  # behind the basic offset table
-    stop: int  # behind the delimiter
-    table_fits: bool  # whether each of its offsets is that of a fragment
-
-
-def find_fragments(data: bytes, start: int) -> Fragments:
-    """Walk the fragments that begin at `start`. Raises Refused for a missing end or impossible lengths."""
-    limit = len(data)
-    tag, length, position = read_item(data, start, limit)
-    if tag == SEQUENCE_END or length % 4:
-        raise Refused(Reason.BAD_STRUCTURE, tag)
-    table_stop = position = position + length
-    starts = set()
-    while True:
-        begin = position - table_stop
-        tag, length, position = read_item(data, position, limit)
-        if tag == SEQUENCE_END:
-            break
-        if length & 1:
-            raise Refused(Reason.BAD_LENGTH, tag)
-        starts.add(begin)
-        position += length
-    if not starts:
-        raise Refused(Reason.PIXEL_DATA_TOO_SHORT)
-    offsets = memoryview(data)[start + 8 : table_stop].cast("B")
-    fits = all(int.from_bytes(offsets[i : i + 4], "little") in starts for i in range(0, len(offsets), 4))
-    return Fragments(table_stop, position, fits)

@@ -11,7 +11,7 @@ class Reason(Enum):
     INSTANCE_TOO_LARGE = "instance-too-large", "The instance exceeds the size that this site accepts."
     TRANSFER_SYNTAX_NOT_SUPPORTED = (
         "transfer-syntax-not-supported",
-        "Send the instance in little endian, uncompressed or in a compressed syntax for still images.",
+        "Send the instance uncompressed, or in a compressed transfer syntax for still images.",
     )
     SOP_CLASS_NOT_SUPPORTED = (
         "sop-class-not-supported",
@@ -39,9 +39,21 @@ class Reason(Enum):
         "pixel-data-ambiguous",
         "What describes the pixel data is missing or contradicts its length.",
     )
+    BAD_CODESTREAM = (
+        "bad-codestream",
+        "A frame is not what its transfer syntax says, or it is damaged; correct the sender.",
+    )
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
         "The pixels of such an instance may show a name; it is held until they are cleaned.",
+    )
+    RECOGNIZABLE_VISUAL_FEATURES = (
+        "recognizable-visual-features",
+        "A face may be recognized in such an instance; send one that says it is not so, or none.",
+    )
+    STRUCTURED_CONTENT = (
+        "structured-content",
+        "The profile of this site keeps no content of reports; a report would be left empty.",
     )
     IDENTITY_REMAINS = (
         "identity-remains",

@@ -19,13 +19,14 @@ from deidentification.elements import (
     skip,
 )
 from deidentification.part10 import encode, encode_head
-from deidentification.profile import Rule
 from deidentification.refusal import Reason, Refused
+from deidentification.rules import PrivateRules, Rule
 
 _ITEM_HEAD = encode_head(ITEM, b"", UNDEFINED, explicit=False)
 _ITEM_TAIL = encode_head(ITEM_END, b"", 0, explicit=False)
 _SEQUENCE_TAIL = encode_head(SEQUENCE_END, b"", 0, explicit=False)
 _PAST_ALL = 1 << 32
+_CREATOR = Rule(b"LO", frozenset({b"LO", b""}), lambda subject, value: value)
 
 
 class Insertion(NamedTuple):
@@ -44,7 +45,14 @@ class Rewriter:
     """Rewrites one dataset. `out` holds what was written so far, in order."""
 
     def __init__(
-        self, data: bytes, read: Read, rules: Mapping[int, Rule], subject: Subject, *, explicit: bool
+        self,
+        data: bytes,
+        read: Read,
+        rules: Mapping[int, Rule],
+        private_rules: PrivateRules,
+        subject: Subject,
+        *,
+        explicit: bool,
     ) -> None:
         self.out: list[bytes] = []
         self._data = data
@@ -52,6 +60,7 @@ class Rewriter:
         self._explicit = explicit  # how it is written
         self._copies = explicit is (read is read_explicit)  # whether what stays is copied as it lies
         self._rules = rules
+        self._private_rules = private_rules
         self._subject = subject
 
     def rewrite(
@@ -71,6 +80,7 @@ class Rewriter:
         data, read, out, subject, copies = self._data, self._read, self.out, self._subject, self._copies
         waiting = iter(insertions)
         insertion = next(waiting)
+        blocks: dict[int, Mapping[int, Rule]] | None = {} if self._private_rules else None
         run, last = position, -1  # what lies from `run` on is not written yet
         while position < limit:
             start = position
@@ -84,6 +94,8 @@ class Rewriter:
                 out += data[run:start], insertion.element
                 run, insertion = start, next(waiting, _NO_MORE)
             rule = rules.get(tag)
+            if blocks is not None and tag & 0x10000:
+                rule = self._find_private(blocks, tag, data[value_at : value_at + min(length, 64)])
             if length == UNDEFINED or (rule is not None and rule[2] is None):
                 out.append(data[run:start])
                 run = position = self._pass_nested(tag, vr, length, value_at, limit, rule, depth)
@@ -112,6 +124,20 @@ class Rewriter:
             insertion = next(waiting, _NO_MORE)
         return position
 
+    def _find_private(self, blocks: dict[int, Mapping[int, Rule]], tag: int, value: bytes) -> Rule | None:
+        """The rule of a safe private element by the creator that reserved its block (PS3.5 7.8.1).
+
+        `blocks` are those reserved so far in the dataset at hand.
+        """
+        element = tag & 0xFFFF
+        if element > 0xFF:
+            return blocks.get(tag >> 8, {}).get(element & 0xFF)
+        safe = self._private_rules.get((tag >> 16, value.strip(b" \0")))
+        if safe is None or element < 0x10:
+            return None
+        blocks[tag >> 16 << 8 | element] = safe
+        return _CREATOR
+
     def _pass_nested(
         self, tag: int, vr: bytes, length: int, position: int, limit: int, rule: Rule | None, depth: int
     ) -> int:
@@ -129,7 +155,9 @@ class Rewriter:
     def _within_unknown(self, position: int) -> "Rewriter":
         """What rewrites the items of a UN-encoded sequence, which lie in implicit VR (PS3.5 6.2.2)."""
         read = reader_of_unknown(self._data, position)
-        within = Rewriter(self._data, read, self._rules, self._subject, explicit=self._explicit)
+        within = Rewriter(
+            self._data, read, self._rules, self._private_rules, self._subject, explicit=self._explicit
+        )
         within.out = self.out
         return within
 

@@ -1,7 +1,9 @@
 """Response bodies of bytes and ranges of files: of a length known beforehand, and never held in memory."""
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from archive.errors import NotFound
 
-CHUNK = 512 * 1024  # bytes read and sent at a time
+CHUNK = 1024 * 1024  # bytes read and sent at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +82,38 @@ class SegmentsResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            async for chunk in _chunks(self._segments):
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            gone = asyncio.ensure_future(_until_disconnected(receive))
+            try:
+                await self._send_chunks(send, gone)
+            finally:
+                gone.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _send_chunks(self, send: Send, gone: asyncio.Future[None]) -> None:
+        """A server takes and drops what is sent to a client that has gone: reading on would be for nobody."""
+        async with aclosing(_chunks(self._segments)) as chunks:
+            async for chunk in chunks:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
-async def _chunks(segments: Sequence[Segment]) -> AsyncIterator[bytes]:
+
+async def _until_disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _chunks(segments: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
     for segment in segments:
         if isinstance(segment, FileRange):
-            async for chunk in _file_chunks(segment):
-                yield chunk
+            async with aclosing(_file_chunks(segment)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         else:
             yield segment
 
 
-async def _file_chunks(part: FileRange) -> AsyncIterator[bytes]:
+async def _file_chunks(part: FileRange) -> AsyncGenerator[bytes, None]:
     """Raises OSError where the file is gone or has become shorter: the answer then breaks off."""
     descriptor = await run_sync(os.open, part.path, os.O_RDONLY)
     try:

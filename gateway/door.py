@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -9,15 +10,19 @@ from http import HTTPStatus
 import httpx
 from anyio.to_thread import run_sync
 
+from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
 from deidentification.elements import collect
 from deidentification.part10 import DEFLATED, read_meta, reader
 from deidentification.refusal import Reason, Refused
 from gateway.multipart import Part
+from gateway.readiness import AT_THE_DOOR
+from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
 _IDENTIFIERS = (0x00080016, 0x0020000D, 0x0020000E, 0x00080018)  # SOP class, study, series, SOP instance
+_CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
 _INFLATED = 4 * 1024 * 1024  # bytes of a deflated data set in which its identifiers are looked for
 
 
@@ -50,8 +55,8 @@ class Outcome:
     is_held: bool = False
 
 
-async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> Outcome:
-    """Put one instance through the door.
+async def deliver(services: Services, part: Part, target: Resource) -> Outcome:
+    """Put one instance through the door, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered: nothing of it is stored.
     """
@@ -62,8 +67,9 @@ async def deliver(orthanc: httpx.AsyncClient, part: Part, target: Resource) -> O
     if target.study_instance_uid not in (None, resource.study_instance_uid):
         return Outcome(FailureReason.DATA_SET_MISMATCH, sop_class_uid, resource)
     try:
-        return await _deliver(orthanc, part.body, sop_class_uid, resource)
-    except httpx.TransportError:
+        await services.readiness.require_plugin(AT_THE_DOOR)
+        return await _deliver(services.orthanc, part.body, sop_class_uid, resource)
+    except (httpx.TransportError, Unavailable):
         return Outcome(FailureReason.OUT_OF_RESOURCES, sop_class_uid, resource)
 
 
@@ -93,8 +99,8 @@ def _inflate_beginning(data: bytes, position: int) -> bytes:
 
 
 async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, sent: Resource) -> Outcome:
-    headers = {"content-type": "application/dicom"}
-    answer = await orthanc.post("/instances", content=body, headers=headers, timeout=TIMEOUT)
+    headers = {"content-type": DICOM, "content-length": str(len(body))}
+    answer = await orthanc.post("/instances", content=_in_chunks(body), headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:
         return Outcome(_failure(answer.status_code), sop_class_uid, sent)
     identifier, status = (answer.json().get(name) for name in ("ID", "Status"))
@@ -104,6 +110,13 @@ async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, 
     if stored is None:
         return Outcome(FailureReason.PROCESSING_FAILURE, sop_class_uid, sent)
     return Outcome(None, sop_class_uid, stored)
+
+
+async def _in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    """So that what lies between here and the socket never copies an instance whole."""
+    view = memoryview(body)
+    for start in range(0, len(body), _CHUNK):
+        yield bytes(view[start : start + _CHUNK])
 
 
 def _failure(status: int) -> FailureReason:

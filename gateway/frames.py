@@ -12,8 +12,9 @@ from gateway.body import FileRange, Segment, cut, size
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _MAXIMUM_TABLE = 64 * 1024 * 1024  # bytes of a Basic Offset Table
-# The first bytes of a frame's codestream: JPEG and JPEG-LS, JPEG 2000 and HTJ2K, JPEG XL bare and contained.
-_BEGINNINGS = (b"\xff\xd8", b"\xff\x4f", b"\xff\x0a", b"\x00\x00")
+# How a frame's codestream begins: JPEG and JPEG-LS, JPEG 2000 and HTJ2K, JPEG XL bare and in a container.
+_BEGINNINGS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+_LONGEST_BEGINNING = max(map(len, _BEGINNINGS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def _group(
         return [[fragment] for fragment in fragments]
     starts = set(table)
     if len(table) != count or not starts <= {fragment.start for fragment in fragments}:
-        starts = {part.start for part in fragments if os.pread(descriptor, 2, part.offset) in _BEGINNINGS}
+        starts = {part.start for part in fragments if _begins_codestream(descriptor, part)}
     groups: list[list[_Fragment]] = []
     for fragment in fragments:
         if fragment.start in starts or not groups:
@@ -98,6 +99,10 @@ def _group(
     if len(groups) != count:
         raise NotAcceptable("the frames of the encapsulated Pixel Data can't be told apart")
     return groups
+
+
+def _begins_codestream(descriptor: int, fragment: _Fragment) -> bool:
+    return os.pread(descriptor, _LONGEST_BEGINNING, fragment.offset).startswith(_BEGINNINGS)
 
 
 def pick(frames: Sequence[Sequence[Segment]], numbers: Sequence[int]) -> list[Sequence[Segment]]:

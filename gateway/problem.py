@@ -56,9 +56,7 @@ def _challenge(error: SenogateError) -> dict[str, str]:
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """The answer where no route or no method of it was met; OPTIONS tells the methods (RFC 9110 section
-    9.3.7).
-    """
+    """The answer where no route or no method of it was met; OPTIONS tells the methods (RFC 9110 section 9.3.7)."""
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
     headers = dict(error.headers or {})

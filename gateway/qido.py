@@ -56,9 +56,7 @@ def _render(request: Request, page: Page, content_type: str) -> Response:
 
 
 def join(rows: Iterable[bytes], base_url: str) -> bytes:
-    """A JSON array of rows of DICOM JSON, their URLs complete. Without a row it is empty (PS3.18 section
-    8.3.4.4).
-    """
+    """A JSON array of rows of DICOM JSON, their URLs complete. Without a row it is empty (PS3.18 section 8.3.4.4)."""
     return b"[" + b",".join(rows).replace(BASE.encode(), base_url.encode()) + b"]"
 
 

@@ -21,6 +21,9 @@ from archive.errors import Unavailable
 from archive.search import index_position
 
 FRESH = 3.0  # seconds that a proof is relied upon
+AT_THE_DOOR = (
+    0.25  # seconds, where an identified instance is handed over: Orthanc needs longer to start again
+)
 TIMEOUT = 2.0  # seconds that a part may take to answer
 _CONTEXT = b"senogate status\0"
 
@@ -36,13 +39,14 @@ class Readiness:
         self._asked_at = float("-inf")
         self._problem = "the plugin has not answered yet"
 
-    async def require_plugin(self) -> None:
-        """Raises Unavailable unless the plugin has proven lately that it protects Orthanc."""
-        if time.monotonic() - self._asked_at > FRESH:
+    async def require_plugin(self, fresh: float) -> None:
+        """Raises Unavailable unless the plugin proved, at most `fresh` seconds ago, that it protects Orthanc."""
+        if time.monotonic() - self._asked_at > fresh:
             async with self._asking:
-                if time.monotonic() - self._asked_at > FRESH:
+                if time.monotonic() - self._asked_at > fresh:
+                    began = time.monotonic()
                     self._problem = await self._problem_of(self._ask_plugin)
-                    self._asked_at = time.monotonic()
+                    self._asked_at = began
         if self._problem:
             raise Unavailable("the de-identifying plugin is not proven to be in place")
 
@@ -110,5 +114,5 @@ class PluginGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._readiness.require_plugin()
+            await self._readiness.require_plugin(FRESH)
         await self._app(scope, receive, send)

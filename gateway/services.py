@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import httpx
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.requests import Request
 
@@ -41,7 +41,11 @@ class Services:
         with translated_errors():
             try:
                 async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
-                    yield connection
+                    try:
+                        yield connection
+                    except (OperationalError, InterfaceError):
+                        await self.pool.check()  # others that died with this one serve no request any more
+                        raise
             except PoolTimeout:
                 raise Unavailable("PostgreSQL does not answer in time") from None
 

@@ -52,9 +52,7 @@ class SigningKeys:
 
     @classmethod
     def load(cls, path: Path | str) -> "SigningKeys":
-        """Read the PEM file. Raises ConfigurationError where it is missing, readable by others, or holds no
-        key.
-        """
+        """Read the PEM file. Raises ConfigurationError where it is missing, readable by others, or holds no key."""
         path = Path(path)
         try:
             mode, pem = path.stat().st_mode, path.read_bytes()
@@ -73,9 +71,7 @@ class SigningKeys:
 
     @classmethod
     def create(cls, path: Path | str) -> "SigningKeys":
-        """Make a P-256 key and write it, whole or not at all. A file that is there already is kept and
-        loaded.
-        """
+        """Make a P-256 key and write it, whole or not at all. A file that is there already is kept and loaded."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())

@@ -1,9 +1,10 @@
-"""STOW-RS: instances on their way to Orthanc's door, one at a time and in memory only (PS3.18 section 10.5).
+"""STOW-RS: instances on their way to Orthanc's door, a few at a time and in memory only (PS3.18 section 10.5).
 
 What is sent here may carry identities. It is never written to disk, and nothing of it goes into a log: the
 one thing that is given back to its sender is the UIDs of an instance that was refused.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -12,8 +13,8 @@ from starlette.responses import Response
 from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from archive.media_type import MediaType, parse_media_type, select
 from archive.policy import Action
-from archive.resource import parse_resource
-from gateway.door import deliver
+from archive.resource import Resource, parse_resource
+from gateway.door import Outcome, deliver
 from gateway.multipart import Parser, Part, boundary_of
 from gateway.negotiation import preferences
 from gateway.qido import JSON
@@ -21,6 +22,8 @@ from gateway.services import scope_of, services_of
 from gateway.store_response import render_outcomes, status_of
 
 DICOM = "application/dicom"
+SIDE_BY_SIDE = 4  # instances of one request at the door at a time
+HELD = 16 * 1024 * 1024  # bytes of them together; a larger instance goes alone
 
 
 async def store(request: Request) -> Response:
@@ -29,12 +32,34 @@ async def store(request: Request) -> Response:
     accepted = select(preferences(request), JSON)
     services = services_of(request)
     async with services.storing:
-        outcomes = [await deliver(services.orthanc, part, resource) async for part in _parts(request)]
+        outcomes = await _deliver_all(request, resource)
     if not outcomes:
         raise BadRequest("the request holds no instance")
     content = render_outcomes(outcomes, services.settings.dicomweb_url)
     headers = {"content-type": str(accepted), "cache-control": "no-store"}
     return Response(content, status_of(outcomes), headers)
+
+
+async def _deliver_all(request: Request, target: Resource) -> list[Outcome]:
+    """The outcome of each instance in its order. Small ones go through the door side by side: it answers slowly.
+
+    Where the request turns out to be malformed, those under way are seen to their end first.
+    """
+    deliveries: list[asyncio.Task[Outcome]] = []
+    under_way: dict[asyncio.Task[Outcome], int] = {}
+    try:
+        async for part in _parts(request):
+            while (
+                len(under_way) >= SIDE_BY_SIDE or sum(under_way.values(), len(part.body)) > HELD and under_way
+            ):
+                done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                under_way = {task: size for task, size in under_way.items() if task not in done}
+            task = asyncio.create_task(deliver(services_of(request), part, target))
+            deliveries.append(task)
+            under_way[task] = len(part.body)
+    finally:
+        outcomes = await asyncio.gather(*deliveries)
+    return outcomes
 
 
 async def _parts(request: Request) -> AsyncIterator[Part]:
@@ -52,9 +77,7 @@ async def _parts(request: Request) -> AsyncIterator[Part]:
 
 
 def _content_type(request: Request) -> MediaType:
-    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded
-    further.
-    """
+    """The payload's type. Raises UnsupportedMediaType for all but DICOM instances that are not encoded further."""
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("a Content-Encoding is not taken")
     content_type = parse_media_type(request.headers.get("content-type", "missing/missing"))

@@ -3,9 +3,7 @@
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 MIXED = "*"
-"""Stands for the transfer syntaxes of instances that are stored in several; a client that names one does not
-mean it.
-"""
+"""Stands for several transfer syntaxes together; a client that names one does not mean it."""
 
 _NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian})
 _MEDIA_TYPES = {

@@ -42,9 +42,7 @@ async def retrieve_instances(request: Request) -> Response:
 
 
 def _instance_offers(found: Sequence[Place], *, single: bool) -> list[MediaType]:
-    """As stored is what is offered; a study of several transfer syntaxes only to who asks for no particular
-    one.
-    """
+    """As stored is what is offered; a study of several transfer syntaxes only to who asks for no particular one."""
     syntaxes = {place.transfer_syntax_uid for place in found}
     syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
     offers = [multipart(DICOM, transfer_syntax=syntax)]
@@ -121,9 +119,7 @@ async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> R
 
 
 def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
-    """Pixels as stored: as the media type of their compression, and as octets for who wants the stored bits
-    as such.
-    """
+    """Pixels as stored: as the media type of their compression, and as octets for who wants the stored bits as such."""
     syntax = pixel_syntax(place.transfer_syntax_uid)
     kinds = dict.fromkeys([frame_media_type(syntax), OCTETS])
     offers = [multipart(kind, transfer_syntax=syntax) for kind in kinds]

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
-_NUDGE = 10.0  # seconds between two looks for readings whose job was lost
+_NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
 _log = logging.getLogger("senogate.worker")
@@ -57,14 +57,21 @@ class Reader:
         self._orthanc = Orthanc(settings)
 
     def read(self, study_instance_uid: str, task: Task) -> None:
-        """Do a reading that is due; one that is not is left alone. Raises Unavailable, after which it is still due."""
+        """Do a reading that is due; one that is not is left alone.
+
+        Raises Unavailable where a part of the site does not answer: it is still due, and that was no attempt.
+        """
         key = {"study_instance_uid": study_instance_uid, "task": str(task)}
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             begun = connection.execute(self._sql["begin"], key).fetchone()
             if begun is None:
                 return
             attempts, fingerprint = begun
-            outcome = self._outcome(connection, study_instance_uid, task, attempts)
+            try:
+                outcome = self._outcome(connection, study_instance_uid, task, attempts)
+            except Unavailable:
+                connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
+                raise
             connection.execute(
                 self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
             )
@@ -168,8 +175,11 @@ class Worker:
             await self._pause(_PAUSE)
 
     def _follow_until_unavailable(self, loop: asyncio.AbstractEventLoop) -> None:
-        orthanc = Orthanc(self._settings)
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with (
+            closing(Orthanc(self._settings)) as orthanc,
+            connect(self._settings.database_url, autocommit=True) as connection,
+            translated_errors(),
+        ):
             follower = Follower(connection, orthanc, self._settings.storage)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import settings as site_settings
-from archive.errors import SenogateError
+from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
 from senogate import site, spool
@@ -28,24 +28,33 @@ app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
 app.add_typer(spool.app, name="spool")
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def main() -> None:
     """Run the command line; our own errors become one line and exit status 1."""
-    logging.basicConfig(
-        level=os.environ.get("SENOGATE_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
+        _log_to_stderr(os.environ.get("SENOGATE_LOG_LEVEL", ""))
         app()
     except SenogateError as error:
         _err.print(f"senogate: {error}", markup=False)
         sys.exit(1)
+    except PermissionError as error:
+        _err.print(f"senogate: this user may not use {error.filename or 'it'}", markup=False)
+        sys.exit(1)
+
+
+def _log_to_stderr(level: str) -> None:
+    known = logging.getLevelNamesMapping()
+    if level and level.upper() not in known:
+        raise ConfigurationError(f"SENOGATE_LOG_LEVEL must be one of {', '.join(known)}")
+    logging.basicConfig(
+        level=(level or "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def _settings() -> Settings:
@@ -109,13 +118,52 @@ def send(
     with _progress(disable=as_json) as progress:
         task = progress.add_task("sending", total=len(sending.items))
         result = sending.run(lambda: progress.advance(task))
-    if wait:
-        result = sending.wait(result, timeout)
-    if as_json:
-        _out.print_json(json.dumps(result.to_json()))
-    else:
-        _out.print(result.to_text(), markup=False)
+    try:
+        if wait:
+            result = sending.wait(result, timeout)
+    finally:  # what was sent is said also where waiting was in vain
+        if as_json:
+            _out.print_json(json.dumps(result.to_json()))
+        else:
+            _out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
+
+
+@app.command()
+def deidentify(
+    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="A file or a folder.")],
+    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The folder to write to.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="A shipped profile, or the path of a TOML file.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each file as JSON.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(exists=True, help="32 bytes, in place of the site's key.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the proofs of OUT; of IN without OUT.")
+    ] = False,
+) -> None:
+    """De-identify files without a running site; exit status 1 when any was refused or carries no proof."""
+    from senogate import deidentifying
+
+    if target is None and not verify:
+        raise typer.BadParameter("name the folder to write to", param_hint="OUT")
+    order = deidentifying.read_order(site_settings.load(), profile, key)
+    with _progress() as progress:
+
+        def begin(total: int) -> Callable[[], object]:
+            task = progress.add_task("de-identifying" if not progress.tasks else "verifying", total=total)
+            return lambda: progress.advance(task)
+
+        if target is None:
+            result = deidentifying.check(order, source, begin)
+        else:
+            result = deidentifying.run(order, source, target, verify, begin)
+    if report:
+        report.write_text(result.to_json() + "\n", "utf-8")
+    _out.print(result.to_text(verify), markup=False)
+    raise typer.Exit(1 if result.refused else 0)
 
 
 @app.command()
@@ -169,7 +217,8 @@ def client_revoke(client_id: str) -> None:
 
 @model_app.command("import")
 def model_import(
-    kind: Annotated[str, typer.Argument(help="nyu-density")], weights: Annotated[Path, typer.Argument()]
+    kind: Annotated[str, typer.Argument(help="nyu-density")],
+    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The published file.")],
 ) -> None:
     """Turn published weights into a model package and let it read its task from now on."""
     from senogate import models
@@ -236,7 +285,9 @@ def worker() -> None:
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
     """Leave the block, ending what it started, on SIGINT, SIGTERM or SIGHUP; a second signal changes nothing."""
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    ending = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+        ending.append(signal.SIGHUP)
 
     def leave(number: int, frame: object) -> None:
         for each in ending:
@@ -251,7 +302,7 @@ def _ending_on_signals() -> Iterator[None]:
 
 def _seconds(text: str) -> int:
     units = {"s": 1, "m": 60, "h": 3600}
-    if not (text[:-1].isdigit() and text[-1:] in units and int(text[:-1]) > 0):
+    if not (text[:-1].isdecimal() and text[-1:] in units and int(text[:-1]) > 0):
         raise typer.BadParameter("write it as 90s, 15m or 1h", param_hint="--ttl")
     return int(text[:-1]) * units[text[-1]]
 

@@ -8,10 +8,12 @@ import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from archive.errors import ConfigurationError
 
 _BINARIES = Path("/usr/lib/postgresql")
+_DATA = "postgresql"
 _LONGEST_SOCKET_FOLDER = 90  # bytes; the address of a Unix socket holds 107
 _OPTIONS = {
     "listen_addresses": "",
@@ -32,18 +34,23 @@ class Cluster:
 
     @property
     def database_url(self) -> str:
-        return f"postgresql://senogate@/postgres?host={self.socket_folder}"
+        return f"postgresql://senogate@/postgres?host={quote(str(self.socket_folder))}"
 
     def create(self) -> None:
-        """Make the cluster unless it is there. Raises ConfigurationError."""
-        for folder in (self.data, self.socket_folder):
-            self._make_private(folder)
+        """Make the cluster unless it is there: whole, or not at all. Raises ConfigurationError."""
+        self._make_private(self.socket_folder)
         if (self.data / "PG_VERSION").exists():
+            self._make_private(self.data)
             return
-        made = self._run("initdb", "--pgdata", str(self.data), "--username=senogate", "--auth-local=trust",
+        part = self.data.with_name(f".{self.data.name}.part")
+        if part.exists():  # of a start that was cut short
+            shutil.rmtree(part)
+        self._make_private(part)
+        made = self._run("initdb", "--pgdata", str(part), "--username=senogate", "--auth-local=trust",
                          "--auth-host=reject", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums")  # fmt: skip
         if made.returncode:
             raise ConfigurationError(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
+        part.rename(self.data)
 
     def command(self) -> list[str]:
         """What runs the cluster in the foreground; SIGINT ends it in order."""
@@ -53,12 +60,16 @@ class Cluster:
 
     def _make_private(self, folder: Path) -> None:
         """A folder of mode 0700 that belongs to the cluster's user and to nobody else."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for parent in reversed(folder.parents):
+            if not parent.exists():
+                parent.mkdir()
+                parent.chmod(0o755)  # whatever the umask: the cluster's user has to get through
+        folder.mkdir(mode=0o700, exist_ok=True)
         owner = pwd.getpwnam(self.user).pw_uid if self.user else os.getuid()
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (owner, os.getuid()):
             raise ConfigurationError(
-                f"{folder} belongs to somebody else: remove it, or choose another SENOGATE_HOME"
+                f"{folder} belongs to another user: run as that one, or choose another SENOGATE_HOME"
             )
         if found.st_uid != owner:
             shutil.chown(folder, self.user, pwd.getpwuid(owner).pw_gid)
@@ -87,14 +98,21 @@ class Cluster:
 
 
 def locate(home: Path) -> Cluster:
-    """The cluster of the site in `home`; beside it, in /var/lib, where PostgreSQL's user can't reach the home."""
+    """The cluster of the site in `home`; beside it, in /var/lib, where PostgreSQL's user can't reach the home.
+
+    One that is there stays where it is, whatever becomes of the home's mode.
+    """
     mark = hashlib.sha256(str(home).encode()).hexdigest()[:12]
     user = "postgres" if os.getuid() == 0 else None
-    place = home if user is None or _reaches(user, home) else Path("/var/lib/senogate", mark)
+    beside = Path("/var/lib/senogate", mark)
+    if user is None or (home / _DATA).exists():
+        place = home
+    else:
+        place = beside if (beside / _DATA).exists() or not _reaches(user, home) else home
     socket_folder = place / "run"
     if len(bytes(socket_folder)) > _LONGEST_SOCKET_FOLDER:
         socket_folder = Path("/tmp", f"senogate-{mark}")  # noqa: S108 - made private, its owner checked
-    return Cluster(place / "postgresql", socket_folder, user)
+    return Cluster(place / _DATA, socket_folder, user)
 
 
 def _reaches(user: str, folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """`senogate reindex`: the index, built anew from Orthanc."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from archive.follow import Follower
 from archive.orthanc import Orthanc
@@ -19,6 +20,9 @@ def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
             yield identifier
             advance()
 
-    orthanc = Orthanc(settings)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with (
+        closing(Orthanc(settings)) as orthanc,
+        connect(settings.database_url, autocommit=True) as connection,
+        translated_errors(),
+    ):
         return Follower(connection, orthanc, settings.storage).rebuild(identifiers(orthanc))

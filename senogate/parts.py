@@ -1,10 +1,12 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import warnings
 from pathlib import Path
 
 import httpx
 import uvicorn
+import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
@@ -20,7 +22,8 @@ _GRACE = 10  # seconds that answers under way may take to end
 
 def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM. Raises ConfigurationError."""
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
@@ -60,6 +63,7 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.text import Finder
     from inference.worker import Reader, Worker
 
+    warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
     reader = Reader(settings, deidentifier, deidentifier.pseudonyms)
     cleaning = Cleaning(Sealed(settings, deidentifier), Finder())

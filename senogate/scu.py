@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 from pynetdicom import AE, _config
@@ -16,6 +16,7 @@ from pynetdicom.presentation import build_context
 
 _config.STORE_SEND_CHUNKED_DATASET = True  # the data set goes out as it lies in the file
 _CONTEXTS = 120  # presentation contexts an association asks for; PS3.8 allows 128
+_IDENTIFIERS = ["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"]
 _STATUS = {
     0x0110: "processing failure",
     0x0122: "SOP class not supported",
@@ -65,7 +66,10 @@ def find_items(paths: Iterable[Path]) -> list[Item]:
 
 
 def send(items: list[Item], receiver: Receiver, associations: int, report: Callable[[Outcome], None]) -> None:
-    """Send every item once; `report` is called from several threads, once for each item."""
+    """Send every item once; `report` is called from several threads, once for each item.
+
+    An exception in the calling thread, such as that of Ctrl-C, ends it after the items that are under way.
+    """
     waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
     for item in items:
         if item.problem:
@@ -78,8 +82,13 @@ def send(items: list[Item], receiver: Receiver, associations: int, report: Calla
     ]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:
+        with suppress(queue.Empty):
+            while True:
+                waiting.get_nowait()
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -91,9 +100,8 @@ def _read_item(path: Path) -> Item:
     try:
         if not is_dicom(path):
             return Item(path, problem="not a DICOM Part 10 file (PS3.10)")
-        header = dcmread(
-            path, stop_before_pixels=True, specific_tags=["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"]
-        )
+        with config.disable_value_validation():  # its warnings would quote values
+            header = dcmread(path, stop_before_pixels=True, specific_tags=_IDENTIFIERS)
         syntax = str(header.file_meta.TransferSyntaxUID)
         uids = (str(header.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
         return Item(path, str(header.SOPClassUID), syntax, *uids)
@@ -120,18 +128,22 @@ def _send_waiting(
         association.release()
 
 
-def _associate(items: list[Item], receiver: Receiver) -> Association:
+def _associate(items: list[Item], receiver: Receiver) -> Association | None:
+    """A new association; None where the receiver's name is unknown or it is not an AE title."""
     entity = AE(ae_title="SENOGATE-SEND")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
     wanted = dict.fromkeys(
         (item.sop_class_uid, item.transfer_syntax_uid) for item in items if not item.problem
     )
     entity.requested_contexts = [build_context(*pair) for pair in list(wanted)[:_CONTEXTS]]
-    return entity.associate(receiver.host, receiver.port, ae_title=receiver.aet)
+    try:
+        return entity.associate(receiver.host, receiver.port, ae_title=receiver.aet)
+    except (OSError, ValueError):
+        return None
 
 
-def _send_one(item: Item, association: Association, receiver: Receiver) -> Outcome:
-    if not association.is_established:
+def _send_one(item: Item, association: Association | None, receiver: Receiver) -> Outcome:
+    if association is None or not association.is_established:
         return Outcome(item, None, f"no association with {receiver.aet} at {receiver.host}:{receiver.port}")
     try:
         answer = association.send_c_store(item.path)

@@ -11,7 +11,7 @@ import psycopg
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
-from archive.pool import connect, queries
+from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
@@ -56,7 +56,6 @@ class Result:
     outcomes: list[scu.Outcome]
     held: list[Held] = field(default_factory=list)
     studies: dict[str, Reading | None] = field(default_factory=dict)
-    waited: bool = False
 
     @property
     def refused(self) -> list[scu.Outcome]:
@@ -129,7 +128,7 @@ class Sending:
         if keys is None:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
-        with connect(self._settings.database_url, autocommit=True) as connection:
+        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
                 held = _held(connection, result.outcomes, keys)
                 kept = {each.sop_instance_uid for each in held}
@@ -140,7 +139,7 @@ class Sending:
                 left_to_a_person = all(each.state == State.QUARANTINED for each in held)
                 if left_to_a_person and all(done for done, _ in states.values()):
                     readings = {uid: reading for uid, (_, reading) in states.items()}
-                    return replace(result, held=held, studies=readings, waited=True)
+                    return replace(result, held=held, studies=readings)
                 if time.monotonic() > deadline:
                     raise Unavailable(
                         f"not everything is cleaned and read after {timeout:.0f} s; `senogate status` tells more"

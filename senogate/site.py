@@ -3,16 +3,17 @@
 import fcntl
 import json
 import os
+import resource
 import secrets as random
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -21,6 +22,7 @@ from archive.errors import ConfigurationError, Unavailable
 from archive.migration import migrate
 from archive.pool import connect
 from archive.settings import Settings
+from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
@@ -40,10 +42,19 @@ def complete(settings: Settings) -> Settings:
     )
 
 
+def check_profile(settings: Settings) -> None:
+    """Raise ConfigurationError, which says what is wrong, for a de-identification profile that can't be used."""
+    try:
+        Profile.load(settings.profile)
+    except ProfileError as error:
+        raise ConfigurationError(str(error)) from None
+
+
 def prepare(settings: Settings) -> None:
-    """Make the folders and, on a new site, the secrets: once, so that a lost one is missed and not replaced."""
-    for folder in (settings.home, settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
-        folder.mkdir(parents=True, exist_ok=True)
+    """Make the secrets of a new site: once, so that a lost one is missed and not replaced.
+
+    Raises ConfigurationError.
+    """
     keys = Path(settings.secrets)
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (keys / secrets.COMPLETE).exists():
@@ -150,8 +161,8 @@ class Site:
         return True
 
     def _wait_for(self, process: Process, answers: Callable[[], bool]) -> None:
-        pause = threading.Event()
-        for _ in range(int(START_PATIENCE / 0.1)):
+        deadline, pause = time.monotonic() + START_PATIENCE, threading.Event()
+        while time.monotonic() < deadline:
             if answers():
                 return
             dead = [each for each in self.processes.values() if not each.is_running()]
@@ -167,12 +178,16 @@ class Site:
 @contextmanager
 def running(settings: Settings, progress: Progress) -> Iterator[Site]:
     """Start the site in `settings.home`, and end it when the block ends. Raises ConfigurationError or Unavailable."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold what was received a moment before
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
         stack.enter_context(_only_one(settings.home))
         cluster = None if settings.database_url else locate(settings.home)
         settings = complete(settings)
         _check_ports(settings)
+        check_profile(settings)
+        for folder in (settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
+            folder.mkdir(parents=True, exist_ok=True)
         prepare(settings)
         if cluster:
             cluster.create()
@@ -223,6 +238,8 @@ def _only_one(home: Path) -> Iterator[None]:
 
 
 def _check_ports(settings: Settings) -> None:
+    if len({settings.port, settings.dicom_port, settings.orthanc_port}) < 3:
+        raise ConfigurationError("port, dicom_port and orthanc_port must be three different ones")
     for key, host in {"port": settings.host, "dicom_port": "", "orthanc_port": "127.0.0.1"}.items():
         number = getattr(settings, key)
         with socket.socket() as probe:
@@ -279,8 +296,3 @@ def _orthanc_environment(settings: Settings) -> dict[str, str]:
         "PYTHONHOME": str(prefix / "usr"),
         "DCMDICTPATH": ":".join(map(str, dictionaries)),
     }
-
-
-def orthanc_host(settings: Settings) -> str:
-    """The host of the DICOM port, as `senogate send` reaches it."""
-    return _reachable_host(settings.dicom_host or urlsplit(settings.orthanc_url).hostname or "127.0.0.1")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:  # what finds text is heavy, and needed for a few commands onl
 
 app = typer.Typer(no_args_is_help=True, help="Instances that are held until their pixels are cleaned.")
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Identifier = Annotated[str, typer.Argument(help="As `senogate spool list` shows it.", show_default=False)]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", show_default=False)]

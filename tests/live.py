@@ -50,7 +50,8 @@ class LiveSite:
 
     def start(self, *arguments: str) -> "LiveSite":
         """Run `senogate up` and return when it says that it is ready."""
-        command = [sys.executable, "-m", "senogate", "up", *arguments]
+        tied = ["setpriv", "--pdeathsig", "TERM", "--"]  # a test run that is killed takes its sites with it
+        command = [*tied, sys.executable, "-m", "senogate", "up", *arguments]
         self._process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,

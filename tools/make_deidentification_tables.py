@@ -1,14 +1,16 @@
 """Make the tables of `deidentification` from Table E.1-1 and the dictionaries of pydicom and highdicom.
 
-    python tools/make_deidentification_tables.py ../shared/reference/ps3.15_table_e1-1.csv
+    python tools/make_deidentification_tables.py ../shared/reference/ps3.15_table_e1-1.csv \\
+        ../shared/reference/ps3.15_safe_private.csv
 
 writes, into deidentification/tables/:
 
     confidentiality.csv   each row of Table E.1-1, with the action taken where the code leaves a choice
     keep.csv              the allow-list: what the IODs below need, with the check that a kept value must pass
     codes.csv             the code meanings of PS3.16 that may stay
+    safe_private.csv      the private elements of Table E.3.10-1, and numbers and terms of mammography vendors
 
-terms.csv and the profiles (*.toml) beside them are written by hand.
+terms.csv, words.txt and the profiles (*.toml) beside them are written by hand.
 """
 
 import argparse
@@ -19,7 +21,13 @@ from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
+from pydicom.datadict import (
+    dictionary_VM,
+    dictionary_VR,
+    keyword_for_tag,
+    private_dictionary_VR,
+    tag_for_keyword,
+)
 from pydicom.sr._concepts_dict import concepts
 from pydicom.sr._snomed_dict import mapping as snomed
 
@@ -53,6 +61,8 @@ CHECKS = {
     "CodeValue": "code_value",
     "CodingSchemeDesignator": "code_scheme",
     "CodingSchemeVersion": "version",
+    "ContentLabel": "label",
+    "GraphicLayer": "key",
     "LongCodeValue": "code_value",
     "Manufacturer": "product",
     "ManufacturerModelName": "product",
@@ -213,6 +223,35 @@ def _check(keyword: str, vr: str, kind: str) -> str:
     return "number" if set(vr.split(" or ")) <= NUMBERS else by_vr.get(vr, "")
 
 
+def safe_private(source: Path) -> Iterator[dict[str, str]]:
+    """The rows of safe_private.csv. Bulk data can't be checked; what the standard does not list is no text."""
+    checkable = NUMBERS | {"CS", "AS"}
+    with source.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            listed = row["source"].startswith("PS3.15")
+            allowed = checkable | TEXTS | {"DA", "TM", "DT", "UI", "SQ"} if listed else checkable
+            found = re.fullmatch(r"\(([0-9A-Fa-f]{4}),xx([0-9A-Fa-f]{2})\)", row["element"].strip())
+            if found is None:
+                raise ValueError(f"not a private element: {row['element']}")
+            vr = row["vr"] or _private_vr(found[1] + "00" + found[2], row["private_creator"])
+            if vr in allowed - {"AT", "OB", "OD", "OF", "OL", "OV", "OW", "UN"}:
+                yield {
+                    "group": found[1].upper(),
+                    "element": found[2].upper(),
+                    "creator": row["private_creator"],
+                    "vr": vr,
+                    "meaning": row["meaning"],
+                }
+
+
+def _private_vr(tag: str, creator: str) -> str:
+    """The VR of a private element in pydicom's dictionary, where the table gives none."""
+    try:
+        return private_dictionary_VR(int(tag, 16), creator)
+    except KeyError:
+        return ""
+
+
 def codes() -> Iterator[dict[str, str]]:
     """The rows of codes.csv: pydicom's concepts, and SNOMED CT's under their older SNOMED RT codes."""
     meanings = {
@@ -249,10 +288,13 @@ def main() -> None:
     """Make the tables from the copy of Table E.1-1 that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table_e1_1", type=Path, help="Table E.1-1 as CSV")
-    rows = list(confidentiality(parser.parse_args().table_e1_1))
+    parser.add_argument("safe_private", type=Path, help="Table E.3.10-1 as CSV")
+    arguments = parser.parse_args()
+    rows = list(confidentiality(arguments.table_e1_1))
     write("confidentiality.csv", rows)
     write("keep.csv", keep({row["tag"] for row in rows}))
     write("codes.csv", codes())
+    write("safe_private.csv", safe_private(arguments.safe_private))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,11 @@ bookworm | trixie) ;;
 esac
 
 say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
-root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; return; fi
+    command -v sudo >/dev/null || { echo "This needs root: run it as root, or install sudo." >&2; exit 1; }
+    sudo "$@"
+}
 missing() { # of the named Debian packages
     local package
     for package in "$@"; do
@@ -35,9 +39,10 @@ install_packages() {
         root mkdir -p /etc/postgresql-common/createcluster.d
         echo "create_main_cluster = false" | root tee /etc/postgresql-common/createcluster.d/senogate.conf >/dev/null
     fi
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
+    if [ ! -e /usr/sbin/policy-rc.d ] || grep -q "set-up of Senogate" /usr/sbin/policy-rc.d; then # one that was cut short
         own_policy=yes
-        printf '#!/bin/sh\nexit 101\n' | root tee /usr/sbin/policy-rc.d >/dev/null
+        printf '#!/bin/sh\n# made by the set-up of Senogate, for as long as it runs\nexit 101\n' |
+            root tee /usr/sbin/policy-rc.d >/dev/null
         root chmod 755 /usr/sbin/policy-rc.d
         trap 'root rm -f /usr/sbin/policy-rc.d' EXIT
     fi
@@ -52,12 +57,18 @@ install_packages() {
 install_environment() {
     local extras="gateway,inference" stamp
     [ "$purpose" = test ] && extras="$extras,test"
-    stamp="$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16) $extras"
+    stamp="$(cat pyproject.toml constraints.txt | sha256sum | cut -c1-16) $(/usr/bin/python3 -V) $PWD $extras"
     if [ -f .venv/.senogate ] && { [ "$(cat .venv/.senogate)" = "$stamp" ] || [ "$(cat .venv/.senogate)" = "$stamp,test" ]; }; then return; fi
     say "Installing the virtual environment .venv ($extras)"
-    [ -x .venv/bin/python ] || /usr/bin/python3 -m venv .venv
+    # One that was cut short, moved, or made by another Python is made anew.
+    .venv/bin/pip --version >/dev/null 2>&1 || /usr/bin/python3 -m venv --clear .venv
     .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$extras]"
     echo "$stamp" >.venv/.senogate
+}
+
+find_mirror() { # where apt takes Debian 12 itself from
+    apt-get indextargets --format '$(REPO_URI)|$(ORIGIN)|$(CODENAME)' 'Created-By: Packages' |
+        sed -n 's/|Debian|bookworm$//p' | head -n 1
 }
 
 install_orthanc() {
@@ -65,9 +76,10 @@ install_orthanc() {
     [ -x .orthanc/usr/sbin/Orthanc ] && return
     say "Unpacking Orthanc 1.12.7 from Debian 13 into .orthanc"
     local mirror
-    mirror="$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' | sed -n 's/|bookworm$//p' | head -n 1)"
+    mirror="$(find_mirror)"
+    [ -n "$mirror" ] || { root apt-get update -qq; mirror="$(find_mirror)"; } # without its lists apt knows no origin
     [ -n "$mirror" ] || { echo "apt has no mirror of bookworm to take the packages from: see /etc/apt/sources.list" >&2; exit 1; }
-    rm -rf .orthanc .orthanc.part
+    root rm -rf .orthanc .orthanc.part # root's, where the set-up was cut short
     root mmdebstrap --quiet --variant=extract --include=orthanc,orthanc-python,orthanc-dicomweb,libpython3.13-stdlib \
         --aptopt='Apt::Install-Recommends false' trixie "$PWD/.orthanc.part" "$mirror"
     root chown -R "$(id -u):$(id -g)" .orthanc.part
@@ -79,10 +91,12 @@ install_embedded_wheels() { # for the Python 3.13 inside Orthanc: what deidentif
     stamp="$(sha256sum constraints.txt | cut -c1-16)"
     [ "$(cat .orthanc-python/.senogate 2>/dev/null)" = "$stamp" ] && return
     say "Installing the wheels of Orthanc's embedded Python into .orthanc-python"
-    rm -rf .orthanc-python
-    .venv/bin/pip install --quiet --disable-pip-version-check --target .orthanc-python --python-version 3.13 \
+    rm -rf .orthanc-python.part
+    .venv/bin/pip install --quiet --disable-pip-version-check --target .orthanc-python.part --python-version 3.13 \
         --only-binary=:all: --constraint constraints.txt cryptography 'psycopg[binary]'
-    echo "$stamp" >.orthanc-python/.senogate
+    echo "$stamp" >.orthanc-python.part/.senogate
+    rm -rf .orthanc-python
+    mv .orthanc-python.part .orthanc-python
 }
 
 install_packages

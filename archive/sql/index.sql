@@ -38,6 +38,8 @@ on conflict (sop_instance_uid) do update set
     transfer_syntax_uid = excluded.transfer_syntax_uid, number_of_frames = excluded.number_of_frames,
     pixel_offset = excluded.pixel_offset, pixel_length = excluded.pixel_length,
     dicom_json = excluded.dicom_json, metadata = excluded.metadata
+where instance.series_instance_uid = excluded.series_instance_uid
+    and instance.study_instance_uid = excluded.study_instance_uid
 
 -- name: series_totals
 select series_instance_uid, attributes, (select count(*) from instance i where i.series_instance_uid = s.series_instance_uid)
@@ -86,14 +88,17 @@ where reading.fingerprint <> excluded.fingerprint
 insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
 on conflict (orthanc_id) do update set reason = excluded.reason, noticed_at = now()
 
+-- name: places_in_orthanc
+select sop_instance_uid, orthanc_id from instance
+
+-- name: forget_set_aside
+delete from unindexed
+
 -- name: forget_instances
-delete from instance where sop_instance_uid <> all(%(kept)s)
+delete from instance where sop_instance_uid = any(%(gone)s)
 
 -- name: forget_empty_series
 delete from series s where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
 
 -- name: forget_empty_studies
 delete from study t where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
-
--- name: indexed_instances
-select count(*) from instance where study_instance_uid = %(study_instance_uid)s

@@ -6,6 +6,11 @@ update reading set attempts = attempts + 1, changed_at = now()
 where study_instance_uid = %(study_instance_uid)s and task = %(task)s and state = 'due'
 returning attempts, fingerprint
 
+-- name: give_back
+update reading set attempts = attempts - 1
+where study_instance_uid = %(study_instance_uid)s and task = %(task)s and state = 'due'
+    and fingerprint = %(fingerprint)s and attempts > 0
+
 -- name: finish
 update reading set
     state = %(state)s, model = %(model)s, reason = %(reason)s, findings = %(findings)s,

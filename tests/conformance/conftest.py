@@ -58,7 +58,7 @@ def exams() -> list[bytes]:
     second = mammogram | {"SOPInstanceUID": "1.1.1.2", "InstanceNumber": 2, "ICCProfile": b"\7" * 2000}
     ultrasound = jane | {"SOPClassUID": US, "Modality": "US", "SeriesInstanceUID": "1.1.2", "SeriesNumber": 2}
     mary = {
-        "StudyInstanceUID": "1.2", "PatientID": "P2", "PatientName": "Müller^Mary=山田^花子", "StudyDate": "20210620",
+        "StudyInstanceUID": "1.2", "PatientID": "P2", "PatientName": "MÜLLER^Mary=山田^花子", "StudyDate": "20210620",
         "StudyTime": "2359", "AccessionNumber": "ACC2", "SpecificCharacterSet": "ISO_IR 192", "SOPClassUID": MG,
         "Modality": "MG", "SeriesInstanceUID": "1.2.1", "SeriesNumber": 1, "StudyID": "S_2",
     }  # fmt: skip

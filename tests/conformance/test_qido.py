@@ -83,6 +83,7 @@ class TestMatching:
             ("PatientName=jane&fuzzymatching=true", ["1.1"]),
             ("PatientName=an+do&fuzzymatching=true", ["1.1"]),
             ("PatientName=oe&fuzzymatching=true", []),
+            ("PatientName=m%C3%BCller&fuzzymatching=true", ["1.2"]),
             ("ReferringPhysicianName=house*", ["1.1"]),
             ("ModalitiesInStudy=US", ["1.1"]),
             ("ModalitiesInStudy=MG", ["1.1", "1.2"]),

@@ -176,3 +176,19 @@ class TestFailed:
     def test_a_token_that_only_reads(self, site):
         with site.client("dicomweb.read") as reader:
             assert store(reader, body(*exam(1))).status_code == 403
+
+
+def test_every_real_file_is_stored_and_read_back_or_refused_with_a_reason(client, site, shared):
+    """Section 10.5.3: whatever is sent, the answer is one of the Store Instances Response's."""
+    urls = []
+    for path in sorted(path for path in (shared / "data" / "dicom").rglob("*") if path.is_file()):
+        answer = store(client, path.read_bytes(), kind="application/dicom")
+        assert answer.status_code in (200, 409), path.name
+        assert len(stored(answer)) + len(reasons(answer)) == 1
+        urls += [item["00081190"]["Value"][0] for item in answer.json().get("00081199", {}).get("Value", [])]
+    assert len(urls) >= 10
+    for url in urls:
+        found = dcmread(DicomBytesIO(retrieved(client, url)))
+        assert found.SOPInstanceUID == url.rpartition("/")[2]
+        expected = 200 if "PixelData" in found else 404
+        assert client.get(f"{url}/frames/1", headers={"Accept": "*/*"}).status_code == expected

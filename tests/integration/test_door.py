@@ -3,6 +3,7 @@
 Orthanc 1.12.7 stores the original when a plugin's callback raises or returns an unexpected type, and answers success.
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from pydicom import Dataset
 from archive import secrets
 from senogate.cluster import Cluster, locate
 from senogate.process import Process, Program
-from tests.integration.conftest import Send, edit, is_answering, send_c_store, send_rest
+from tests.integration.conftest import Send, edit, is_answering, send_c_store, send_rest, send_stow
 from tests.live import LiveSite, eventually
 
 REFUSALS = {"A700", "500", "400", "409", "503"}
@@ -73,6 +74,28 @@ def test_a_missing_key_stores_nothing_until_it_is_back(
         hidden.rename(key)
         assert send_c_store(site, instance) == "stored"
         eventually(lambda: client.get("/studies").status_code == 200)
+    assert site.stop() == 0
+
+
+@pytest.mark.xdist_group("own")
+def test_an_orthanc_without_the_plugin_is_served_by_nobody(
+    new_home: Callable[[], Path], free_ports: Callable[[int], list[int]], instance: bytes
+) -> None:
+    """Orthanc starts unprotected when its plugin is not loaded, and would store what it is sent."""
+    site = LiveSite(new_home(), free_ports(3)).start()
+    configuration = site.home / "orthanc" / "orthanc.json"
+    protected = configuration.read_text()
+    configuration.write_text(json.dumps(json.loads(protected) | {"Plugins": []}))
+    os.kill(site.child("orthanc"), signal.SIGKILL)
+    with site.client() as client, site.orthanc() as orthanc:
+        eventually(lambda: is_answering(orthanc, "/system"))
+        eventually(lambda: client.get("/studies").status_code == 503)
+        assert send_stow(site, instance) == "503"
+        assert site.stored_instances() == 0
+        configuration.write_text(protected)
+        os.kill(site.child("orthanc"), signal.SIGKILL)
+        eventually(lambda: client.get("/studies").status_code == 200)
+    assert send_stow(site, instance) == "stored"
     assert site.stop() == 0
 
 

@@ -1,13 +1,25 @@
 """The life of a site: started, ended, killed, resumed, and a second one beside it."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
+from archive import secrets
+from archive.errors import Unavailable
+from archive.findings import Task
+from archive.follow import Follower
+from archive.orthanc import Orthanc
+from deidentification.deidentify import Deidentifier
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys, Pseudonyms
+from inference.worker import MOST_ATTEMPTS, Reader
 from senogate import site as sites
 from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
@@ -98,6 +110,78 @@ def test_reindex_rebuilds_what_was_lost_and_forgets_what_is_gone(
             database.execute("update series set dicom_json = '{}'")
         assert "5 instances" in site.run("reindex").stdout
         assert (client.get("/studies").json(), client.get("/instances?includefield=all").json()) == before
+
+
+def test_reindex_forgets_nothing_that_its_list_missed(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    """Orthanc's pages shift while instances come and go."""
+    site.send(write(tmp_path, phantom_exam()))
+    with site.database() as database, closing(Orthanc(site.settings)) as orthanc:
+        count = "select count(*) from instance"
+        before = database.execute(count).fetchone()
+        Follower(database, orthanc, site.settings.storage).rebuild([])
+        assert database.execute(count).fetchone() == before
+
+
+def test_a_reading_waits_for_an_orthanc_that_does_not_answer(
+    site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    study = site.send(write(tmp_path, phantom_exam()))["studies"][0]["study_instance_uid"]
+    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    nowhere = replace(site.settings, orthanc_url="http://127.0.0.1:9")
+    reader = Reader(nowhere, Deidentifier(keys, Profile.load(nowhere.profile)), Pseudonyms(keys))
+    worker = site.child("worker")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        with site.database() as database:
+            database.execute(
+                "update reading set state = 'due', attempts = 0 where study_instance_uid = %s", [study]
+            )
+            for _ in range(MOST_ATTEMPTS + 1):
+                with pytest.raises(Unavailable):
+                    reader.read(study, Task.DENSITY)
+            state = database.execute(
+                "select state, attempts from reading where study_instance_uid = %s", [study]
+            ).fetchone()
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    assert state == ("due", 0)
+
+
+def test_the_demo_tells_what_was_found_and_how_to_go_on(new_site: NewSite) -> None:
+    site = new_site().start("--demo")
+    eventually(lambda: "senogate down" in site.output)
+    token, url = re.search(r"curl -H 'Authorization: (Bearer \S+)' '(\S+)'", site.output).groups()
+    (study,) = httpx.get(url, headers={"Authorization": token}, trust_env=False).json()
+    assert study["0020000D"]["Value"][0] in site.output
+    assert re.search(r"density +BI-RADS [abcd] .*; research use only", site.output)
+    assert f"{site.base_url}/\n" in site.output
+
+
+@pytest.mark.parametrize("name", ["orthanc", "gateway"])
+def test_what_receives_identities_leaves_no_core(site: LiveSite, name: str) -> None:
+    limits = Path(f"/proc/{site.child(name)}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
+
+
+def test_a_home_may_have_a_space_in_its_name(
+    new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]
+) -> None:
+    site = LiveSite(new_home() / "a site", free_ports(3)).start()
+    assert site.stop() == 0
+
+
+def test_a_cluster_whose_making_was_cut_short_is_made_again(new_home: Callable[[], Path]) -> None:
+    home = new_home()
+    home.mkdir()
+    cluster = sites.locate(home)
+    part = cluster.data.with_name(f".{cluster.data.name}.part")
+    part.mkdir()
+    (part / "PG_VERSION").write_text("15\n")
+    cluster.create()
+    assert (cluster.data / "global" / "pg_control").exists()
+    assert not part.exists()
 
 
 def test_a_second_site_beside_it_shares_nothing(

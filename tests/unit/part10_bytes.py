@@ -64,6 +64,11 @@ def part10(
     return preamble + b"DICM" + element(0x00020000, "UL", struct.pack("<L", len(meta))) + meta + body
 
 
+def jpeg(entropy_coded: bytes = b"ABCD") -> bytes:
+    """The smallest frame that is walked as a JPEG is; it decodes to nothing."""
+    return b"\xff\xd8\xff\xda\0\x08\1\1\0\0\x3f\0" + entropy_coded + b"\xff\xd9"
+
+
 def mammogram(**changes: tuple[str, bytes] | None) -> Elements:
     """A small mammogram full of identity; `changes` by tag in hex ("x00100020") replace elements, None takes
     one out.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deidentification import actions
+from deidentification import actions, texts
 from deidentification.actions import DUMMIES, Action, Subject, empty, make_dummy, remove
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
@@ -166,7 +166,7 @@ class TestTerms:
 
 
 class TestProducts:
-    keep = staticmethod(actions.make_keep_product(make_dummy("LO")))
+    keep = staticmethod(texts.make_keep_product(make_dummy("LO")))
 
     @pytest.mark.parametrize(
         "value", [b"HOLOGIC, Inc.", b"GE MEDICAL SYSTEMS", b"Senographe Pristina ", b"IMS s.r.l."]

@@ -17,6 +17,7 @@ from deidentification.deidentify import Deidentifier, Identity, Reason, Refused
 from deidentification.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
+from tests.unit.frames import decoded
 from tests.unit.part10_bytes import (
     DEFLATED,
     EXPLICIT,
@@ -26,6 +27,7 @@ from tests.unit.part10_bytes import (
     dataset,
     element,
     item,
+    jpeg,
     mammogram,
     part10,
     sequence,
@@ -126,9 +128,9 @@ class TestStatement:
     def test_says_what_was_done(self) -> None:
         output = rewritten_mammogram()
         assert output.PatientIdentityRemoved == "YES"
-        assert output.DeidentificationMethod == "Senogate breast-screening 1"
+        assert output.DeidentificationMethod == DEIDENTIFIER.profile.label
         codes = [code.CodeValue for code in output.DeidentificationMethodCodeSequence]
-        assert codes == ["113100", "113107", "113108"]
+        assert codes == ["113100", "113102", "113103", "113104", "113105", "113107", "113108"]
         assert output.LongitudinalTemporalInformationModified == "MODIFIED"
 
     def test_replaces_what_another_said(self) -> None:
@@ -136,7 +138,7 @@ class TestStatement:
             x00120062=("CS", b"NO"), x00120063=("LO", b"by hand"), x00280303=("CS", b"X")
         )
         assert output.PatientIdentityRemoved == "YES"
-        assert output.DeidentificationMethod == "Senogate breast-screening 1"
+        assert output.DeidentificationMethod == DEIDENTIFIER.profile.label
 
     def test_elements_are_in_order(self) -> None:
         output = rewritten_mammogram()
@@ -263,15 +265,16 @@ class TestPixelData:
         )
 
     def test_fragments_are_taken_over(self) -> None:
-        instance = self.encapsulated(struct.pack("<LL", 0, 12), b"ABCD", b"EFGH")
+        first, second = jpeg()[:10], jpeg()[10:]
+        instance = self.encapsulated(struct.pack("<L", 0), first, second)
         assert rewritten(instance).PixelData == pydicom.dcmread(io.BytesIO(instance)).PixelData
 
     def test_offsets_that_fit_no_fragment_go(self) -> None:
-        output = rewritten(self.encapsulated(b"MUSTERMANN  ", b"ABCD"))
-        assert output.PixelData == item(b"") + item(b"ABCD")
+        output = rewritten(self.encapsulated(b"MUSTERMANN  ", jpeg()))
+        assert output.PixelData == item(bytes(4)) + item(jpeg())
 
     def test_fragments_without_end(self) -> None:
-        assert reason(self.encapsulated(b"", b"ABCD", end=b"")) == "truncated"
+        assert reason(self.encapsulated(b"", jpeg(), end=b"")) == "truncated"
 
     def test_no_fragment(self) -> None:
         assert reason(self.encapsulated(b"")) == "pixel-data-too-short"
@@ -334,7 +337,8 @@ class TestUnknownVr:
         assert not [element for element in unknown.iterall() if element.VR == "UN"]
 
     def test_lookup_table_beyond_the_lengths_of_us(self) -> None:
-        table = element(0x00283006, "OW", bytes(1 << 17), explicit=False)
+        table = element(0x00283002, "US", b"\0\0\0\0\x10\0", explicit=False)
+        table += element(0x00283006, "OW", bytes(1 << 17), explicit=False)
         output = rewritten_mammogram(x00283010=("UN", item(table)))
         assert len(output.VOILUTSequence[0].LUTData) == 1 << 17
 
@@ -347,9 +351,6 @@ class TestRefused:
     )
     def test_not_dicom(self, instance: bytes) -> None:
         assert reason(instance) == "not-dicom"
-
-    def test_big_endian(self) -> None:
-        assert reason(part10(b"", "1.2.840.10008.1.2.2")) == "transfer-syntax-not-supported"
 
     @pytest.mark.parametrize("tag", ["x00080016", "x00080018", "x0020000D", "x0020000E"])
     def test_without_a_uid(self, tag: str) -> None:
@@ -581,7 +582,7 @@ EXPECTED_REFUSALS = {
     "charset": {"pixels-may-carry-text", "pixel-data-too-short", "no-identity"},
     "deid": {"pixels-may-carry-text"},
     "us": {"pixels-may-carry-text"},
-    "encodings": {"transfer-syntax-not-supported", "no-identity", "pixels-may-carry-text"},
+    "encodings": {"no-identity", "pixels-may-carry-text"},
     "sr-seg-pr": {"pixels-may-carry-text"},
     "mg": set(),
 }
@@ -597,9 +598,8 @@ def test_real_files(shared: Path) -> None:
         except Refused as refused:
             refusals.add((path.parent.name, refused.reason.code))
             continue
-        before, after = (pydicom.dcmread(io.BytesIO(data)) for data in (source, output))
-        assert str(after)
-        assert after.get("PixelData") == before.get("PixelData")
+        assert str(pydicom.dcmread(io.BytesIO(output)))
+        assert decoded(output) == decoded(source)
         assert DEIDENTIFIER.deidentify(output).instance == output
         assert DEIDENTIFIER.carries_proof(output)
     assert refusals == {(folder, code) for folder, codes in EXPECTED_REFUSALS.items() for code in codes}
@@ -631,7 +631,7 @@ SEEDS = [
         dataset(mammogram(x00540220=("UN", item(element(0x00080100, "SH", b"399162004", explicit=False)))))
     ),
     part10(deflated(dataset(mammogram())), DEFLATED),
-    TestPixelData.encapsulated(struct.pack("<LL", 0, 12), b"ABCD", b"EFGH"),
+    TestPixelData.encapsulated(struct.pack("<L", 0), jpeg()[:10], jpeg()[10:] + b"MUSTERMANN"),
 ]
 
 

@@ -15,15 +15,19 @@ from tests.unit.part10_bytes import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
+    SEQUENCE_END,
+    UNDEFINED,
     dataset,
     element,
     item,
+    jpeg,
     mammogram,
     part10,
     sequence,
 )
 
-SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED]
+JPEG = "1.2.840.10008.1.2.4.50"
+SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED, JPEG]
 # Attributes that an option keeps, checked by value: their canary is a number or a term, and it stays.
 RETAINED = {
     0x00080201: "Timezone Offset From UTC stays, as times do (modified dates)",
@@ -94,6 +98,10 @@ def planted(
 
 
 def encode(elements: dict[int, tuple[str, bytes]], syntax: str) -> bytes:
+    if syntax == JPEG:
+        header = {tag: value for tag, value in elements.items() if tag < 0x7FE00010}
+        value = item(b"") + item(jpeg()) + SEQUENCE_END
+        return dataset(header) + element(0x7FE00010, "OB", value, length=UNDEFINED)
     body = dataset(elements, syntax != IMPLICIT)
     if syntax == DEFLATED:
         stream = zlib.compressobj(6, zlib.DEFLATED, -15)
@@ -151,10 +159,12 @@ class TestTableE11:
         frames = sequence(0x00209113, dataset(inner, explicit), explicit=explicit, undefined=True)
         body = dataset({tag: value for tag, value in mammogram().items() if tag < 0x52009230}, explicit)
         body += sequence(0x52009230, frames, explicit=explicit, undefined=True)
-        body += dataset({0x7FE00010: mammogram()[0x7FE00010]}, explicit)
+        pixels = {0x7FE00010: mammogram()[0x7FE00010]}
         if syntax == DEFLATED:
             stream = zlib.compressobj(6, zlib.DEFLATED, -15)
-            body = stream.compress(body) + stream.flush()
+            body = stream.compress(body + dataset(pixels)) + stream.flush()
+        else:
+            body += encode(pixels, syntax)
         output = opened(deidentifier.deidentify(part10(body, syntax)).instance)
         assert survivors(output, canaries) <= RETAINED.keys() | times()
         assert b"canary" not in output.lower()
@@ -248,7 +258,7 @@ def test_outside_the_table_by_default_deny(deidentifier: Deidentifier, place: st
 def test_after_the_delimiter_of_fragments(deidentifier: Deidentifier) -> None:
     """PS3.5 A.4: the sequence delimiter ends encapsulated pixel data."""
     body = dataset(mammogram(x7FE00010=None))
-    frames = item(b"") + item(b"\xff\xd8\xff\xd9") + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+    frames = item(b"") + item(jpeg()) + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
     body += element(0x7FE00010, "OB", frames, length=0xFFFFFFFF) + HIDDEN
     output = deidentifier.deidentify(part10(body, "1.2.840.10008.1.2.4.50")).instance
     assert output.endswith(frames)

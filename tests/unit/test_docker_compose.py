@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from archive.settings import Settings
+from senogate.site import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,3 +53,10 @@ def test_no_secret_stands_in_the_file(compose: dict) -> None:
         for key, value in service.get("environment", {}).items():
             if "PASSWORD" in key or "DATABASE_URL" in key:
                 assert "${" in value
+
+
+def test_init_writes_only_where_a_volume_is_mounted(tmp_path: Path) -> None:
+    """Its root file system is read-only."""
+    keys, private = tmp_path / "secrets", tmp_path / "private"
+    prepare(Settings(home=tmp_path / "home", secrets=str(keys), crosswalk_key=str(private / "crosswalk.key")))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["private", "secrets"]

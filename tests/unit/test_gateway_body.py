@@ -57,3 +57,19 @@ def test_an_answer_breaks_off_rather_than_end_early(path):
     """A file cut after it was looked at: what was promised is not delivered, and not made to look so."""
     with pytest.raises(OSError, match="shorter"):
         Client(SegmentsResponse([FileRange(path, 0, 9999)], "a/b")).get("/")
+
+
+def test_nothing_is_read_for_a_client_that_has_gone(path, monkeypatch):
+    monkeypatch.setattr(body, "CHUNK", 1)
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+        await anyio.sleep(0)
+
+    response = SegmentsResponse([FileRange(path, 0, 4000)], "a/b")
+    anyio.run(response, {"type": "http", "method": "GET"}, receive, send)
+    assert len(sent) < 10

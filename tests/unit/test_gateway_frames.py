@@ -83,6 +83,10 @@ class TestEncapsulated:
         frames = [[b"\xff\xd8abcd", b"efghij"], [b"\xff\xd8klmn", b"opqrst"]]
         assert encapsulated(tmp_path, frames, table=table) == [b"".join(frame) for frame in frames]
 
+    def test_a_fragment_that_begins_with_zeros_begins_no_frame(self, tmp_path):
+        frames = [[b"\xff\xd8abcd", b"\0\0ghij"], [b"\xff\xd8klmn", b"\0\0qrst"]]
+        assert encapsulated(tmp_path, frames, table=False) == [b"".join(frame) for frame in frames]
+
     def test_all_fragments_are_the_one_frame(self, tmp_path):
         assert encapsulated(tmp_path, [[b"abcd", b"efgh"]], table=False) == [b"abcdefgh"]
 

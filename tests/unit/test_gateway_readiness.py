@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateway import readiness
+from gateway import door, readiness
 from tests.unit import fake_site
 from tests.unit.fake_site import FakeOrthanc
+from tests.unit.test_gateway_stow import MULTIPART, instance, multipart
 
 
 @pytest.mark.parametrize("orthanc", [FakeOrthanc(protecting=False), FakeOrthanc(proof_key=b"of a stranger")])
@@ -34,6 +35,20 @@ def test_a_plugin_that_is_taken_out_is_found_out(tmp_path, monkeypatch):
     assert site.client.get("/dicom-web/studies?x=1", headers=site.bearer()).status_code == 400
     site.orthanc.protecting = False
     assert site.client.get("/dicom-web/studies?x=1", headers=site.bearer()).status_code == 503
+
+
+def test_an_instance_is_handed_over_only_to_an_orthanc_that_proved_itself_a_moment_ago(tmp_path, monkeypatch):
+    """What is read may rely on a proof of seconds ago; an identified instance may not."""
+    monkeypatch.setattr(door, "AT_THE_DOOR", -1.0)
+    site = fake_site.build(tmp_path)
+    site.client.get("/dicom-web/studies", headers=site.bearer())
+    site.orthanc.protecting = False
+    sent = {
+        "content": multipart(instance()),
+        "headers": site.bearer("dicomweb.write") | {"content-type": MULTIPART},
+    }
+    assert site.client.post("/dicom-web/studies", **sent).status_code == 503
+    assert site.orthanc.received == []
 
 
 def test_an_answer_recorded_earlier_proves_nothing(tmp_path):

@@ -74,9 +74,9 @@ class TestStored:
     """PS3.18 section 10.5.3."""
 
     def test_the_door_gets_the_bytes_as_they_came(self, site):
-        sent = [instance(), instance(SOPInstanceUID="1.2.3.4.6")]
+        sent = [instance(SOPInstanceUID=f"1.2.3.4.{number}") for number in range(9)]
         assert store(site, multipart(*sent)).status_code == 200
-        assert site.orthanc.received == sent
+        assert sorted(site.orthanc.received) == sent
 
     def test_the_answer_names_pseudonyms_on_the_public_address_only(self, tmp_path):
         site = fake_site.build(tmp_path, public_url="https://public.test")
@@ -146,6 +146,14 @@ class TestFailed:
     def test_reasons(self, site, door, reason):
         site.orthanc.door = lambda body: httpx.Response(door)
         assert self.reason(store(site, multipart(instance()))) == reason
+
+    def test_outcomes_keep_the_order_sent(self, site):
+        site.orthanc.door = lambda body: httpx.Response(500)
+        sent = [instance(SOPInstanceUID=f"1.2.3.4.{number}") for number in range(9)]
+        failed = items(store(site, multipart(*sent)), "00081198")
+        assert [item["00081155"]["Value"] for item in failed] == [
+            [f"1.2.3.4.{number}"] for number in range(9)
+        ]
 
     def test_one_that_vanishes_is_not_called_stored(self, site):
         site.orthanc.door = lambda body: httpx.Response(200, json={"ID": ""})

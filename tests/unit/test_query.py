@@ -61,6 +61,9 @@ class TestKeys:
             "00091001=1",
             "PatientID.=1",
             "limits=1",
+            "SOPClassUID.CodeValue=1",
+            "ModalitiesInStudy.CodeValue=1",
+            "PatientID.PatientID=1",
             "a.b=1",
         ],
     )

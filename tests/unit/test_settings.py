@@ -46,5 +46,16 @@ def test_a_wrong_variable_is_refused_by_name(tmp_path: Path) -> None:
         load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PORT": "eighty"})
 
 
+def test_a_port_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="dicom_port"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_DICOM_PORT": "65536"})
+
+
+def test_relative_paths_lie_in_the_home(tmp_path: Path) -> None:
+    settings = load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_SECRETS": "keys"})
+    assert settings.secrets == f"{tmp_path}/keys"
+    assert settings.crosswalk_key == f"{tmp_path}/keys/crosswalk.key"
+
+
 def test_no_password_shows_in_the_repr(tmp_path: Path) -> None:
     assert "hush" not in repr(Settings(home=tmp_path, orthanc_password="hush"))

@@ -1,0 +1,211 @@
+"""`senogate deidentify`: files and folders, without a site that runs, by the very engine that the site uses.
+
+What is written lies in a tree of pseudonymous UIDs, each file whole or absent. Of what is refused nothing is
+written. The report names refused files by where they lie, so it belongs with the originals.
+"""
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from archive import secrets
+from archive.errors import BadRequest, ConfigurationError
+from archive.settings import Settings
+from deidentification.deidentify import Deidentifier, Refused
+from deidentification.profile import Profile, ProfileError
+from deidentification.pseudonym import Keys, WeakSecret
+
+_UNREADABLE = "unreadable", "The file can't be read."
+_IN_THE_WAY = "in-the-way", "Another instance lies where this one belongs; write to an empty folder."
+_NO_PROOF = "no-proof", "The file carries no proof that it was de-identified with this key, or was altered."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was not written, or that carries no proof, and why."""
+
+    path: str
+    code: str
+    reason: str
+    tag: str = ""  # the attribute at fault, where one is
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of all files."""
+
+    profile: str
+    options: tuple[str, ...]
+    accepted_risk: str
+    written: list[str] = field(default_factory=list)  # relative to the output folder
+    verified: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        """The report as a file: keys sorted, the same for the same input."""
+        fields = {name: getattr(self, name) for name in ("profile", "options", "written", "verified")}
+        refused = [
+            {"path": each.path, "code": each.code, "tag": each.tag, "reason": each.reason}
+            for each in sorted(self.refused, key=lambda each: each.path)
+        ]
+        whole = fields | {"accepted_risk": self.accepted_risk, "refused": refused}
+        return json.dumps(whole | {"written": sorted(self.written)}, indent=2, sort_keys=True)
+
+    def to_text(self, verify: bool) -> str:
+        """The same for people."""
+        lines = [f"{len(self.written)} instances written by {self.profile}, {len(self.refused)} refused"]
+        lines += [f"{self.verified} proofs hold"] if verify else []
+        lines += [
+            f"  refused {each.path}: {f'{each.code} {each.tag}'.rstrip()}: {each.reason}"
+            for each in self.refused
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a worker needs to know. Its repr shows no key."""
+
+    secret: bytes = field(repr=False)
+    profile: str
+    max_instance_bytes: int
+    max_inflated_bytes: int
+
+    def make(self) -> Deidentifier:
+        """The engine. Raises ConfigurationError for a key or a profile that can't be used."""
+        try:
+            return Deidentifier(
+                Keys.derive(self.secret),
+                Profile.load(self.profile),
+                max_instance_bytes=self.max_instance_bytes,
+                max_inflated_bytes=self.max_inflated_bytes,
+            )
+        except (ProfileError, WeakSecret) as error:
+            raise ConfigurationError(str(error)) from None
+
+
+def read_order(settings: Settings, profile: str | None, key: Path | None) -> Order:
+    """The site's key and profile, or those given. Raises ConfigurationError."""
+    given = (str(key.parent), key.name) if key else (settings.secrets, secrets.SITE_KEY)
+    secret = secrets.read_key(*given)
+    limits = settings.max_instance_bytes, settings.max_inflated_bytes
+    return Order(secret, profile or settings.profile, *limits)
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The regular files of a folder at any depth, or the one file. Links are not followed."""
+    if folder.is_file():
+        return [folder]
+    found = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+
+
+def run(
+    order: Order, source: Path, target: Path, verify: bool, begin: Callable[[int], Callable[[], object]]
+) -> Report:
+    """De-identify a file or a folder into `target`, and look at the proofs of all that lies there if asked.
+
+    `begin` is told how many files there are, and gives what is called after each. Raises BadRequest where one
+    folder lies within the other, ConfigurationError where key or profile can't be used.
+    """
+    _require_apart(source, target)
+    report = _begin_report(order)
+    files = find_files(source)
+    advance = begin(len(files))
+    for outcome in _share_out(order, _deidentify, [(path, target) for path in files]):
+        (report.refused if isinstance(outcome, Refusal) else report.written).append(outcome)  # type: ignore[arg-type]
+        advance()
+    return _add_proofs(order, report, target, begin) if verify else report
+
+
+def check(order: Order, target: Path, begin: Callable[[int], Callable[[], object]]) -> Report:
+    """Look at the proofs of all files in a folder. Raises ConfigurationError."""
+    return _add_proofs(order, _begin_report(order), target, begin)
+
+
+def _begin_report(order: Order) -> Report:
+    profile = order.make().profile
+    return Report(profile.label, profile.options, profile.accepted_risk)
+
+
+def _add_proofs(
+    order: Order, report: Report, target: Path, begin: Callable[[int], Callable[[], object]]
+) -> Report:
+    files = find_files(target)
+    advance = begin(len(files))
+    unproven = []
+    for outcome in _share_out(order, _prove, [(path, target) for path in files]):
+        unproven += [outcome] if isinstance(outcome, Refusal) else []
+        advance()
+    return Report(
+        report.profile,
+        report.options,
+        report.accepted_risk,
+        report.written,
+        len(files) - len(unproven),
+        report.refused + unproven,
+    )
+
+
+def _require_apart(source: Path, target: Path) -> None:
+    one, other = source.resolve(), target.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise BadRequest("input and output must lie apart, or originals would be among what is handed on")
+
+
+Task = Callable[[tuple[Path, Path]], str | Refusal]
+_engine: list[Deidentifier] = []  # of a worker process, made once
+
+
+def _share_out(order: Order, task: Task, work: list[tuple[Path, Path]]) -> Iterator[str | Refusal]:
+    """Do the work on all cores this process may use, and give what came of each in its order."""
+    workers = min(len(os.sched_getaffinity(0)), len(work))
+    if workers < 2:
+        _prepare(order)
+        yield from map(task, work)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _prepare, (order,)) as pool:
+        yield from pool.map(task, work, chunksize=max(1, min(8, len(work) // (4 * workers))))
+
+
+def _prepare(order: Order) -> None:
+    _engine[:] = [order.make()]
+
+
+def _deidentify(work: tuple[Path, Path]) -> str | Refusal:
+    path, target = work
+    try:
+        made = _engine[0].deidentify(path.read_bytes())
+    except Refused as refused:
+        return Refusal(str(path), refused.reason.code, refused.reason.advice, refused.tag or "")
+    except OSError:
+        return Refusal(str(path), *_UNREADABLE)
+    place = Path(made.study_instance_uid, made.series_instance_uid, f"{made.sop_instance_uid}.dcm")
+    if not _write(target / place, made.instance):
+        return Refusal(str(path), *_IN_THE_WAY)
+    return str(place)
+
+
+def _write(place: Path, instance: bytes) -> bool:
+    """Write a file whole; False where another one lies there already."""
+    if place.exists():
+        return place.read_bytes() == instance
+    place.parent.mkdir(parents=True, exist_ok=True)
+    part = place.with_name(f".{place.name}.{os.getpid()}")
+    part.write_bytes(instance)
+    part.replace(place)
+    return True
+
+
+def _prove(work: tuple[Path, Path]) -> str | Refusal:
+    path, target = work
+    try:
+        proven = _engine[0].carries_proof(path.read_bytes())
+    except OSError:
+        return Refusal(str(path), *_UNREADABLE)
+    return path.name if proven else Refusal(str(path), *_NO_PROOF)
