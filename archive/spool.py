@@ -6,7 +6,7 @@ its row, and goes after it: a file without a row is one that nobody was told of.
 
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -64,6 +64,7 @@ class Entry:
     attempts: int
     received_at: datetime
     changed_at: datetime
+    masks: Sequence[Sequence[int]] | None  # what the cleaning masks: x, y, width and height in pixels
     decision: Mapping[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
@@ -110,9 +111,12 @@ class Spool:
         """End a cleaning that could not be done now; it does not count."""
         self._connection.execute(self._sql["put_back"], {"id": identifier})
 
-    def finish(self, identifier: str, state: State, reason: str) -> None:
-        """End a cleaning. The sealed file goes when the instance is released."""
-        values = {"id": identifier, "state": state, "reason": reason}
+    def finish(
+        self, identifier: str, state: State, reason: str, masks: Sequence[Sequence[int]] | None
+    ) -> None:
+        """End a cleaning that came to `masks`, or to none. The sealed file goes when the instance is released."""
+        found = None if masks is None else Jsonb(masks)
+        values = {"id": identifier, "state": state, "reason": reason, "masks": found}
         self._connection.execute(self._sql["finish"], values)
         if state not in OPEN:
             self.forget(identifier)

@@ -67,7 +67,7 @@ def count_missed(finder: Finder) -> list[dict[str, Any]]:
         total = {True: 0, False: 0}
         for seed in range(1000, 1000 + DRAWN):
             frame, drawn = draw_names(seed, light=light)
-            cleaned = dcmread(DicomBytesIO(clean(ultrasound(frame), finder))).pixel_array
+            cleaned = dcmread(DicomBytesIO(clean(ultrasound(frame), finder).instance)).pixel_array
             for each in drawn:
                 large = each.size >= 14
                 total[large] += 1

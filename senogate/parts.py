@@ -66,7 +66,9 @@ def run_worker(settings: Settings) -> None:
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
     reader = Reader(settings, deidentifier, deidentifier.pseudonyms)
-    cleaning = Cleaning(Sealed(settings, deidentifier), Finder())
+    cleaning = Cleaning(
+        Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
+    )
     asyncio.run(Worker(settings, reader, cleaning).run())
 
 

@@ -55,13 +55,21 @@ def show(
         Path | None, typer.Option(help="Write a frame as PNG; IT MAY SHOW WHO THE PATIENT IS.")
     ] = None,
     frame: Annotated[int, typer.Option(min=1, help="Which frame.")] = 1,
+    masked: Annotated[bool, typer.Option("--masked", help="The frame as the cleaning leaves it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """One held instance; with --image, what it shows, opened in memory and written only there."""
+    from inference.cleaning.cleaner import cover
+    from inference.cleaning.spooled import masks_of
+
+    if masked and image is None:
+        raise typer.BadParameter("name the file to write to with --image", param_hint="--masked")
     sealed = _sealed()
     entry = sealed.spool.entry(_identifier(identifier))
     if image is not None:
-        content = _picture(sealed.open(entry.id), frame)
+        boxes = masks_of(entry) if masked else None
+        instance = sealed.open(entry.id)
+        content = _picture(instance if boxes is None else cover(instance, boxes), frame)
         _err.print(f"{image} may show who the patient is: look, and delete it", markup=False)
         image.touch(mode=0o600)
         image.write_bytes(content)
@@ -72,16 +80,23 @@ def show(
 def release(
     identifier: Identifier,
     why: Why,
-    mask: Annotated[list[str], typer.Option(help="x,y,w,h in pixels; may be given more than once.")] = [],  # noqa: B006
+    mask: Annotated[
+        list[str], typer.Option(help="Mask x,y,w,h in pixels as well; may be given more than once.")
+    ] = [],  # noqa: B006
+    only: Annotated[bool, typer.Option("--only", help="Mask what --mask names and nothing else.")] = False,
+    keep_pixels: Annotated[bool, typer.Option("--keep-pixels", help="Store the pixels as they are.")] = False,
     by: By = "",
     as_json: AsJson = False,
 ) -> None:
-    """Store an instance after looking at it: with boxes masked, or without any, its pixels as they are."""
+    """Store an instance after looking at it, with the text masked that the cleaning found."""
     from inference.cleaning import spooled
 
+    if (keep_pixels and (mask or only)) or (only and not mask):
+        raise typer.BadParameter("name boxes with --mask, or say --keep-pixels", param_hint="--only")
+    named = [_box(text) for text in mask]
     sealed = _sealed()
     identifier = _identifier(identifier)
-    boxes = [_box(text) for text in mask]
+    boxes = None if keep_pixels else _masks(sealed.spool.entry(identifier), named, only)
     try:
         spooled.release(sealed, identifier, boxes, by or _user(), why)
     except Refused as refused:
@@ -129,7 +144,19 @@ def _box(text: str) -> "Box":
     left, top, width, height = map(int, text.split(","))
     if not width or not height:
         raise typer.BadParameter("a mask needs a width and a height", param_hint="--mask")
-    return Box(left, top, left + width, top + height)
+    return Box.of_size(left, top, width, height)
+
+
+def _masks(entry: Entry, named: "list[Box]", only: bool) -> "list[Box]":
+    """What is to be masked. Raises BadRequest where neither the cleaning nor the person named anything."""
+    from inference.cleaning.spooled import masks_of
+
+    if only or (named and entry.masks is None):
+        return named
+    try:
+        return masks_of(entry) + named
+    except BadRequest as error:
+        raise BadRequest(f"{error}; name what to mask with --mask, or say --keep-pixels") from None
 
 
 def _picture(instance: bytes, frame: int) -> bytes:
@@ -158,4 +185,6 @@ def _print(entry: Entry, as_json: bool) -> None:
         _out.print_json(json.dumps(entry.to_json()))
         return
     for name, value in entry.to_json().items():
-        _out.print(f"{name:<20} {json.dumps(value) if isinstance(value, dict) else value}", markup=False)
+        _out.print(
+            f"{name:<20} {json.dumps(value) if isinstance(value, dict | list) else value}", markup=False
+        )

@@ -13,6 +13,7 @@ create table spool (
     attempts           integer not null default 0,       -- cleanings begun
     received_at        timestamptz not null default now(),
     changed_at         timestamptz not null default now(),
+    masks              jsonb,                            -- what the cleaning masks: [x, y, width, height], ...
     decision           jsonb                             -- a person's: who, why, and what was masked
 );
 create index spool_due on spool (received_at) where state in ('waiting', 'cleaning');

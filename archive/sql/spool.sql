@@ -6,7 +6,8 @@ select exists (select from spool where digest = %(digest)s and state in ('waitin
 insert into spool (id, digest, state, reason, study_instance_uid, sop_instance_uid, sop_class_uid, size)
 values (%(id)s, %(digest)s, %(state)s, %(reason)s, %(study_instance_uid)s, %(sop_instance_uid)s, %(sop_class_uid)s, %(size)s)
 on conflict (digest) do update set
-    id = excluded.id, state = excluded.state, reason = excluded.reason, attempts = 0, decision = null,
+    id = excluded.id, state = excluded.state, reason = excluded.reason, attempts = 0, masks = null,
+    decision = null,
     received_at = now(), changed_at = now()
 where spool.state = 'discarded' or (spool.state = 'released' and not exists (
     select from instance i where i.sop_instance_uid = spool.sop_instance_uid))
@@ -27,7 +28,7 @@ update spool set state = 'waiting', attempts = greatest(attempts - 1, 0), change
 where id = %(id)s and state = 'cleaning'
 
 -- name: finish
-update spool set state = %(state)s, reason = %(reason)s, changed_at = now()
+update spool set state = %(state)s, reason = %(reason)s, masks = %(masks)s, changed_at = now()
 where id = %(id)s and state = 'cleaning'
 returning id
 
@@ -38,14 +39,14 @@ returning id
 
 -- name: list
 select id, state, reason, sop_class_uid, study_instance_uid, sop_instance_uid, size, attempts, received_at, changed_at,
-       decision
+       masks, decision
 from spool
 where %(state)s::text is null or state = %(state)s
 order by received_at, id
 
 -- name: show
 select id, state, reason, sop_class_uid, study_instance_uid, sop_instance_uid, size, attempts, received_at, changed_at,
-       decision
+       masks, decision
 from spool where id = %(id)s
 
 -- name: of_instances

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
 from inference.cleaning.frames import Frames, decode, encode, fill_of, looks
-from inference.cleaning.mask import Box, Mask, covered, outside_of_regions
+from inference.cleaning.mask import Box, Mask, boxes_of, covered, outside_of_regions
 from inference.cleaning.text import Finder, scattered
 from inference.cleaning.unsure import Doubt, Unsure
 from inference.errors import ReadingFailed
@@ -18,7 +19,14 @@ _CHECKED = 5  # frames of a multi-frame image that are looked at again
 _BLUR = 8  # pixels around a view marker in which a second look may see a part of it
 
 
-def clean(instance: bytes, finder: Finder) -> bytes:
+class Cleaned(NamedTuple):
+    """An instance whose text is masked, and where; `cover` makes the same bytes of the boxes."""
+
+    instance: bytes
+    boxes: list[Box]
+
+
+def clean(instance: bytes, finder: Finder) -> Cleaned:
     """Mask what `finder` finds in a Part 10 instance, but view markers; what is masked is looked at again.
 
     What lies outside of stated ultrasound regions is masked without looking. A text in one frame is masked in all.
@@ -34,11 +42,11 @@ def clean(instance: bytes, finder: Finder) -> bytes:
         raise Unsure(Doubt.TOO_MUCH_TEXT)
     fill(frames, texts)
     with _understood():
-        return encode(dataset, frames)
+        return Cleaned(encode(dataset, frames), boxes_of(beside | texts))
 
 
 def cover(instance: bytes, boxes: Sequence[Box]) -> bytes:
-    """Mask the boxes that a person names, in every frame. Raises Unsure where the pixels are not understood."""
+    """Mask boxes in every frame. Raises Unsure where the pixels are not understood."""
     with _understood():
         dataset = read_dataset(instance, pixels=True)
         frames = decode(dataset)

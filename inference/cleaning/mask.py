@@ -34,6 +34,16 @@ class Box(NamedTuple):
         top, bottom = (min(max(value, 0), rows) for value in (self.top, self.bottom))
         return Box(left, top, max(left, right), max(top, bottom))
 
+    @classmethod
+    def of_size(cls, left: int, top: int, width: int, height: int) -> "Box":
+        """The box with this corner and this size, as people and the spool name it."""
+        return cls(left, top, left + width, top + height)
+
+    @property
+    def sized(self) -> list[int]:
+        """What `of_size` takes."""
+        return [self.left, self.top, self.right - self.left, self.bottom - self.top]
+
     def meets(self, other: "Box") -> bool:
         """Whether the two have a pixel in common."""
         return (
@@ -52,6 +62,20 @@ def covered(boxes: Iterable[Box], shape: Shape, kept: Sequence[Box] = ()) -> Mas
     for box in kept:
         mask[box.top : box.bottom, box.left : box.right] = False
     return mask
+
+
+def boxes_of(mask: Mask) -> list[Box]:
+    """Boxes that together cover what is true in a mask of (rows, columns), and nothing else."""
+    rows = len(mask)
+    begun: dict[tuple[int, int], int] = {}  # the row where each run of columns that goes on began
+    boxes = []
+    for row in (0, *(np.flatnonzero((mask[1:] != mask[:-1]).any(axis=1)) + 1).tolist(), rows):
+        line = mask[row] if row < rows else np.zeros_like(mask[0])
+        edges = np.flatnonzero(np.diff(line, prepend=False, append=False)).tolist()
+        runs = set(zip(edges[::2], edges[1::2], strict=True))
+        boxes += [Box(run[0], begun.pop(run), run[1], row) for run in sorted(begun.keys() - runs)]
+        begun |= dict.fromkeys(runs - begun.keys(), row)
+    return boxes
 
 
 def outside_of_regions(dataset: Dataset, shape: Shape) -> Mask:

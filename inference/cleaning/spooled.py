@@ -4,13 +4,14 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from archive import secrets
 from archive.durable import DurableConnection
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.orthanc import Orthanc
 from archive.settings import Settings
-from archive.spool import Spool, State
+from archive.spool import Entry, Spool, State
 from deidentification.deidentify import Deidentifier, Pixels, Refused
 from deidentification.seal import SealBroken, open_sealed
 from inference.cleaning.cleaner import clean, cover
@@ -19,7 +20,7 @@ from inference.cleaning.text import Finder
 from inference.cleaning.unsure import Doubt, Unsure
 
 MOST_ATTEMPTS = 3  # of one cleaning; an instance that ends its process each time is then left to a person
-CLEANED = "cleaned"
+CLEANED, AWAITING_REVIEW = "cleaned", "awaiting-review"
 _log = logging.getLogger("senogate.cleaning")
 
 
@@ -52,22 +53,37 @@ class Sealed:
         finally:
             connection.close()
 
-    def store(self, instance: bytes, looked: Pixels) -> None:
-        """De-identify and store an instance that was looked at. Raises Refused, BadRequest or Unavailable."""
-        made = self._deidentifier.deidentify(instance, looked)
+    def deidentify(self, instance: bytes, looked: Pixels) -> bytes:
+        """De-identify an instance that was looked at. Raises Refused."""
+        return self._deidentifier.deidentify(instance, looked).instance
+
+    def store(self, deidentified: bytes) -> None:
+        """Hand an instance that was de-identified to the door. Raises BadRequest or Unavailable."""
         orthanc = Orthanc(self._settings)
         try:
-            orthanc.store(made.instance)
+            orthanc.store(deidentified)
         finally:
             orthanc.close()
 
 
-class Cleaning:
-    """Cleans what waits in the spool, one instance at a time."""
+class Ending(NamedTuple):
+    """What a cleaning came to, and the boxes that it masks where it could be done."""
 
-    def __init__(self, sealed: Sealed, finder: Finder) -> None:
+    state: State
+    reason: str
+    masks: list[list[int]] | None = None
+
+
+class Cleaning:
+    """Cleans what waits in the spool, one instance at a time.
+
+    Where it is `automatic`, what could be cleaned is stored; otherwise a person looks at it first.
+    """
+
+    def __init__(self, sealed: Sealed, finder: Finder, *, automatic: bool) -> None:
         self._sealed = sealed
         self._finder = finder
+        self._automatic = automatic
 
     def is_possible(self) -> bool:
         """Whether what waits can be opened; without the private key it goes on waiting."""
@@ -86,43 +102,58 @@ class Cleaning:
         if attempts is None:
             return
         try:
-            state, reason = self._outcome(identifier, attempts)
+            ending = self._end(identifier, attempts)
         except Unavailable:
             spool.put_back(identifier)
             raise
-        spool.finish(identifier, state, reason)
-        _log.info("a cleaning ended: %s, %s", state, reason)
+        spool.finish(identifier, *ending)
+        _log.info("a cleaning ended: %s, %s", ending.state, ending.reason)
 
-    def _outcome(self, identifier: str, attempts: int) -> tuple[State, str]:
+    def _end(self, identifier: str, attempts: int) -> Ending:
         if attempts > MOST_ATTEMPTS:
-            return State.QUARANTINED, Doubt.GIVEN_UP
+            return Ending(State.QUARANTINED, Doubt.GIVEN_UP)
         try:
-            cleaned = clean(self._sealed.open(identifier), self._finder)
-            self._sealed.store(cleaned, Pixels.CLEANED)
+            return self._clean(identifier)
         except Unsure as unsure:
-            return State.QUARANTINED, unsure.doubt
+            return Ending(State.QUARANTINED, unsure.doubt)
         except Refused as refused:
-            return State.QUARANTINED, refused.reason.code
+            return Ending(State.QUARANTINED, refused.reason.code)
         except NotFound:
-            return State.QUARANTINED, Doubt.NOT_OPENED
+            return Ending(State.QUARANTINED, Doubt.NOT_OPENED)
         except BadRequest:
-            return State.QUARANTINED, Doubt.NOT_STORED
-        return State.RELEASED, CLEANED
+            return Ending(State.QUARANTINED, Doubt.NOT_STORED)
+
+    def _clean(self, identifier: str) -> Ending:
+        cleaned = clean(self._sealed.open(identifier), self._finder)
+        masks = [box.sized for box in cleaned.boxes]
+        deidentified = self._sealed.deidentify(cleaned.instance, Pixels.CLEANED)
+        if not self._automatic:
+            return Ending(State.QUARANTINED, AWAITING_REVIEW, masks)
+        self._sealed.store(deidentified)
+        return Ending(State.RELEASED, CLEANED, masks)
 
 
-def release(sealed: Sealed, identifier: str, masks: Sequence[Box], person: str, why: str) -> None:
-    """Store a held instance as a person decided: with these boxes masked, or, without any, its pixels as they are.
+def masks_of(entry: Entry) -> list[Box]:
+    """The boxes that the cleaning masks. Raises BadRequest where it came to none."""
+    if entry.masks is None:
+        raise BadRequest(f"{entry.id} could not be cleaned: {entry.reason}")
+    return [Box.of_size(*numbers) for numbers in entry.masks]
+
+
+def release(sealed: Sealed, identifier: str, masks: Sequence[Box] | None, person: str, why: str) -> None:
+    """Store a held instance as a person decided: with these boxes masked, or, for None, its pixels as they are.
 
     Raises NotFound, Conflict, Unavailable, ConfigurationError, Refused, or Unsure where boxes can't be masked.
     """
     sealed.spool.entry(identifier)
     instance = sealed.open(identifier)
-    if masks:
-        sealed.store(cover(instance, masks), Pixels.CLEANED)
+    if masks is None:
+        deidentified = sealed.deidentify(instance, Pixels.ACCEPTED)
     else:
-        sealed.store(instance, Pixels.ACCEPTED)
-    boxes = [list(box) for box in masks]
-    sealed.spool.decide(identifier, State.RELEASED, "released", _decision(person, why) | {"masks": boxes})
+        deidentified = sealed.deidentify(cover(instance, masks), Pixels.CLEANED)
+    sealed.store(deidentified)
+    masked = None if masks is None else [box.sized for box in masks]
+    sealed.spool.decide(identifier, State.RELEASED, "released", _decision(person, why) | {"masks": masked})
 
 
 def discard(spool: Spool, identifier: str, person: str, why: str) -> None:

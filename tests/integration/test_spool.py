@@ -22,6 +22,7 @@ from tests.integration.conftest import send_c_store, send_rest, send_stow
 from tests.integration.test_whole_way import read_back, write
 from tests.live import LiveSite, eventually
 
+NO_ID = "00000000-0000-0000-0000-000000000000"
 pytestmark = pytest.mark.xdist_group("site")
 
 
@@ -35,6 +36,14 @@ def scan() -> bytes:
 def new_document() -> bytes:
     """What no cleaning can look through."""
     return document()
+
+
+@pytest.fixture(scope="module")
+def reviewing(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]) -> Iterator[LiveSite]:
+    """A site as it is without the setting: a person looks at what was cleaned."""
+    live = LiveSite(new_home(), free_ports(3), {"SENOGATE_PIXEL_CLEANING": ""}).start()
+    yield live
+    assert live.stop() == 0
 
 
 @pytest.fixture
@@ -180,6 +189,69 @@ class TestWhateverHappens:
         eventually(lambda: site.stored_instances() == before + 1)
 
 
+class TestAPersonReviewsWhatWasCleaned:
+    """`pixel_cleaning` is "review"."""
+
+    @pytest.fixture
+    def frame(self) -> np.ndarray:
+        return draw_names(31, light=True)[0]
+
+    @pytest.fixture
+    def awaiting(
+        self, reviewing: LiveSite, frame: np.ndarray, tmp_path: Path
+    ) -> tuple[bytes, dict[str, Any]]:
+        scan = ultrasound(frame)
+        held = quarantined(reviewing, scan, tmp_path / "sent")
+        assert held["reason"] == "awaiting-review"
+        return scan, spool(reviewing, "show", held["id"])
+
+    def test_it_is_not_stored_and_shows_what_is_masked(
+        self, reviewing: LiveSite, frame: np.ndarray, awaiting: tuple[bytes, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        before = reviewing.stored_instances()
+        _, entry = awaiting
+        look, masked = tmp_path / "look.png", tmp_path / "masked.png"
+        spool(reviewing, "show", entry["id"], "--image", str(look))
+        spool(reviewing, "show", entry["id"], "--image", str(masked), "--masked")
+        x, y, width, height = entry["masks"][0]
+        assert (np.array(Image.open(look)) == frame).all()
+        assert np.unique(np.array(Image.open(masked))[y : y + height, x : x + width]).size == 1
+        assert reviewing.stored_instances() == before
+
+    def test_released_it_is_stored_as_it_was_shown(
+        self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]
+    ) -> None:
+        scan, entry = awaiting
+        receipt = spool(reviewing, "release", entry["id"], "--reason", "looked")
+        assert (receipt["state"], receipt["decision"]["masks"]) == ("released", entry["masks"])
+        dataset = stored(reviewing, scan)
+        assert "113101" in {item.CodeValue for item in dataset.DeidentificationMethodCodeSequence}
+        drawn = [each for each in draw_names(31, light=True)[1] if each.size >= 14]
+        assert all(np.unique(dataset.pixel_array[each.box]).size == 1 for each in drawn)
+
+    def test_a_box_is_masked_as_well(
+        self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]
+    ) -> None:
+        scan, entry = awaiting
+        receipt = spool(reviewing, "release", entry["id"], "--reason", "a logo", "--mask", "0,0,50,30")
+        assert receipt["decision"]["masks"] == [*entry["masks"], [0, 0, 50, 30]]
+        assert np.unique(stored(reviewing, scan).pixel_array[:30, :50]).size == 1
+
+    def test_a_box_is_masked_and_nothing_else(
+        self, reviewing: LiveSite, frame: np.ndarray, awaiting: tuple[bytes, dict[str, Any]]
+    ) -> None:
+        scan, entry = awaiting
+        spool(reviewing, "release", entry["id"], "--reason", "no text", "--mask", "0,0,50,30", "--only")
+        assert (stored(reviewing, scan).pixel_array[30:] == frame[30:]).all()
+
+    def test_its_pixels_are_kept(
+        self, reviewing: LiveSite, frame: np.ndarray, awaiting: tuple[bytes, dict[str, Any]]
+    ) -> None:
+        scan, entry = awaiting
+        spool(reviewing, "release", entry["id"], "--reason", "a phantom", "--keep-pixels")
+        assert (stored(reviewing, scan).pixel_array == frame).all()
+
+
 class TestAPersonDecides:
     """`senogate spool`."""
 
@@ -201,7 +273,7 @@ class TestAPersonDecides:
     def test_lets_pixels_pass_as_they_are(self, site: LiveSite, tmp_path: Path) -> None:
         page = ultrasound(page_of_text())
         held = quarantined(site, page, tmp_path)
-        spool(site, "release", held["id"], "--reason", "a phantom")
+        spool(site, "release", held["id"], "--reason", "a phantom", "--keep-pixels")
         dataset = stored(site, page)
         assert (dataset.pixel_array == page_of_text()).all()
         assert "113101" not in {item.CodeValue for item in dataset.DeidentificationMethodCodeSequence}
@@ -211,7 +283,7 @@ class TestAPersonDecides:
         receipt = spool(site, "discard", held["id"], "--reason", "no consent")
         assert (receipt["state"], receipt["decision"]["why"]) == ("discarded", "no consent")
         assert not (site.settings.spool / held["id"]).exists()
-        again = site.run("spool", "release", held["id"], "--reason", "x", check=False)
+        again = site.run("spool", "release", held["id"], "--reason", "x", "--keep-pixels", check=False)
         assert again.returncode == 1
 
     def test_what_was_discarded_and_is_sent_again_is_held_again(
@@ -223,12 +295,27 @@ class TestAPersonDecides:
 
     def test_what_can_not_be_stored_stays_held(self, site: LiveSite, document: bytes, tmp_path: Path) -> None:
         held = quarantined(site, document, tmp_path)
-        refused = site.run("spool", "release", held["id"], "--reason", "x", check=False)
+        refused = site.run("spool", "release", held["id"], "--reason", "x", "--keep-pixels", check=False)
         assert refused.returncode == 1 and "can't be stored" in refused.stderr
         assert spool(site, "show", held["id"])["state"] == "quarantined"
 
+    def test_what_was_not_cleaned_is_not_released_without_saying_how(
+        self, site: LiveSite, document: bytes, tmp_path: Path
+    ) -> None:
+        held = quarantined(site, document, tmp_path)
+        refused = site.run("spool", "release", held["id"], "--reason", "x", check=False)
+        assert refused.returncode == 1 and "--keep-pixels" in refused.stderr
+
     @pytest.mark.parametrize(
-        "arguments", [["show", "x"], ["release", "x"], ["release", "x", "--reason", "y", "--mask", "1"]]
+        "arguments",
+        [
+            ["show", "x"],
+            ["show", NO_ID, "--masked"],
+            ["release", "x"],
+            ["release", NO_ID, "--reason", "y", "--mask", "1"],
+            ["release", NO_ID, "--reason", "y", "--mask", "0,0,9,9", "--keep-pixels"],
+            ["release", NO_ID, "--reason", "y", "--only"],
+        ],
     )
     def test_wrong_usage_ends_with_two(self, site: LiveSite, arguments: list[str]) -> None:
         assert site.run("spool", *arguments, check=False).returncode == 2

@@ -81,7 +81,7 @@ def recoded(instance: bytes, syntax: str, **values: object) -> bytes:
 @pytest.mark.parametrize("seed", [11, 12])
 def test_no_name_of_14_pixels_and_more_can_be_read_afterwards(finder: Finder, seed: int, light: bool) -> None:
     frame, drawn = draw_names(seed, light=light)
-    cleaned = read(clean(ultrasound(frame), finder)).pixel_array
+    cleaned = read(clean(ultrasound(frame), finder).instance).pixel_array
     for each in drawn:
         if each.size >= 14:
             assert np.unique(cleaned[each.box]).size == 1, (each.text, each.size)
@@ -89,7 +89,7 @@ def test_no_name_of_14_pixels_and_more_can_be_read_afterwards(finder: Finder, se
 
 
 def test_what_is_not_masked_is_as_it_was(values: np.ndarray) -> None:
-    cleaned = read(clean(ultrasound(values), Told(NAME))).pixel_array
+    cleaned = read(clean(ultrasound(values), Told(NAME)).instance).pixel_array
     assert (cleaned[:, 20:40, 10:50] == values.min(axis=(1, 2))[:, None, None]).all()
     cleaned = cleaned.copy()
     cleaned[:, 20:40, 10:50] = values[:, 20:40, 10:50]
@@ -97,13 +97,13 @@ def test_what_is_not_masked_is_as_it_was(values: np.ndarray) -> None:
 
 
 def test_a_marker_is_left_where_a_name_overlaps_it(values: np.ndarray) -> None:
-    cleaned = read(clean(ultrasound(values), Told(NAME, MARKER))).pixel_array
+    cleaned = read(clean(ultrasound(values), Told(NAME, MARKER)).instance).pixel_array
     assert (cleaned[:, 20:40, 40:60] == values[:, 20:40, 40:60]).all()
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_native_keeps_its_transfer_syntax(values: np.ndarray, syntax: str) -> None:
-    cleaned = read(clean(recoded(ultrasound(values), syntax), Told(NAME)))
+    cleaned = read(clean(recoded(ultrasound(values), syntax), Told(NAME)).instance)
     assert cleaned.file_meta.TransferSyntaxUID == syntax
 
 
@@ -118,7 +118,7 @@ def test_compressed_frames_become_native_without_a_loss(
     values: np.ndarray, syntax: str, compress: Callable[[np.ndarray], bytes]
 ) -> None:
     content = encapsulate([bytes(compress(frame)) for frame in values])
-    cleaned = read(clean(recoded(ultrasound(values), syntax, PixelData=content), Told(NAME)))
+    cleaned = read(clean(recoded(ultrasound(values), syntax, PixelData=content), Told(NAME)).instance)
     assert cleaned.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert (cleaned.pixel_array[:, 40:] == values[:, 40:]).all()
     assert np.unique(cleaned.pixel_array[0, 20:40, 10:50]).size == 1
@@ -131,7 +131,7 @@ def test_run_lengths_of_colours_become_native_without_a_loss() -> None:
     dataset.compress(RLELossless, generate_instance_uid=False)
     buffer = io.BytesIO()
     dataset.save_as(buffer)
-    cleaned = read(clean(buffer.getvalue(), Told(NAME)))
+    cleaned = read(clean(buffer.getvalue(), Told(NAME)).instance)
     assert (cleaned.pixel_array[40:] == colours[40:]).all()
     assert (cleaned.pixel_array[20:40, 10:50] == 0).all()
 
@@ -145,7 +145,7 @@ def colour(colours: np.ndarray, planar: int) -> bytes:
 @pytest.mark.parametrize("planar", [0, 1])
 def test_colour_keeps_its_planes(planar: int) -> None:
     colours = np.random.default_rng(2).integers(1, 255, (64, 96, 3), np.uint8)
-    cleaned = read(clean(colour(colours, planar), Told(NAME)))
+    cleaned = read(clean(colour(colours, planar), Told(NAME)).instance)
     assert cleaned.PlanarConfiguration == planar
     assert (cleaned.pixel_array[20:40, 10:50] == 0).all()
     assert (cleaned.pixel_array[40:] == colours[40:]).all()
@@ -159,7 +159,7 @@ def test_masks_with_the_darkest_value_of_twelve_bits(photometric: str, signed: i
         np.zeros((64, 96), np.uint8), BitsAllocated=16, BitsStored=12, HighBit=11, PixelRepresentation=signed,
         PhotometricInterpretation=photometric, PixelData=values.tobytes(),
     )  # fmt: skip
-    cleaned = read(clean(instance, Told(NAME))).pixel_array
+    cleaned = read(clean(instance, Told(NAME)).instance).pixel_array
     darkest = values.max() if photometric == "MONOCHROME1" else values.min()
     assert (cleaned[20:40, 10:50] == darkest).all()
     assert (cleaned[40:] == values[40:]).all()
@@ -169,9 +169,31 @@ def test_beside_ultrasound_regions_nothing_is_left(values: np.ndarray) -> None:
     region = Dataset()
     region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 10
     region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 95, 63
-    cleaned = read(clean(ultrasound(values, SequenceOfUltrasoundRegions=[region]), Told())).pixel_array
+    cleaned = read(
+        clean(ultrasound(values, SequenceOfUltrasoundRegions=[region]), Told()).instance
+    ).pixel_array
     assert (cleaned[:, 10:] == values[:, 10:]).all()
     assert all(np.unique(frame[:10]).size == 1 for frame in cleaned)
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        ultrasound(np.random.default_rng(5).integers(1, 255, (3, 64, 96), np.uint8)),
+        colour(np.random.default_rng(6).integers(1, 255, (64, 96, 3), np.uint8), planar=1),
+        ultrasound(np.zeros((64, 96), np.uint8), BitsAllocated=16, BitsStored=12, HighBit=11,
+                   PixelData=np.random.default_rng(7).integers(1, 2000, (64, 96), np.uint16).tobytes()),
+    ],
+    ids=["frames", "colour", "twelve bits"],
+)  # fmt: skip
+def test_masking_its_boxes_gives_the_same_bytes(instance: bytes) -> None:
+    """So that what a person releases is what the cleaning showed."""
+    cleaned = clean(instance, Told(NAME, MARKER))
+    assert cover(instance, cleaned.boxes) == cleaned.instance
+
+
+def test_where_nothing_was_found_there_are_no_boxes(values: np.ndarray) -> None:
+    assert clean(ultrasound(values), Told()).boxes == []
 
 
 def test_a_person_masks_boxes_also_beyond_the_frame(values: np.ndarray) -> None:
@@ -224,7 +246,7 @@ class TestRealUltrasounds:
     @pytest.mark.parametrize("name", ["greyscale_burned_in", "rgb_burned_in", "gdcm-US-ALOKA-16"])
     def test_nothing_can_be_read_afterwards(self, shared: Path, finder: Finder, name: str) -> None:
         original = (shared / "data" / "dicom" / "us" / f"{name}.dcm").read_bytes()
-        cleaned = clean(original, finder)
+        cleaned = clean(original, finder).instance
         light, _ = frames_module.looks(decode(read(cleaned)), 0)
         assert not legible(finder, light)
 
@@ -232,6 +254,6 @@ class TestRealUltrasounds:
         self, shared: Path, finder: Finder
     ) -> None:
         original = (shared / "data" / "dicom" / "us" / "rgb_burned_in.dcm").read_bytes()
-        before, after = read(original).pixel_array, read(clean(original, finder)).pixel_array
+        before, after = read(original).pixel_array, read(clean(original, finder).instance).pixel_array
         assert before[:60].max() > 200 and after[:60].max() == 0
         assert (before[60:, :1009] == after[60:, :1009]).mean() > 0.8

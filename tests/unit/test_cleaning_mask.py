@@ -1,11 +1,13 @@
 """Masks: boxes of text, and what lies outside of ultrasound regions (PS3.3 C.8.5.5)."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from pydicom.dataset import Dataset
 
-from inference.cleaning.mask import Box, covered, outside_of_regions
+from inference.cleaning.mask import Box, boxes_of, covered, outside_of_regions
 
 SHAPE = (40, 60)
 SIDES = st.integers(-100, 100)
@@ -51,3 +53,21 @@ def test_a_region_without_its_corners_is_left_out() -> None:
     dataset = regions((0, 0, 59, 19))
     dataset.SequenceOfUltrasoundRegions.append(Dataset())
     assert outside_of_regions(dataset, SHAPE).sum() == 20 * 60
+
+
+@given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_a_mask_is_its_boxes_and_no_two_of_them_meet(mask: np.ndarray) -> None:
+    boxes = boxes_of(mask)
+    assert (covered(boxes, mask.shape) == mask).all()
+    assert sum((box.right - box.left) * (box.bottom - box.top) for box in boxes) == mask.sum()
+
+
+def test_two_boxes_apart_stay_two() -> None:
+    boxes = [Box(3, 2, 20, 9), Box(30, 25, 40, 31)]
+    assert boxes_of(covered(boxes, SHAPE)) == boxes
+
+
+def test_a_box_is_the_same_by_its_size() -> None:
+    box = Box(3, 2, 20, 9)
+    assert box.sized == [3, 2, 17, 7]
+    assert Box.of_size(*box.sized) == box
