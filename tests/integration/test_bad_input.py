@@ -95,8 +95,12 @@ def test_big_endian_is_stored(site: LiveSite, instance: bytes, tmp_path: Path) -
 def test_little_endian_and_deflated_are_stored_as_they_came(
     site: LiveSite, instance: bytes, syntax: str, way: str
 ) -> None:
-    sent = encode(instance, syntax)
-    assert WAYS[way](site, sent) == "stored"
+    assert WAYS[way](site, encode(instance, syntax)) == "stored"
+    original = dcmread(DicomBytesIO(instance)).SOPInstanceUID
+    query = "select transfer_syntax_uid from instance where sop_instance_uid = %s"
+    with site.database() as database:
+        row = eventually(lambda: database.execute(query, [site.pseudonyms().uid(original)]).fetchone())
+    assert row == (syntax,)
 
 
 def test_a_wrong_transfer_syntax_is_refused(site: LiveSite, instance: bytes) -> None:
