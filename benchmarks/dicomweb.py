@@ -26,7 +26,7 @@ _JSON = {"Accept": "application/dicom+json"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=300, help="studies of four 256 x 256 instances")
+    parser.add_argument("--studies", type=int, default=1000, help="studies of four 256 x 256 instances")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     arguments = parser.parse_args()
     with ExitStack() as stack:

@@ -61,7 +61,7 @@ class Door:
         """Decide on one received Part 10 instance. Never raises."""
         try:
             return self._decide(instance)
-        except BaseException:  # the one broad except of the project: Orthanc fails open, this door does not
+        except BaseException:  # whatever it is, interrupts too: Orthanc fails open, this door does not
             return REFUSE
 
     def may_be_stored(self, instance: bytes) -> bool:

@@ -32,4 +32,6 @@ select
      where not exists (select from instance i where i.sop_instance_uid = wanted)) as missing,
     exists (select from study_images m where m.study_instance_uid = %(study)s and not exists (
         select from reading r
-        where r.study_instance_uid = m.study_instance_uid and r.fingerprint = m.fingerprint and r.state <> 'due')) as unread
+        where r.study_instance_uid = m.study_instance_uid and r.fingerprint = m.fingerprint and r.state <> 'due'
+            and (r.result_sop_instance_uid is null
+                 or exists (select from instance i where i.sop_instance_uid = r.result_sop_instance_uid)))) as unread

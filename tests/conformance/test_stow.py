@@ -1,6 +1,5 @@
 """STOW-RS: the Store Transaction (PS3.18 section 10.5), through the door of a real site."""
 
-import time
 from uuid import uuid4
 
 import httpx
@@ -65,13 +64,12 @@ def reasons(answer: httpx.Response) -> list[int]:
 
 def retrieved(client: httpx.Client, url: str) -> bytes:
     """One instance, once the index has it."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+
+    def ask() -> bytes | None:
         answer = client.get(url, headers={"Accept": "application/dicom; transfer-syntax=*"})
-        if answer.status_code == 200:
-            return answer.content
-        time.sleep(0.2)
-    raise AssertionError(answer.text)
+        return answer.content if answer.status_code == 200 else None
+
+    return eventually(ask)
 
 
 class TestStored:

@@ -95,8 +95,12 @@ def test_big_endian_is_stored(site: LiveSite, instance: bytes, tmp_path: Path) -
 def test_little_endian_and_deflated_are_stored_as_they_came(
     site: LiveSite, instance: bytes, syntax: str, way: str
 ) -> None:
-    sent = encode(instance, syntax)
-    assert WAYS[way](site, sent) == "stored"
+    assert WAYS[way](site, encode(instance, syntax)) == "stored"
+    original = dcmread(DicomBytesIO(instance)).SOPInstanceUID
+    query = "select transfer_syntax_uid from instance where sop_instance_uid = %s"
+    with site.database() as database:
+        row = eventually(lambda: database.execute(query, [site.pseudonyms().uid(original)]).fetchone())
+    assert row == (syntax,)
 
 
 def test_a_wrong_transfer_syntax_is_refused(site: LiveSite, instance: bytes) -> None:
@@ -141,9 +145,11 @@ def test_a_structured_report_is_stored_without_what_it_says_of_people(site: Live
     path = shared / "data" / "dicom" / "sr-seg-pr" / "sr_document_with_multiple_groups.dcm"
     answer = site.send(path)
     assert answer["sent"] == 1, answer["refused"]
-    (stored,) = read_back(site, answer["studies"][0]["study_instance_uid"])
+    original, pseudonyms = dcmread(path), site.pseudonyms()
+    study = read_back(site, answer["studies"][0]["study_instance_uid"])
+    (stored,) = [each for each in study if each.SOPInstanceUID == pseudonyms.uid(original.SOPInstanceUID)]
     assert stored.Modality == "SR"
-    assert stored.PatientID == site.pseudonyms().patient_id(dcmread(path).PatientID)
+    assert stored.PatientID == pseudonyms.patient_id(original.PatientID)
 
 
 def test_an_ultrasound_with_a_name_in_its_pixels_is_accepted_and_cleaned(

@@ -68,6 +68,7 @@ def test_a_missing_key_stores_nothing_until_it_is_back(
         eventually(lambda: is_answering(orthanc, "/system"))
     assert send_c_store(site, instance) == "A700"
     assert send_rest(site, instance) == "500"
+    assert send_stow(site, instance) == "503"
     assert site.stored_instances() == 0
     with site.client() as client:
         assert client.get("/studies").status_code == 503
@@ -126,6 +127,7 @@ def test_a_postgresql_that_is_down_stores_nothing_until_it_is_back(
     process.stop()
     assert send_c_store(site, second) == "A700"
     assert send_rest(site, second) == "500"
+    assert send_stow(site, second) in REFUSALS
     assert site.stored_instances() == 1
     process.start()
     eventually(lambda: send_c_store(site, second) == "stored")
