@@ -85,7 +85,7 @@ class Deidentifier:
     ) -> None:
         self.profile = profile
         self.pseudonyms = Pseudonyms(keys)
-        self._proof_key = keys.proof
+        self.proof_key = keys.proof
         self._max_instance_bytes = max_instance_bytes
         self._max_inflated_bytes = max_inflated_bytes
         self._meta = part10.Meta(profile.label)
@@ -123,18 +123,25 @@ class Deidentifier:
 
         Raises Refused.
         """
+        source, identity = self._identify(instance)
+        _require_identity(identity)
+        return _made(b"", identity, self._subject_of(source, identity))
+
+    def identify(self, instance: bytes | memoryview) -> Identity:
+        """Who an instance says that it is about, whether or not it could be stored. Raises Refused."""
+        return self._identify(instance)[1]
+
+    def _identify(self, instance: bytes | memoryview) -> tuple[Source, Identity]:
         try:
             source = self._open(_as_bytes(instance))
         except struct.error:
             raise Refused(Reason.TRUNCATED) from None
-        identity = read_identity(source.values)
-        _require_identity(identity)
-        return _made(b"", identity, self._subject_of(source, identity))
+        return source, read_identity(source.values)
 
     def carries_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was de-identified or made here; only its pixel data may have changed since."""
         found = part10.read_proof(instance)
-        return found is not None and seal.verify(self._proof_key, instance, *found)
+        return found is not None and seal.verify(self.proof_key, instance, *found)
 
     def carries_whole_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was made here and not a byte of it has changed since."""
@@ -142,7 +149,7 @@ class Deidentifier:
         return (
             found is not None
             and found[0].kind is Kind.WHOLE
-            and seal.verify(self._proof_key, instance, *found)
+            and seal.verify(self.proof_key, instance, *found)
         )
 
     def prove(self, instance: bytes | memoryview) -> bytes:
@@ -164,7 +171,7 @@ class Deidentifier:
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
         dataset = memoryview(source.file)[source.start :]
-        return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
+        return self._meta.prove(self.proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
     def _deidentify(self, data: bytes, looked: Pixels) -> Deidentified:
         source = self._open(data)
@@ -183,7 +190,7 @@ class Deidentifier:
         sop_instance_uid = subject.originals[identity.sop_instance_uid]
         begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, source.transfer_syntax)
         kind = Kind.HEADER if looked is Pixels.UNSEEN else Kind.WHOLE
-        return _made(self._meta.prove(self._proof_key, kind, begun, *parts), identity, subject)
+        return _made(self._meta.prove(self.proof_key, kind, begun, *parts), identity, subject)
 
     def _require_profile(self, values: Mapping[int, bytes], identity: Identity) -> None:
         """Refuse what the profile could only leave a face in, or nothing of."""

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
+from deidentification.deidentify import Deidentifier
 from gateway import health, oauth, portal, qido, stow, wado
 from gateway.authentication import Authentication
 from gateway.problem import HANDLERS, LastResort
@@ -30,10 +31,10 @@ def create(
     pool: AsyncConnectionPool,
     orthanc: httpx.AsyncClient,
     keys: SigningKeys,
-    proof_key: bytes,
+    deidentifier: Deidentifier,
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
-    readiness = Readiness(pool, orthanc, proof_key)
+    readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     dicomweb = Mount(
         "/dicom-web",
         app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
@@ -48,7 +49,7 @@ def create(
         exception_handlers=HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier)
     return app
 
 

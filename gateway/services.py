@@ -15,6 +15,7 @@ from archive.errors import Unavailable
 from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from deidentification.deidentify import Deidentifier
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
 
@@ -33,6 +34,7 @@ class Services:
     orthanc: httpx.AsyncClient
     keys: SigningKeys
     readiness: Readiness
+    deidentifier: Deidentifier
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
     @asynccontextmanager

@@ -8,6 +8,10 @@ from archive.dicom_json import encode
 from archive.json_values import Attribute, Attributes
 from gateway.door import FailureReason, Outcome
 
+COERCED = (
+    0xB000  # Warning Reason (0008,1196): attributes were changed, here by de-identification (table I.2-1)
+)
+
 
 def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
     """200 where all were stored, 202 where some were or are held until they are cleaned, 409 where none; 503 where
@@ -43,7 +47,9 @@ def _stored(outcome: Outcome, base_url: str) -> Attributes:
     """A reference, with the address at which the instance can be retrieved where it can be by now."""
     if outcome.is_held:
         return _reference(outcome)
-    return _reference(outcome) | {tag("RetrieveURL"): _value("UR", base_url + outcome.resource.path)}
+    warning = {tag("WarningReason"): _value("US", COERCED)} if outcome.is_coerced else {}
+    address = {tag("RetrieveURL"): _value("UR", base_url + outcome.resource.path)}
+    return _reference(outcome) | address | warning
 
 
 def _failed(outcome: Outcome) -> Attributes:

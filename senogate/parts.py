@@ -31,7 +31,8 @@ async def _serve(settings: Settings) -> None:
     from gateway.signing import SigningKeys
 
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
-    proof_key = _site_keys(settings).proof
+    warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
+    deidentifier = deidentifier_of(settings)
     password = secrets.orthanc_password(settings)
     address = connection_string(settings.database_url)
     async with (
@@ -42,7 +43,7 @@ async def _serve(settings: Settings) -> None:
             address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
         ) as pool,
     ):
-        application = app.create(settings, pool, orthanc, keys, proof_key)
+        application = app.create(settings, pool, orthanc, keys, deidentifier)
         configuration = uvicorn.Config(
             application,
             host=settings.host,

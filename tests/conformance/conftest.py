@@ -28,7 +28,7 @@ from archive.settings import Settings
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
 from tests.unit.dicom_files import compressed, dataset, part10, pixels
-from tests.unit.fake_site import PROOF_KEY, FakeOrthanc
+from tests.unit.fake_site import DEIDENTIFIER, FakeOrthanc
 
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -147,7 +147,7 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         async with AsyncConnectionPool(
             settings.database_url, open=False, kwargs={"autocommit": True}
         ) as pool:
-            application = app.create(settings, pool, orthanc, keys, PROOF_KEY)
+            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
             await box[0].serve()
