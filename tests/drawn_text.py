@@ -1,5 +1,6 @@
 """Frames with text that the tests draw: names over speckle as an ultrasound has it, and view markers over a breast."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +73,45 @@ def speckle(random: np.random.Generator, rows: int, columns: int, level: float, 
     return np.clip(level * (1 - strength + strength * grains / grains.mean()), 0, 255).astype(np.uint8)
 
 
+def tissue(random: np.random.Generator, rows: int, columns: int) -> Grey:
+    """Bright, dense breast: clouds of 100 to 200 grey levels with a grain of their own."""
+    clouds = np.zeros((rows, columns))
+    for size in (128, 48, 16):
+        coarse = random.normal(0, 1, (rows // size + 2, columns // size + 2)).astype(np.float32)
+        clouds += size**0.5 * np.array(
+            Image.fromarray(coarse).resize((columns, rows), Image.Resampling.BICUBIC)
+        )
+    clouds = (clouds - clouds.min()) / np.ptp(clouds)
+    return np.clip(100 + 100 * clouds + random.normal(0, 4, (rows, columns)), 0, 255).astype(np.uint8)
+
+
 def draw_names(seed: int, *, light: bool, rows: int = 768, columns: int = 1024) -> tuple[Grey, list[Drawn]]:
-    """A frame with names of 12 to 28 pixels that do not touch one another."""
+    """A frame of speckle with names of 12 to 28 pixels that do not touch one another."""
     random = np.random.default_rng(seed)
     background = speckle(
         random, rows, columns, 45 if light else 190, float(random.choice([0.2, 0.5, 0.7]) if light else 0.25)
     )
+    levels = (190, 256) if light else (0, 40)
+    return _draw_names(random, background, lambda around: int(random.integers(*levels)))
+
+
+def draw_faint_names(
+    seed: int, *, light: bool, rows: int = 768, columns: int = 1024
+) -> tuple[Grey, list[Drawn]]:
+    """The same over bright tissue, with a contrast of 40 to 80 grey levels."""
+    random = np.random.default_rng(seed)
+    sign = 1 if light else -1
+
+    def level(around: Grey) -> int:
+        return int(np.clip(around.mean() + sign * random.integers(40, 81), 0, 255))
+
+    return _draw_names(random, tissue(random, rows, columns), level)
+
+
+def _draw_names(
+    random: np.random.Generator, background: Grey, level: Callable[[Grey], int]
+) -> tuple[Grey, list[Drawn]]:
+    rows, columns = background.shape
     frame, drawn, taken = Image.fromarray(background), [], np.zeros((rows, columns), bool)
     for name in NAMES:
         font, size = _font(random, 12, 28)
@@ -86,8 +120,8 @@ def draw_names(seed: int, *, light: bool, rows: int = 768, columns: int = 1024) 
             left, top, right, bottom = map(int, ImageDraw.Draw(frame).textbbox(place, name, font=font))
             around = slice(max(0, top - 12), bottom + 12), slice(max(0, left - 25), right + 25)
             if right < columns and not taken[around].any():
-                level = int(random.integers(190, 256) if light else random.integers(0, 40))
-                drawn.append(Drawn(name, size, _draw(frame, place, name, font, level)))
+                grey = level(background[top:bottom, left:right])
+                drawn.append(Drawn(name, size, _draw(frame, place, name, font, grey)))
                 taken[top:bottom, left:right] = True
                 break
     return np.array(frame), drawn

@@ -34,6 +34,10 @@ class Box(NamedTuple):
         top, bottom = (min(max(value, 0), rows) for value in (self.top, self.bottom))
         return Box(left, top, max(left, right), max(top, bottom))
 
+    def moved(self, across: int, down: int) -> "Box":
+        """The box that many columns and rows further on."""
+        return Box(self.left + across, self.top + down, self.right + across, self.bottom + down)
+
     @classmethod
     def of_size(cls, left: int, top: int, width: int, height: int) -> "Box":
         """The box with this corner and this size, as people and the spool name it."""

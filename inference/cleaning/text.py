@@ -1,14 +1,17 @@
 """Finds text in a frame by the detection and recognition networks that the wheel `rapidocr` carries, offline.
 
 The networks are run by onnxruntime directly: of detection only the map of probabilities is wanted, at a resolution
-that is chosen here. A frame is looked at in both polarities, and a large one as a whole and in tiles, so that neither
-letters of 12 pixels nor those of 100 are missed.
+that is chosen here. A frame is looked at twice: as it is, and reversed with its contrast evened out, where faint
+letters over bright tissue stand out. A large one is looked at as a whole and in tiles, so that neither letters of
+12 pixels nor those of 100 are missed. Each network runs on one thread, and as many looks at a time as there are cores.
 """
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +32,21 @@ _PEAK = 0.5  # the least that the likeliest pixel of a text has; letters of 12 p
 _LEAST = 2  # pixels of what detection is given: what is thinner is no core of a line
 _HIGHEST = 64  # pixels of what detection is given: the core of a line is never as high
 _WHOLE = 1_300_000  # pixels that a frame is looked at with as a whole; a larger one in tiles as well
-_COARSE = 0.75  # scale of the second look
+_COARSE = 0.5  # scale of a look at what was masked
 _TILE, _OVERLAP = 1024, 128  # pixels
-_FINE = 0.75  # scale at which a tile is looked at
+_AROUND = 41  # pixels, odd: the neighbourhood over which contrast is evened out
+_EVEN, _QUIET = 48.0, 16.0  # grey levels of one deviation afterwards; the least variance taken for contrast
+_FLAT = 6  # grey levels; around a frame, where no two neighbours differ by more, nothing is looked for
 _PLAIN = 24  # grey levels; a tile in which no two neighbouring areas differ by more holds no text
 _MULTIPLE = 32  # the sides of what detection is given
-_HEIGHT = 48  # pixels, of what recognition is given
+_HEIGHT, _NARROWEST = 48, 96  # pixels, of what recognition is given
 _MOST_READ = (
     16  # texts a frame; where there are more of them it is a console's screen, and no marker is looked for
 )
 _SURE = 0.55  # mean probability of the letters of a marker
-_LONGEST = 7.0  # width by height of a marker's box
+_CLEAR = 0.9  # mean probability from which a text is what it reads as, and the reversed crop is not asked
+_SMALLEST = 20  # pixels, of a marker's box, margin included
+_LONGEST = 4.0  # width by height of a marker's box, margin included
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,43 +58,47 @@ class Text:
 
 
 class Finder:
-    """The two networks in memory, on `threads` threads; 0 for as many as there are cores.
+    """The two networks in memory, asked by `threads` threads; 0 for as many as there are cores.
 
     Raises ConfigurationError when they are not installed.
     """
 
     def __init__(self, threads: int = 0) -> None:
         self._options = ort.SessionOptions()
-        self._options.intra_op_num_threads = threads
-        self._options.enable_cpu_mem_arena = False
+        self._options.intra_op_num_threads = 1
         self._options.log_severity_level = 3
+        self._threads = ThreadPoolExecutor(threads or os.cpu_count(), "text")
 
     def find(self, light: Grey, dark: Grey, *, once_more: bool = False) -> list[Text]:
         """The texts of one frame. `light` is the frame as rows × columns, `dark` in reversed polarity.
 
-        `once_more` looks at it as a whole only: enough for what was masked before.
+        `once_more` looks at it smaller: enough for what was masked before.
         """
+        part = _content(light, dark)
+        light, dark = (seen[part.top : part.bottom, part.left : part.right] for seen in (light, dark))
+        found = self._find(light, dark, once_more) if light.size else []
+        return [Text(text.box.moved(part.left, part.top), text.is_marker) for text in found]
+
+    def _find(self, light: Grey, dark: Grey, once_more: bool) -> list[Text]:
         shape: Shape = (light.shape[0], light.shape[1])
         scale = min(1.0, (_WHOLE / light.size) ** 0.5)
-        if once_more:
-            boxes = self._detect(light, scale * _COARSE)
-        else:
-            boxes = self._detect(light, scale) + self._detect(dark, scale * _COARSE)
-            if scale < 1:
-                boxes += self._detect_in_tiles(light)
+        evened = _evened(dark)
+        size = scale * _COARSE if once_more else scale
+        looks: list[Callable[[], list[Box]]] = [
+            lambda: self._detect(light, size),
+            lambda: self._detect(evened, size),
+        ]
+        if scale < 1 and not once_more:
+            looks += [partial(self._detect_in_tile, light, evened, corner) for corner in _tiles(shape)]
+        boxes = [box for found in self._threads.map(lambda look: look(), looks) for box in found]
         return self._tell_markers(light, boxes, shape)
 
-    def _detect_in_tiles(self, image: Grey) -> list[Box]:
-        found = []
-        for left, top in _tiles((image.shape[0], image.shape[1])):
-            tile = image[top : top + _TILE, left : left + _TILE]
-            if _is_plain(tile):
-                continue
-            found += [
-                Box(box.left + left, box.top + top, box.right + left, box.bottom + top)
-                for box in self._detect(tile, _FINE)
-            ]
-        return found
+    def _detect_in_tile(self, light: Grey, evened: Grey, corner: tuple[int, int]) -> list[Box]:
+        left, top = corner
+        place = slice(top, top + _TILE), slice(left, left + _TILE)
+        if _is_plain(light[place]):
+            return []
+        return [box.moved(left, top) for box in self._detect(evened[place], 1.0)]
 
     def _detect(self, image: Grey, scale: float) -> list[Box]:
         """The boxes of text. Where something too high for a line is found, it is looked for again on rougher ground,
@@ -125,9 +136,10 @@ class Finder:
         """The boxes as they are, and, instead of boxes that meet, one around them where that reads as a marker."""
         groups = _groups(boxes, shape)
         candidates = [group for group in groups if _may_be_marker(group)]
-        markers = (
-            [] if len(candidates) > _MOST_READ else [box for box in candidates if self._is_marker(image, box)]
-        )
+        if len(candidates) > _MOST_READ:
+            candidates = []
+        answers = self._threads.map(partial(self._is_marker, image), candidates)
+        markers = [box for box, is_marker in zip(candidates, answers, strict=True) if is_marker]
         others = [
             _lengthened(box, shape) for box in boxes if not any(box.meets(marker) for marker in markers)
         ]
@@ -135,16 +147,19 @@ class Finder:
 
     def _is_marker(self, image: Grey, box: Box) -> bool:
         crop = image[box.top : box.bottom, box.left : box.right]
-        return any(
-            score >= _SURE and is_view_marker(text)
-            for text, score in (self.read(seen) for seen in (crop, 255 - crop))
-        )
+        for seen in (crop, 255 - crop):
+            text, score = self.read(seen)
+            if score >= _SURE and is_view_marker(text):
+                return True
+            if score >= _CLEAR:
+                return False
+        return False
 
     def read(self, crop: Grey) -> tuple[str, float]:
         """The text of one line and the mean probability of its letters (greedy decoding of CTC)."""
         rows, columns = crop.shape
         width = max(_MULTIPLE, round(_HEIGHT * columns / rows))
-        line = np.zeros((_HEIGHT, max(width, 160)), np.float32)
+        line = np.zeros((_HEIGHT, max(width, _NARROWEST)), np.float32)
         line[:, :width] = cv2.resize(crop, (width, _HEIGHT)).astype(np.float32) / 127.5 - 1
         (answer,) = self._recognition.run(None, {"x": np.repeat(line[None, None], 3, axis=1)})
         best, scores = answer[0].argmax(1), answer[0].max(1)
@@ -164,6 +179,16 @@ class Finder:
     def _alphabet(self) -> list[str]:
         characters = self._recognition.get_modelmeta().custom_metadata_map["character"].splitlines()
         return ["", *characters, " "]
+
+
+def _evened(image: Grey) -> Grey:
+    """The image with its local brightness and contrast made the same everywhere."""
+    values = image.astype(np.float32)
+    around = (_AROUND, _AROUND)
+    mean = cv2.blur(values, around)
+    variance = cv2.sqrBoxFilter(values, cv2.CV_32F, around) - mean * mean
+    even = 128 + _EVEN * (values - mean) / np.sqrt(np.maximum(variance, _QUIET))
+    return np.clip(even, 0, 255).astype(np.uint8)
 
 
 def _models() -> Path:
@@ -206,8 +231,7 @@ def _lengthened(box: Box, shape: Shape) -> Box:
 
 def _roughen(image: Grey) -> Grey:
     """The image with grains of its own in place of flat areas, beside which detection takes texture for text."""
-    kernel = np.ones((9, 9), np.uint8)
-    flat = cv2.dilate(image, kernel) == cv2.erode(image, kernel)
+    flat = _ranges(image) == 0
     return scattered(image, flat)
 
 
@@ -230,8 +254,24 @@ def _tiles(shape: Shape) -> Iterator[tuple[int, int]]:
 
 
 def _is_plain(tile: Grey) -> bool:
+    return int(_ranges(tile).max()) < _PLAIN
+
+
+def _ranges(image: Grey) -> Grey:
+    """How far grey levels lie apart around each pixel."""
     kernel = np.ones((9, 9), np.uint8)
-    return int((cv2.dilate(tile, kernel) - cv2.erode(tile, kernel)).max()) < _PLAIN
+    ranges: Grey = np.subtract(cv2.dilate(image, kernel), cv2.erode(image, kernel), dtype=np.uint8)
+    return ranges
+
+
+def _content(light: Grey, dark: Grey) -> Box:
+    """The part of a frame that is left when flat ground around it is cut off."""
+    uneven = np.maximum(_ranges(light), _ranges(dark)) > _FLAT
+    down, across = (np.flatnonzero(uneven.any(axis)) for axis in (1, 0))
+    if not down.size:
+        return Box(0, 0, 0, 0)
+    box = Box(int(across[0]), int(down[0]), int(across[-1]) + 1, int(down[-1]) + 1)
+    return box.grown(_MULTIPLE, (light.shape[0], light.shape[1]))
 
 
 def _groups(boxes: Sequence[Box], shape: Shape) -> list[Box]:
@@ -242,4 +282,4 @@ def _groups(boxes: Sequence[Box], shape: Shape) -> list[Box]:
 
 def _may_be_marker(box: Box) -> bool:
     width, height = box.right - box.left, box.bottom - box.top
-    return height >= 12 and width >= 12 and height <= 2 * width and width <= _LONGEST * height
+    return min(height, width) >= _SMALLEST and height <= 2 * width and width <= _LONGEST * height
