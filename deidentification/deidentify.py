@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import big_endian, fragments, part10, pixels, residue, seal, visual_features
+from deidentification import big_endian, fragments, part10, pixels, residue, seal, stored, visual_features
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -111,6 +111,10 @@ class Deidentifier:
         """Whether the instance was de-identified or made here; only its pixel data may have changed since."""
         found = part10.read_proof(instance)
         return found is not None and seal.verify(self._proof_key, instance, *found)
+
+    def is_proven(self, descriptor: int) -> bool:
+        """Whether an open file carries a proof; read from it is only what the proof covers. Raises OSError."""
+        return stored.is_proven(self._proof_key, descriptor)
 
     def carries_whole_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was made here and not a byte of it has changed since."""

@@ -17,6 +17,7 @@ from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
 from gateway.services import Services
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -34,6 +35,7 @@ def create(
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, proof_key)
+    stored = StoredFiles(settings.storage, proof_key)
     dicomweb = Mount(
         "/dicom-web",
         app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
@@ -48,7 +50,7 @@ def create(
         exception_handlers=HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, stored)
     return app
 
 

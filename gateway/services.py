@@ -17,6 +17,7 @@ from archive.pool import translated_errors
 from archive.settings import Settings
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 STORED_AT_ONCE = (
@@ -33,6 +34,7 @@ class Services:
     orthanc: httpx.AsyncClient
     keys: SigningKeys
     readiness: Readiness
+    stored: StoredFiles
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
     @asynccontextmanager

@@ -120,7 +120,7 @@ def test_reindex_forgets_nothing_that_its_list_missed(
     with site.database() as database, closing(Orthanc(site.settings)) as orthanc:
         count = "select count(*) from instance"
         before = database.execute(count).fetchone()
-        Follower(database, orthanc, site.settings.storage).rebuild([])
+        Follower(database, orthanc, site.settings.storage, lambda file: True).rebuild([])
         assert database.execute(count).fetchone() == before
 
 
