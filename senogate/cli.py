@@ -19,13 +19,14 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import site
+from senogate import crosswalk, site
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
 model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
 app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
+app.add_typer(crosswalk.app, name="crosswalk")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
