@@ -125,6 +125,11 @@ class Deidentifier:
             and seal.verify(self._proof_key, instance, *found)
         )
 
+    def uid(self, original: str) -> str:
+        """What identifies a study, series or instance afterwards: its pseudonym, or itself where UIDs are retained."""
+        retained = self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", original)
+        return original if retained else self.pseudonyms.uid(original)
+
     def prove(self, instance: bytes | memoryview) -> bytes:
         """Give an instance that was made here from pseudonymous data new File Meta Information and a proof.
 
@@ -204,11 +209,8 @@ class Deidentifier:
         )
         for name in _UIDS:
             original = getattr(identity, name)
-            subject.originals[original] = original if self._retains(original) else pseudonyms.uid(original)
+            subject.originals[original] = self.uid(original)
         return subject
-
-    def _retains(self, uid: str) -> bool:
-        return self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", uid) is not None
 
     def _rewrite(self, source: Source, subject: Subject) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""

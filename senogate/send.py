@@ -13,7 +13,7 @@ from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Keys
 from senogate import scu
 
 
@@ -86,12 +86,11 @@ class Sending:
             self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet
         )
         scu.send(self.items, receiver, self._associations, note)
-        keys = self._keys()
-        deidentifier = Deidentifier(keys, Profile.load(self._settings.profile)) if keys else None
+        deidentifier = self._deidentifier()
         explained = [replace(each, reason=_explain(each, deidentifier)) for each in outcomes]
         explained.sort(key=lambda each: each.item.path)
         stored = [each.item for each in explained if each.is_stored]
-        return Result(explained, dict.fromkeys(_pseudonymous(stored, keys)))
+        return Result(explained, dict.fromkeys(_pseudonymous(stored, deidentifier)))
 
     def wait(self, result: Result, timeout: float) -> Result:
         """Wait until what was stored is indexed and every study with images is read.
@@ -100,8 +99,7 @@ class Sending:
         """
         deadline = time.monotonic() + timeout
         pause = threading.Event()
-        keys = self._keys()
-        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
+        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result).items()}
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
                 states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
@@ -113,31 +111,31 @@ class Sending:
                     )
                 pause.wait(0.2)
 
-    def _wanted(self, result: Result, keys: Keys | None) -> dict[str, set[str]]:
+    def _wanted(self, result: Result) -> dict[str, set[str]]:
         """The pseudonymous instances that must be in the index, by study."""
-        if keys is None:
+        deidentifier = self._deidentifier()
+        if deidentifier is None:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
-        pseudonyms = Pseudonyms(keys)
         wanted: dict[str, set[str]] = {uid: set() for uid in result.studies}
         for outcome in result.outcomes:
             if outcome.is_stored:
-                study = pseudonyms.uid(outcome.item.study_instance_uid)
-                wanted[study].add(pseudonyms.uid(outcome.item.sop_instance_uid))
+                study = deidentifier.uid(outcome.item.study_instance_uid)
+                wanted[study].add(deidentifier.uid(outcome.item.sop_instance_uid))
         return wanted
 
-    def _keys(self) -> Keys | None:
-        """The site's keys, where this process may read them."""
+    def _deidentifier(self) -> Deidentifier | None:
+        """What the site's door works with, where this process may read its keys."""
         try:
-            return Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+            keys = Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
         except ConfigurationError:
             return None
+        return Deidentifier(keys, Profile.load(self._settings.profile))
 
 
-def _pseudonymous(items: list[scu.Item], keys: Keys | None) -> list[str]:
-    if keys is None:
+def _pseudonymous(items: list[scu.Item], deidentifier: Deidentifier | None) -> list[str]:
+    if deidentifier is None:
         return []
-    pseudonyms = Pseudonyms(keys)
-    return list(dict.fromkeys(pseudonyms.uid(item.study_instance_uid) for item in items))
+    return list(dict.fromkeys(deidentifier.uid(item.study_instance_uid) for item in items))
 
 
 def _explain(outcome: scu.Outcome, deidentifier: Deidentifier | None) -> str:
