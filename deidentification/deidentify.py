@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import big_endian, fragments, part10, pixels, residue, seal, visual_features
+from deidentification import big_endian, fragments, part10, pixels, residue, seal, stored, visual_features
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -143,6 +143,10 @@ class Deidentifier:
         found = part10.read_proof(instance)
         return found is not None and seal.verify(self.proof_key, instance, *found)
 
+    def is_proven(self, descriptor: int) -> bool:
+        """Whether an open file carries a proof; read from it is only what the proof covers. Raises OSError."""
+        return stored.is_proven(self.proof_key, descriptor)
+
     def carries_whole_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was made here and not a byte of it has changed since."""
         found = part10.read_proof(instance)
@@ -151,6 +155,11 @@ class Deidentifier:
             and found[0].kind is Kind.WHOLE
             and seal.verify(self.proof_key, instance, *found)
         )
+
+    def uid(self, original: str) -> str:
+        """What identifies a study, series or instance afterwards: its pseudonym, or itself where UIDs are retained."""
+        retained = self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", original)
+        return original if retained else self.pseudonyms.uid(original)
 
     def prove(self, instance: bytes | memoryview) -> bytes:
         """Give an instance that was made here from pseudonymous data new File Meta Information and a proof.
@@ -227,11 +236,8 @@ class Deidentifier:
         )
         for name in _UIDS:
             original = getattr(identity, name)
-            subject.originals[original] = original if self._retains(original) else pseudonyms.uid(original)
+            subject.originals[original] = self.uid(original)
         return subject
-
-    def _retains(self, uid: str) -> bool:
-        return self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", uid) is not None
 
     def _rewrite(self, source: Source, subject: Subject, looked: Pixels) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""

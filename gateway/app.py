@@ -18,6 +18,7 @@ from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
 from gateway.services import Services
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -35,6 +36,7 @@ def create(
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
+    stored = StoredFiles(settings.storage, deidentifier.proof_key)
     dicomweb = Mount(
         "/dicom-web",
         app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
@@ -49,7 +51,7 @@ def create(
         exception_handlers=HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored)
     return app
 
 

@@ -18,6 +18,7 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 STORED_AT_ONCE = (
@@ -35,6 +36,7 @@ class Services:
     keys: SigningKeys
     readiness: Readiness
     deidentifier: Deidentifier
+    stored: StoredFiles
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
 
     @asynccontextmanager

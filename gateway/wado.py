@@ -10,14 +10,13 @@ from starlette.routing import Route
 
 from archive.dicom_json import PIXEL_DATA, decode
 from archive.errors import NotFound
-from archive.instances import path as path_of
 from archive.json_values import Attributes
 from archive.media_type import MediaType, media_type, multipart, select
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
 from gateway import ranges
-from gateway.body import FileRange, Segment, SegmentsResponse, require
+from gateway.body import FileRange, Segment, SegmentsResponse
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import new_boundary, render
@@ -50,7 +49,7 @@ def _instance_offers(found: Sequence[Place], *, single: bool) -> list[MediaType]
 
 
 async def _render_instances(request: Request, found: Sequence[Place], chosen: MediaType) -> Response:
-    storage = services_of(request).settings.storage
+    paths = await services_of(request).stored.paths(found)
     base_url = services_of(request).settings.dicomweb_url
     parts = [
         (
@@ -58,11 +57,11 @@ async def _render_instances(request: Request, found: Sequence[Place], chosen: Me
                 "Content-Type": str(media_type(DICOM, transfer_syntax=place.transfer_syntax_uid)),
                 "Content-Location": base_url + place.resource.path,
             },
-            [FileRange(path_of(storage, place.place), 0, place.size)],
+            [FileRange(path, 0, place.size)],
         )
-        for place in found
+        for place, path in zip(found, paths, strict=True)
     ]
-    return await _respond(request, parts, chosen)
+    return _respond(request, parts, chosen)
 
 
 async def retrieve_metadata(request: Request) -> Response:
@@ -83,9 +82,7 @@ async def retrieve_frames(request: Request) -> Response:
         place, rendered = await place_and_metadata(connection, scope, resource)
     chosen = select(preferences(request), _pixel_offers(place, single=len(numbers) == 1))
     frames = pick(await _frames(request, place, rendered), numbers)
-    return await _respond(
-        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
-    )
+    return _respond(request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -96,10 +93,10 @@ async def retrieve_bulkdata(request: Request) -> Response:
     address = request.path_params["attribute"]
     if address.upper() in PIXELS and place.pixel_offset is not None:
         return await _retrieve_pixels(request, place, rendered)
-    path = path_of(services_of(request).settings.storage, place.place)
+    path = await services_of(request).stored.path(place)
     value = await run_sync(find_bulkdata, path, address)
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
-    return await _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
+    return _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
 async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> Response:
@@ -107,15 +104,13 @@ async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> R
     native = place.pixel_length is not None
     chosen = select(preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
     if native:
-        path = path_of(services_of(request).settings.storage, place.place)
+        path = await services_of(request).stored.path(place)
         frames: Sequence[Sequence[Segment]] = [
             [FileRange(path, place.pixel_offset or 0, place.pixel_length or 0)]
         ]
     else:
         frames = await _frames(request, place, rendered)
-    return await _respond(
-        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
-    )
+    return _respond(request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
 
 
 def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
@@ -133,7 +128,7 @@ def _part_type(chosen: MediaType) -> str:
 
 
 async def _frames(request: Request, place: Place, rendered: bytes) -> Sequence[Sequence[Segment]]:
-    path = path_of(services_of(request).settings.storage, place.place)
+    path = await services_of(request).stored.path(place)
     if place.pixel_offset is None:
         return await _deflated_frames(path, decode(rendered))
     if place.pixel_length is None:
@@ -148,18 +143,16 @@ async def _deflated_frames(path: Path, attributes: Attributes) -> Sequence[Seque
     return native_frames(await run_sync(find_bulkdata, path, present[0]), attributes)
 
 
-async def _respond(
+def _respond(
     request: Request, parts: Sequence[tuple[dict[str, str], Sequence[Segment]]], chosen: MediaType
 ) -> Response:
     """The parts as multipart/related, or the one part as it is, or a range of it."""
     if chosen.essence == "multipart/related":
         boundary = new_boundary()
         segments = render(parts, boundary)
-        await require(segments)
         content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
         return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
     ((fields, body),) = parts
-    await require(body)
     return ranges.respond(request.headers, body, fields["Content-Type"])
 
 

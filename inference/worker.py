@@ -56,6 +56,10 @@ class Reader:
         self._sessions: dict[str, Session] = {}
         self._orthanc = Orthanc(settings)
 
+    def is_proven(self, descriptor: int) -> bool:
+        """Whether an open file carries a valid proof of this site."""
+        return self._deidentifier.is_proven(descriptor)
+
     def read(self, study_instance_uid: str, task: Task) -> None:
         """Do a reading that is due; one that is not is left alone.
 
@@ -180,7 +184,7 @@ class Worker:
             connect(self._settings.database_url, autocommit=True) as connection,
             translated_errors(),
         ):
-            follower = Follower(connection, orthanc, self._settings.storage)
+            follower = Follower(connection, orthanc, self._settings.storage, self._reader.is_proven)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
                 if follower.settle(self._settings.stable_age):

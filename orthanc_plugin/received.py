@@ -75,7 +75,7 @@ class Door:
             database = self._crosswalk.answers()
         return {
             "protecting": True,
-            "profile": self._settings.profile,
+            "profile": tools.deidentifier.profile.label,
             "database": database,
             "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
         }

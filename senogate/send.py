@@ -16,7 +16,7 @@ from archive.settings import Settings
 from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Keys
 from senogate import scu
 
 
@@ -109,12 +109,15 @@ class Sending:
             self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet
         )
         scu.send(self.items, receiver, self._associations, note)
-        keys = self._keys()
-        deidentifier = Deidentifier(keys, Profile.load(self._settings.profile)) if keys else None
+        deidentifier = self._deidentifier()
         explained = [replace(each, reason=_explain(each, deidentifier)) for each in outcomes]
         explained.sort(key=lambda each: each.item.path)
         stored = [each.item for each in explained if each.is_stored]
-        return Result(explained, self._held_now(explained, keys), dict.fromkeys(_pseudonymous(stored, keys)))
+        return Result(
+            explained,
+            self._held_now(explained, deidentifier),
+            dict.fromkeys(_pseudonymous(stored, deidentifier)),
+        )
 
     def wait(self, result: Result, timeout: float) -> Result:
         """Wait until what was accepted is cleaned, indexed and read, or left to a person.
@@ -124,13 +127,13 @@ class Sending:
         """
         deadline = time.monotonic() + timeout
         pause = threading.Event()
-        keys = self._keys()
-        if keys is None:
+        deidentifier = self._deidentifier()
+        if deidentifier is None:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
-        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
+        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, deidentifier).items()}
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
-                held = _held(connection, result.outcomes, keys)
+                held = _held(connection, result.outcomes, deidentifier)
                 kept = {each.sop_instance_uid for each in held}
                 states = {
                     uid: _state(connection, uid, [each for each in instances if each not in kept])
@@ -146,46 +149,46 @@ class Sending:
                     )
                 pause.wait(0.2)
 
-    def _held_now(self, outcomes: list[scu.Outcome], keys: Keys | None) -> list[Held]:
+    def _held_now(self, outcomes: list[scu.Outcome], deidentifier: Deidentifier | None) -> list[Held]:
         """What the site's database says is held; nothing where this process can't ask it."""
-        if keys is None:
+        if deidentifier is None:
             return []
         try:
             with connect(self._settings.database_url, autocommit=True) as connection:
-                return _held(connection, outcomes, keys)
+                return _held(connection, outcomes, deidentifier)
         except Unavailable:
             return []
 
-    def _wanted(self, result: Result, keys: Keys) -> dict[str, set[str]]:
+    def _wanted(self, result: Result, deidentifier: Deidentifier) -> dict[str, set[str]]:
         """The pseudonymous instances that must be in the index, by study."""
-        pseudonyms = Pseudonyms(keys)
         wanted: dict[str, set[str]] = {uid: set() for uid in result.studies}
         for outcome in result.outcomes:
             if outcome.is_stored:
-                study = pseudonyms.uid(outcome.item.study_instance_uid)
-                wanted[study].add(pseudonyms.uid(outcome.item.sop_instance_uid))
+                study = deidentifier.uid(outcome.item.study_instance_uid)
+                wanted[study].add(deidentifier.uid(outcome.item.sop_instance_uid))
         return wanted
 
-    def _keys(self) -> Keys | None:
-        """The site's keys, where this process may read them."""
+    def _deidentifier(self) -> Deidentifier | None:
+        """What the site's door works with, where this process may read its keys."""
         try:
-            return Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+            keys = Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
         except ConfigurationError:
             return None
+        return Deidentifier(keys, Profile.load(self._settings.profile))
 
 
-def _pseudonymous(items: list[scu.Item], keys: Keys | None) -> list[str]:
-    if keys is None:
+def _pseudonymous(items: list[scu.Item], deidentifier: Deidentifier | None) -> list[str]:
+    if deidentifier is None:
         return []
-    pseudonyms = Pseudonyms(keys)
-    return list(dict.fromkeys(pseudonyms.uid(item.study_instance_uid) for item in items))
+    return list(dict.fromkeys(deidentifier.uid(item.study_instance_uid) for item in items))
 
 
-def _held(connection: psycopg.Connection, outcomes: list[scu.Outcome], keys: Keys) -> list[Held]:
+def _held(
+    connection: psycopg.Connection, outcomes: list[scu.Outcome], deidentifier: Deidentifier
+) -> list[Held]:
     """Of what was accepted, what lies in the spool."""
-    pseudonyms = Pseudonyms(keys)
     paths = {
-        pseudonyms.uid(each.item.sop_instance_uid): each.item.path for each in outcomes if each.is_stored
+        deidentifier.uid(each.item.sop_instance_uid): each.item.path for each in outcomes if each.is_stored
     }
     rows = connection.execute(queries("spool.sql")["of_instances"], {"instances": list(paths)})
     found = [Held(paths[row[0]], row[0], row[1], State(row[2]), row[3]) for row in rows]

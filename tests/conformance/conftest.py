@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -21,14 +22,16 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1
 
 from archive import instances
-from archive.follow import Follower
+from archive.dicom_json import read_instance
+from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.settings import Settings
+from deidentification.stored import is_proven
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
-from tests.unit.dicom_files import compressed, dataset, part10, pixels
-from tests.unit.fake_site import DEIDENTIFIER, FakeOrthanc
+from tests.unit.dicom_files import compressed, dataset, part10, pixels, prove
+from tests.unit.fake_site import DEIDENTIFIER, PROOF_KEY, FakeOrthanc
 
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -82,13 +85,13 @@ def exams() -> list[bytes]:
 
 
 class _Places(Orthanc):
-    """An Orthanc whose identifiers are the places themselves."""
+    """An Orthanc that knows the places of instances by their identifiers."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, places: dict[str, str]) -> None:
+        self._places = places
 
     def place(self, instance: str) -> str:
-        return instance
+        return self._places[instance]
 
 
 @dataclass
@@ -126,13 +129,15 @@ def _fill(settings: Settings) -> tuple[dict[str, bytes], dict[str, Path]]:
     from pydicom.filebase import DicomBytesIO
 
     migrate(settings.database_url)
-    files, paths = {}, {}
-    for exam in exams():
+    files, paths, places = {}, {}, {}
+    for exam in (prove(each, PROOF_KEY) for each in exams()):
         uid, place = str(dcmread(DicomBytesIO(exam)).SOPInstanceUID), str(uuid.uuid4())
         instances.write(settings.storage, place, exam)
+        places[orthanc_id(read_instance(exam))] = place
         files[uid], paths[uid] = exam, instances.path(settings.storage, place)
     with psycopg.connect(settings.database_url) as connection:
-        Follower(connection, _Places(), settings.storage).rebuild([path.name for path in paths.values()])
+        follower = Follower(connection, _Places(places), settings.storage, partial(is_proven, PROOF_KEY))
+        follower.rebuild(places)
     return files, paths
 
 
