@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 import uvloop
+from httpx_aiohttp import AiohttpTransport
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
@@ -37,7 +38,11 @@ async def _serve(settings: Settings) -> None:
     address = connection_string(settings.database_url)
     async with (
         httpx.AsyncClient(
-            base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
+            base_url=settings.orthanc_url,
+            auth=(settings.orthanc_user, password),
+            timeout=60,
+            trust_env=False,
+            transport=AiohttpTransport(),  # takes half of the CPU that httpx's own takes
         ) as orthanc,
         AsyncConnectionPool(
             address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
