@@ -23,10 +23,13 @@ def write(storage: str, place: str, data: bytes) -> None:
     Raises OSError, with nothing left behind.
     """
     target = path(storage, place)
-    folders = [target.parent]
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folders += [target.parent.parent, Path(storage)]  # their new names have to last as well
+    levels = [target.parent, target.parent.parent]
+    made = [folder for folder in levels if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folders = [
+        target.parent,
+        *(folder.parent for folder in made),
+    ]  # new names of folders have to last as well
     with open(target, "xb", buffering=0) as file:
         try:
             _write_all(file.fileno(), data)
