@@ -24,10 +24,10 @@ def write(storage: str, place: str, data: bytes) -> None:
     Raises OSError, with nothing left behind.
     """
     target = path(storage, place)
-    folders = [target.parent]
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folders += [target.parent.parent, Path(storage)]  # their new names have to last as well
+    levels = (target.parent, target.parent.parent)
+    made = [folder for folder in levels if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folders = [target.parent, *(folder.parent for folder in made)]  # new names of folders have to last as well
     write_durably(target, data, folders)
 
 
