@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -32,6 +32,22 @@ class State(StrEnum):
     QUARANTINED = "quarantined"  # for a person to decide on
     RELEASED = "released"
     DISCARDED = "discarded"
+
+
+class Purpose(StrEnum):
+    """What a held instance is opened for."""
+
+    CLEAN = "clean"
+    LOOK = "look"
+    RELEASE = "release"
+
+
+class Opening(NamedTuple):
+    """That a held instance was opened."""
+
+    opened_at: datetime
+    opened_by: str
+    purpose: str
 
 
 OPEN = (State.WAITING, State.CLEANING, State.QUARANTINED)
@@ -139,8 +155,23 @@ class Spool:
             raise NotFound(f"the spool has no {identifier}")
         return _entry(rows[0])
 
-    def read(self, identifier: str) -> bytes:
-        """The sealed bytes of an instance. Raises NotFound where there are none (any more)."""
+    def count_open(self) -> dict[State, int]:
+        """How many instances are held, by state; those of which there are none too."""
+        counted = dict(self._connection.execute(self._sql["count_open"]))
+        return {state: counted.get(state, 0) for state in OPEN}
+
+    def openings(self, identifier: str) -> list[Opening]:
+        """Who opened an instance, oldest first."""
+        return [Opening(*row) for row in self._connection.execute(self._sql["openings"], {"id": identifier})]
+
+    def read(self, identifier: str, by: str, purpose: Purpose) -> bytes:
+        """The sealed bytes of an instance, after it is on record who opens them and what for.
+
+        Raises NotFound where there are none (any more).
+        """
+        self._connection.execute(
+            self._sql["record_opening"], {"id": identifier, "by": by, "purpose": purpose}
+        )
         try:
             return self._path(identifier).read_bytes()
         except OSError as error:

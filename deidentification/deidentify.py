@@ -188,8 +188,9 @@ class Deidentifier:
         _require_identity(identity)
         self._require_profile(source.values, identity)
         may_name = looked is Pixels.UNSEEN and pixels.may_carry_text(source.values)
-        if may_name and pixels.ROWS not in source.values:
-            raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
+        no_image = may_name and pixels.ROWS not in source.values
+        if no_image or part10.is_video(source.transfer_syntax):
+            raise Refused(Reason.NOT_AN_IMAGE)
         subject = self._subject_of(source, identity)
         parts = self._rewrite(source, subject, looked)
         if may_name:  # not before: what is malformed besides is refused as that

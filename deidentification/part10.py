@@ -82,16 +82,23 @@ def reader(transfer_syntax: str) -> Read:
     """How the elements of a transfer syntax are read. Raises Refused for one that is not taken."""
     if transfer_syntax == IMPLICIT:
         return read_implicit
-    if transfer_syntax in (EXPLICIT, DEFLATED) or is_encapsulated(transfer_syntax):
+    if (
+        transfer_syntax in (EXPLICIT, DEFLATED)
+        or is_encapsulated(transfer_syntax)
+        or is_video(transfer_syntax)
+    ):
         return read_explicit
-    if transfer_syntax in _VIDEO:
-        raise Refused(Reason.PIXELS_MAY_CARRY_TEXT, _TRANSFER_SYNTAX_UID)
     raise Refused(Reason.TRANSFER_SYNTAX_NOT_SUPPORTED, _TRANSFER_SYNTAX_UID)
 
 
 def is_encapsulated(transfer_syntax: str) -> bool:
     """Whether pixel data lies in fragments (PS3.5 A.4)."""
     return transfer_syntax in _STILL_IMAGES
+
+
+def is_video(transfer_syntax: str) -> bool:
+    """Whether pixel data is a stream of MPEG-2, MPEG-4 or HEVC (PS3.5 8.2.5 to 8.2.8)."""
+    return transfer_syntax in _VIDEO
 
 
 def inflate(data: bytes, position: int, most: int) -> bytes:

@@ -47,6 +47,10 @@ class Reason(Enum):
         "pixels-may-carry-text",
         "The pixels of such an instance may show a name; it is held until they are cleaned.",
     )
+    NOT_AN_IMAGE = (
+        "not-an-image",
+        "A document or a video can't be cleaned of names; send still images.",
+    )
     RECOGNIZABLE_VISUAL_FEATURES = (
         "recognizable-visual-features",
         "A face may be recognized in such an instance; send one that says it is not so, or none.",

@@ -30,7 +30,11 @@ Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
 HELD: Verdict = ("discard", b"")
 # What would lose an exam if it were refused, though nothing is wrong with it: held sealed instead, and in which state.
-HOLDABLE = {Reason.PIXELS_MAY_CARRY_TEXT: State.WAITING, Reason.IDENTITY_REMAINS: State.QUARANTINED}
+HOLDABLE = {
+    Reason.PIXELS_MAY_CARRY_TEXT: State.WAITING,
+    Reason.NOT_AN_IMAGE: State.QUARANTINED,
+    Reason.IDENTITY_REMAINS: State.QUARANTINED,
+}
 _REMEMBERED = 4096  # pseudonyms of studies and series known to be in the crosswalk
 
 
@@ -98,12 +102,17 @@ class Door:
         try:
             deidentified = deidentifier.deidentify(instance)
         except Refused as refused:
-            if refused.reason not in HOLDABLE:
+            if not self._holds(refused.reason):
                 raise
             self._hold(instance, refused.reason)
             return HELD
         self._commit(deidentified)
         return "modify", deidentified.instance
+
+    def _holds(self, reason: Reason) -> bool:
+        return reason in HOLDABLE and (
+            reason is not Reason.NOT_AN_IMAGE or self._settings.documents == "quarantine"
+        )
 
     def _hold(self, instance: bytes, reason: Reason) -> None:
         """Seal an instance into the spool, durably, and who its pseudonyms stand for into the crosswalk."""

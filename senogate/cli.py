@@ -95,12 +95,16 @@ def status(as_json: AsJson = False) -> None:
     """Whether every part of the site answers; exit status 1 when one does not."""
     settings = site_settings.load()
     state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    if state["ready"]:
+        state["held"] = site.count_held(settings)
     if as_json:
         _out.print_json(json.dumps(state))
     else:
         _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
         for name, part in state.get("parts", {}).get("parts", {}).items():
             _out.print(f"  {name}: {part}", markup=False)
+        for name, count in state.get("held", {}).items():
+            _out.print(f"  {name}: {count}", markup=False)
     raise typer.Exit(0 if state["ready"] else 1)
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from archive import settings as site_settings
 from archive.errors import BadRequest
-from archive.spool import Entry, State
+from archive.spool import Entry, Opening, Purpose, State
 from deidentification.deidentify import Refused
 from senogate import site
 
@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 Identifier = Annotated[str, typer.Argument(help="As `senogate spool list` shows it.", show_default=False)]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded.", show_default=False)]
 By = Annotated[
-    str, typer.Option("--by", help="Who decides; it is recorded. [default: the user]", show_default=False)
+    str, typer.Option("--by", help="Who does it; it is recorded. [default: the user]", show_default=False)
 ]
 
 
@@ -56,6 +56,7 @@ def show(
     ] = None,
     frame: Annotated[int, typer.Option(min=1, help="Which frame.")] = 1,
     masked: Annotated[bool, typer.Option("--masked", help="The frame as the cleaning leaves it.")] = False,
+    by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """One held instance; with --image, what it shows, opened in memory and written only there."""
@@ -68,12 +69,12 @@ def show(
     entry = sealed.spool.entry(_identifier(identifier))
     if image is not None:
         boxes = masks_of(entry) if masked else None
-        instance = sealed.open(entry.id)
+        instance = sealed.open(entry.id, by or _user(), Purpose.LOOK)
         content = _picture(instance if boxes is None else cover(instance, boxes), frame)
         _err.print(f"{image} may show who the patient is: look, and delete it", markup=False)
         image.touch(mode=0o600)
         image.write_bytes(content)
-    _print(entry, as_json)
+    _print(entry, as_json, sealed.spool.openings(entry.id))
 
 
 @app.command()
@@ -127,7 +128,7 @@ def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container
-        raise typer.BadParameter("say who decides", param_hint="--by") from None
+        raise typer.BadParameter("say who you are", param_hint="--by") from None
 
 
 def _identifier(text: str) -> str:
@@ -180,11 +181,16 @@ def _picture(instance: bytes, frame: int) -> bytes:
     return buffer.getvalue()
 
 
-def _print(entry: Entry, as_json: bool) -> None:
+def _print(entry: Entry, as_json: bool, openings: list[Opening] | None = None) -> None:
+    values = entry.to_json()
+    if openings is not None:
+        values["openings"] = [
+            f"{each.opened_at.isoformat()} {each.opened_by} {each.purpose}" for each in openings
+        ]
     if as_json:
-        _out.print_json(json.dumps(entry.to_json()))
+        _out.print_json(json.dumps(values))
         return
-    for name, value in entry.to_json().items():
+    for name, value in values.items():
         _out.print(
             f"{name:<20} {json.dumps(value) if isinstance(value, dict | list) else value}", markup=False
         )

@@ -9,8 +9,16 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
-from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian, UltrasoundImageStorage, generate_uid
+from pydicom.uid import (
+    MPEG4HP41,
+    EncapsulatedPDFStorage,
+    ExplicitVRLittleEndian,
+    UltrasoundImageStorage,
+    VideoEndoscopicImageStorage,
+    generate_uid,
+)
 
 Grey = npt.NDArray[np.uint8]
 
@@ -182,6 +190,19 @@ def document() -> bytes:
         b"%PDF Mustermann ",
         "application/pdf",
     )
+    buffer = DicomBytesIO()
+    dataset.save_as(buffer)
+    return buffer.getvalue()
+
+
+def video() -> bytes:
+    """A clip of the same person, as it is named: there is no stream in it."""
+    dataset = dcmread(
+        DicomBytesIO(ultrasound(np.zeros((2, 2), np.uint8), SOPClassUID=VideoEndoscopicImageStorage))
+    )
+    dataset.PixelData = encapsulate([bytes(100)])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
     buffer = DicomBytesIO()
     dataset.save_as(buffer)
     return buffer.getvalue()

@@ -18,3 +18,12 @@ create table spool (
 );
 create index spool_due on spool (received_at) where state in ('waiting', 'cleaning');
 create index spool_by_instance on spool (sop_instance_uid);
+
+-- Who opened what the spool holds, when and what for; written before it is opened, and kept after it is gone.
+create table spool_opening (
+    spool_id  text collate "C" not null,
+    opened_at timestamptz not null default now(),
+    opened_by text not null,                             -- the user of the command, or "worker"
+    purpose   text not null check (purpose in ('clean', 'look', 'release'))
+);
+create index spool_opening_by_spool on spool_opening (spool_id, opened_at);

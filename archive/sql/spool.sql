@@ -55,3 +55,12 @@ where sop_instance_uid = any(%(instances)s::text[]) order by received_at
 
 -- name: open_ids
 select id from spool where state in ('waiting', 'cleaning', 'quarantined')
+
+-- name: record_opening
+insert into spool_opening (spool_id, opened_by, purpose) values (%(id)s, %(by)s, %(purpose)s)
+
+-- name: openings
+select opened_at, opened_by, purpose from spool_opening where spool_id = %(id)s order by opened_at
+
+-- name: count_open
+select state, count(*) from spool where state in ('waiting', 'cleaning', 'quarantined') group by state

@@ -11,7 +11,7 @@ from archive.durable import DurableConnection
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.orthanc import Orthanc
 from archive.settings import Settings
-from archive.spool import Entry, Spool, State
+from archive.spool import Entry, Purpose, Spool, State
 from deidentification.deidentify import Deidentifier, Pixels, Refused
 from deidentification.seal import SealBroken, open_sealed
 from inference.cleaning.cleaner import clean, cover
@@ -21,6 +21,7 @@ from inference.cleaning.unsure import Doubt, Unsure
 
 MOST_ATTEMPTS = 3  # of one cleaning; an instance that ends its process each time is then left to a person
 CLEANED, AWAITING_REVIEW = "cleaned", "awaiting-review"
+WORKER = "worker"
 _log = logging.getLogger("senogate.cleaning")
 
 
@@ -36,12 +37,15 @@ class Sealed:
         """Whether the private key is there; without it instances wait."""
         return Path(self._settings.crosswalk_key).is_file()
 
-    def open(self, identifier: str) -> bytes:
-        """The instance as it came, in memory. Raises NotFound, ConfigurationError, and Unsure where it can't be."""
+    def open(self, identifier: str, by: str, purpose: Purpose) -> bytes:
+        """The instance as it came, in memory; who opens it is put on record first.
+
+        Raises NotFound, Unavailable, ConfigurationError, and Unsure where it can't be opened.
+        """
         path = Path(self._settings.crosswalk_key)
         private = secrets.read_key(str(path.parent), path.name)
         try:
-            return open_sealed(private, self.spool.read(identifier), identifier.encode())
+            return open_sealed(private, self.spool.read(identifier, by, purpose), identifier.encode())
         except SealBroken as error:
             raise Unsure(Doubt.NOT_OPENED) from error
 
@@ -124,7 +128,7 @@ class Cleaning:
             return Ending(State.QUARANTINED, Doubt.NOT_STORED)
 
     def _clean(self, identifier: str) -> Ending:
-        cleaned = clean(self._sealed.open(identifier), self._finder)
+        cleaned = clean(self._sealed.open(identifier, WORKER, Purpose.CLEAN), self._finder)
         masks = [box.sized for box in cleaned.boxes]
         deidentified = self._sealed.deidentify(cleaned.instance, Pixels.CLEANED)
         if not self._automatic:
@@ -146,7 +150,7 @@ def release(sealed: Sealed, identifier: str, masks: Sequence[Box] | None, person
     Raises NotFound, Conflict, Unavailable, ConfigurationError, Refused, or Unsure where boxes can't be masked.
     """
     sealed.spool.entry(identifier)
-    instance = sealed.open(identifier)
+    instance = sealed.open(identifier, person, Purpose.RELEASE)
     if masks is None:
         deidentified = sealed.deidentify(instance, Pixels.ACCEPTED)
     else:

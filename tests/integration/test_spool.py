@@ -218,6 +218,27 @@ class TestAPersonReviewsWhatWasCleaned:
         assert np.unique(np.array(Image.open(masked))[y : y + height, x : x + width]).size == 1
         assert reviewing.stored_instances() == before
 
+    def test_who_opens_it_is_on_record(
+        self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]], tmp_path: Path
+    ) -> None:
+        _, entry = awaiting
+        spool(reviewing, "show", entry["id"], "--image", str(tmp_path / "look.png"), "--by", "A. Person")
+        spool(reviewing, "release", entry["id"], "--reason", "looked", "--by", "B. Person")
+        openings = spool(reviewing, "show", entry["id"])["openings"]
+        assert [each.split(" ", 1)[1] for each in openings] == [
+            "worker clean",
+            "A. Person look",
+            "B. Person release",
+        ]
+
+    def test_the_status_of_the_site_counts_it(
+        self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]
+    ) -> None:
+        waiting = len([each for each in spool(reviewing, "list") if each["state"] == "quarantined"])
+        state = json.loads(reviewing.run("status", "--json").stdout)
+        assert state["held"] == {"awaiting_cleaning": 0, "awaiting_review": waiting}
+        assert f"awaiting_review: {waiting}" in reviewing.run("status").stdout
+
     def test_released_it_is_stored_as_it_was_shown(
         self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]
     ) -> None:

@@ -13,7 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from archive.durable import DurableConnection
 from archive.errors import BadRequest, Unavailable
 from archive.settings import Settings
-from archive.spool import Entry, Spool, State
+from archive.spool import Entry, Purpose, Spool, State
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -78,7 +78,7 @@ class Room(Sealed):
     def can_open(self) -> bool:
         return True
 
-    def open(self, identifier: str) -> bytes:
+    def open(self, identifier: str, by: str, purpose: Purpose) -> bytes:
         return self.instance
 
     def store(self, deidentified: bytes) -> None:

@@ -53,6 +53,18 @@ def test_accepted_by_a_person_it_does_not_claim_to_be_cleaned(
     assert "113101" not in codes(dataset)
 
 
+def test_where_its_regions_lie_and_how_they_are_calibrated_stays(deidentifier: Deidentifier) -> None:
+    """PS3.3 C.8.5.5; of a region nothing but numbers."""
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMaxY1, region.RegionSpatialFormat = 4, 15, 1
+    region.PhysicalUnitsXDirection, region.PhysicalDeltaX = 3, 0.0078
+    region.ImageComments = "Mustermann^Erika"
+    scan = ultrasound(np.full((16, 16), 7, np.uint8), SequenceOfUltrasoundRegions=[region])
+    (kept,) = stored(deidentifier, scan, Pixels.CLEANED).SequenceOfUltrasoundRegions
+    del region.ImageComments
+    assert kept == region
+
+
 @pytest.mark.parametrize("looked", [Pixels.CLEANED, Pixels.ACCEPTED])
 def test_its_proof_covers_every_pixel(deidentifier: Deidentifier, scan: bytes, looked: Pixels) -> None:
     made = deidentifier.deidentify(scan, looked).instance

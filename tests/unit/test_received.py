@@ -20,7 +20,7 @@ from deidentification.pseudonym import Keys, Pseudonyms
 from deidentification.seal import generate_keypair, open_sealed
 from inference.demo import demo_exam
 from orthanc_plugin.received import HELD, REFUSE, Door
-from tests.drawn_text import document, ultrasound
+from tests.drawn_text import document, ultrasound, video
 
 SITE_KEY = bytes(range(32))
 
@@ -236,6 +236,24 @@ class TestWhatMayNameAPersonInItsPixels:
     def test_captures_and_documents_are_held(self, door: Door) -> None:
         capture = ultrasound(np.zeros((64, 64), np.uint8), SOPClassUID=SecondaryCaptureImageStorage)
         assert door.receive(capture) == door.receive(document()) == HELD
+
+    @pytest.mark.parametrize("make", [document, video], ids=["document", "video"])
+    def test_what_can_not_be_cleaned_is_quarantined_at_once(self, door: Door, spool: Shelf, make) -> None:
+        assert door.receive(make()) == HELD
+        ((arrival, _, _),) = spool.held.values()
+        assert (arrival.state, arrival.reason) == (State.QUARANTINED, "not-an-image")
+
+    @pytest.mark.parametrize("make", [document, video], ids=["document", "video"])
+    def test_or_refused_where_the_site_says_so(
+        self, door: Door, spool: Shelf, warnings: list[str], tmp_path: Path, make
+    ) -> None:
+        refusing = Door(Settings(home=tmp_path, documents="refuse"), Memory(), spool, warnings.append)
+        assert refusing.receive(make()) == REFUSE
+        assert not spool.held and "not-an-image" in warnings[-1]
+
+    def test_it_is_refused_where_it_can_not_be_held_durably(self, door: Door, spool: Shelf) -> None:
+        spool.failure = OSError("no space left")
+        assert door.receive(document()) == REFUSE
 
     def test_comes_in_when_it_was_cleaned_here(self, door: Door, spool: Shelf, scan: bytes) -> None:
         deidentifier = Deidentifier(Keys.derive(SITE_KEY), Profile.load("breast-screening"))
