@@ -27,7 +27,7 @@ def write(storage: str, place: str, data: bytes) -> None:
     levels = (target.parent, target.parent.parent)
     made = [folder for folder in levels if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    folders = [target.parent, *(folder.parent for folder in made)]  # new names of folders have to last as well
+    folders = [target.parent, *(folder.parent for folder in made)]  # new names have to last as well
     write_durably(target, data, folders)
 
 
