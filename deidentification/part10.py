@@ -116,7 +116,7 @@ def inflate(data: bytes, position: int, most: int) -> bytes:
 
 
 def deflate(dataset: bytes) -> bytes:
-    """The inverse of `inflate`, of even length (PS3.5 A.5). Mammograms grow by 1 % over what zlib makes of them by default."""
+    """The inverse of `inflate`, of even length (PS3.5 A.5); a mammogram is 1 % larger than zlib's default makes it."""
     stream = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = stream.compress(dataset) + stream.flush()
     return deflated + b"\0" * (len(deflated) & 1)
