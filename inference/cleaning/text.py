@@ -83,6 +83,7 @@ class Finder:
         shape: Shape = (light.shape[0], light.shape[1])
         scale = min(1.0, (_WHOLE / light.size) ** 0.5)
         evened = _evened(dark)
+        _ = self._detection, self._recognition  # made here once, not by each thread
         size = scale * _COARSE if once_more else scale
         looks: list[Callable[[], list[Box]]] = [
             lambda: self._detect(light, size),
