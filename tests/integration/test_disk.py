@@ -41,9 +41,10 @@ TRACES = Traces([NAME, NUMBER, b"CaNaRy", *UIDS])
         base64.b64encode(b"a" + NAME),
         base64.b64encode(b"ab" + NAME + b"c"),
         b"head" + zlib.compress(b"-" + NAME) + b"tail",
-        b"head" + gzip.compress(NAME),
+        b"head" + gzip.compress(NAME, mtime=0),
         part10(_deflated(NAME), DEFLATED),
     ],
+    ids=["plain", "upper UTF-16", "UTF-16", "base64", "base64 inside", "zlib", "gzip", "deflated"],
 )
 def test_traces_are_found(hidden: bytes) -> None:
     """The search itself is put to the test, too."""
