@@ -102,9 +102,9 @@ def status(as_json: AsJson = False) -> None:
     else:
         _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
         for name, part in state.get("parts", {}).get("parts", {}).items():
-            _out.print(f"  {name}: {part}", markup=False)
+            _out.print(f"  {name}: {part.get('problem', 'answers')}", markup=False)
         for name, count in state.get("held", {}).items():
-            _out.print(f"  {name}: {count}", markup=False)
+            _out.print(f"  {name.replace('_', ' ')}: {count}", markup=False)
     raise typer.Exit(0 if state["ready"] else 1)
 
 
