@@ -237,7 +237,7 @@ class TestAPersonReviewsWhatWasCleaned:
         waiting = len([each for each in spool(reviewing, "list") if each["state"] == "quarantined"])
         state = json.loads(reviewing.run("status", "--json").stdout)
         assert state["held"] == {"awaiting_cleaning": 0, "awaiting_review": waiting}
-        assert f"awaiting_review: {waiting}" in reviewing.run("status").stdout
+        assert f"awaiting review: {waiting}" in reviewing.run("status").stdout
 
     def test_released_it_is_stored_as_it_was_shown(
         self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]
