@@ -17,6 +17,7 @@ from archive.pool import translated_errors
 from archive.settings import Settings
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
+from gateway.workers import Workers
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 STORED_AT_ONCE = (
@@ -34,6 +35,7 @@ class Services:
     keys: SigningKeys
     readiness: Readiness
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    workers: Workers = field(default_factory=Workers)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

@@ -1,6 +1,6 @@
-"""WADO-RS: instances, metadata, frames and bulk data as they are stored (PS3.18 section 10.4)."""
+"""WADO-RS: instances, metadata, frames and bulk data, as they are stored or recoded (PS3.18 section 10.4)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -8,26 +8,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from archive.dicom_json import PIXEL_DATA, decode
-from archive.errors import NotFound
+from archive.dicom_json import PIXEL_DATA
 from archive.instances import path as path_of
-from archive.json_values import Attributes
-from archive.media_type import MediaType, media_type, multipart, select
+from archive.media_type import media_type, multipart, select
+from archive.pixels.layout import Undecodable
+from archive.pixels.recode import Stored, recode_header, recode_instance
+from archive.pixels.syntaxes import EXPLICIT
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
-from gateway import ranges
-from gateway.body import FileRange, Segment, SegmentsResponse, require
+from gateway.body import FileRange, PartsResponse, Scratch, Segment, require
 from gateway.bulkdata import find_bulkdata
-from gateway.frames import encapsulated_frames, native_frames, pick
-from gateway.multipart import new_boundary, render
-from gateway.negotiation import preferences
+from gateway.multipart import close, new_boundary, open_part
+from gateway.negotiation import Offer, choose, preferences
+from gateway.pixel_data import Part, StoredPixels, respond, send
 from gateway.qido import JSON, join
 from gateway.services import scope_of, services_of
-from gateway.transfer_syntax import MIXED, frame_media_type, pixel_syntax
+from gateway.transfer_syntax import DICOM, OCTETS, instance_offers, instance_syntax
+from gateway.workers import FRAME_SECONDS
 
-DICOM = "application/dicom"
-OCTETS = "application/octet-stream"
 PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
 
 
@@ -37,32 +36,83 @@ async def retrieve_instances(request: Request) -> Response:
     accepted = preferences(request)
     async with services_of(request).connection() as connection:
         found = await places(connection, scope, resource)
-    chosen = select(accepted, _instance_offers(found, single=resource.sop_instance_uid is not None))
-    return await _render_instances(request, found, chosen)
+    single = resource.sop_instance_uid is not None
+    chosen = choose(accepted, instance_offers((place.transfer_syntax_uid for place in found), single=single))
+    if all(
+        instance_syntax(place.transfer_syntax_uid, chosen) == place.transfer_syntax_uid for place in found
+    ):
+        return await respond(request, [_as_stored(request, place) for place in found], chosen.media_type)
+    await require([segment for place in found for segment in _file(request, place)])
+    if single:
+        return await respond(request, [await _part(request, found[0], chosen)], chosen.media_type)
+    return await _stream(request, found, chosen)
 
 
-def _instance_offers(found: Sequence[Place], *, single: bool) -> list[MediaType]:
-    """As stored is what is offered; a study of several transfer syntaxes only to who asks for no particular one."""
-    syntaxes = {place.transfer_syntax_uid for place in found}
-    syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
-    offers = [multipart(DICOM, transfer_syntax=syntax)]
-    return [*offers, media_type(DICOM, transfer_syntax=syntax)] if single else offers
+def _as_stored(request: Request, place: Place) -> Part:
+    return _fields(request, place, place.transfer_syntax_uid), _file(request, place)
 
 
-async def _render_instances(request: Request, found: Sequence[Place], chosen: MediaType) -> Response:
-    storage = services_of(request).settings.storage
-    base_url = services_of(request).settings.dicomweb_url
-    parts = [
-        (
-            {
-                "Content-Type": str(media_type(DICOM, transfer_syntax=place.transfer_syntax_uid)),
-                "Content-Location": base_url + place.resource.path,
-            },
-            [FileRange(path_of(storage, place.place), 0, place.size)],
-        )
-        for place in found
-    ]
-    return await _respond(request, parts, chosen)
+def _fields(request: Request, place: Place, syntax: str) -> dict[str, str]:
+    return {
+        "Content-Type": str(media_type(DICOM, transfer_syntax=syntax)),
+        "Content-Location": services_of(request).settings.dicomweb_url + place.resource.path,
+    }
+
+
+def _file(request: Request, place: Place) -> list[Segment]:
+    return [FileRange(_path(request, place), 0, place.size)]
+
+
+async def _part(request: Request, place: Place, chosen: Offer) -> Part:
+    """One instance in the transfer syntax that was chosen.
+
+    Where the client named none, one that can't be decoded is sent as it is stored, and its part says so. Raises
+    Undecodable, NotFound, Unavailable.
+    """
+    syntax = instance_syntax(place.transfer_syntax_uid, chosen)
+    if syntax == place.transfer_syntax_uid:
+        return _as_stored(request, place)
+    try:
+        return _fields(request, place, syntax), await _recode(request, place, syntax)
+    except Undecodable:
+        if not (chosen.is_default or chosen.is_stored):
+            raise
+        return _as_stored(request, place)
+
+
+async def _recode(request: Request, place: Place, syntax: str) -> list[Segment]:
+    workers, path = services_of(request).workers, _path(request, place)
+    stored = Stored(
+        path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
+    )
+    if syntax == EXPLICIT and place.pixel_offset is not None and place.pixel_length is not None:
+        head, tail = await workers.run(request, FRAME_SECONDS, recode_header, stored)
+        return [head, FileRange(path, place.pixel_offset, place.pixel_length), tail]
+    scratch = Scratch()
+    seconds = FRAME_SECONDS * place.number_of_frames
+    await workers.run(request, seconds, recode_instance, stored, syntax, scratch.path)
+    return list(scratch.ranges())
+
+
+async def _stream(request: Request, found: Sequence[Place], chosen: Offer) -> Response:
+    """A part after another, each made when its turn comes; the first before the answer begins, so that it can fail.
+
+    A later one that can't be had in the transfer syntax that was named is sent as it is stored, and says so.
+    """
+    boundary = new_boundary()
+    first = await _part(request, found[0], chosen)
+
+    async def parts() -> AsyncGenerator[Sequence[Segment], None]:
+        for number, place in enumerate(found):
+            try:
+                fields, body = await _part(request, place, chosen) if number else first
+            except Undecodable:
+                fields, body = _as_stored(request, place)
+            yield [open_part(fields, boundary, first=number == 0), *body]
+        yield [close(boundary)]
+
+    content_type = str(multipart(DICOM, boundary=boundary))
+    return PartsResponse(parts(), content_type, headers={"cache-control": "no-store"})
 
 
 async def retrieve_metadata(request: Request) -> Response:
@@ -81,11 +131,7 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    chosen = select(preferences(request), _pixel_offers(place, single=len(numbers) == 1))
-    frames = pick(await _frames(request, place, rendered), numbers)
-    return await _respond(
-        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
-    )
+    return await send(request, StoredPixels(_path(request, place), place, rendered), numbers)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -95,72 +141,14 @@ async def retrieve_bulkdata(request: Request) -> Response:
         place, rendered = await place_and_metadata(connection, scope, resource)
     address = request.path_params["attribute"]
     if address.upper() in PIXELS and place.pixel_offset is not None:
-        return await _retrieve_pixels(request, place, rendered)
-    path = path_of(services_of(request).settings.storage, place.place)
-    value = await run_sync(find_bulkdata, path, address)
+        return await send(request, StoredPixels(_path(request, place), place, rendered), None)
+    value = await run_sync(find_bulkdata, _path(request, place), address)
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
-    return await _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
+    return await respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
-async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> Response:
-    """Pixel Data whole where native, its frames as parts where encapsulated (PS3.18 section 8.7.3)."""
-    native = place.pixel_length is not None
-    chosen = select(preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
-    if native:
-        path = path_of(services_of(request).settings.storage, place.place)
-        frames: Sequence[Sequence[Segment]] = [
-            [FileRange(path, place.pixel_offset or 0, place.pixel_length or 0)]
-        ]
-    else:
-        frames = await _frames(request, place, rendered)
-    return await _respond(
-        request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen
-    )
-
-
-def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
-    """Pixels as stored: as the media type of their compression, and as octets for who wants the stored bits as such."""
-    syntax = pixel_syntax(place.transfer_syntax_uid)
-    kinds = dict.fromkeys([frame_media_type(syntax), OCTETS])
-    offers = [multipart(kind, transfer_syntax=syntax) for kind in kinds]
-    return offers + [media_type(kind, transfer_syntax=syntax) for kind in kinds] if single else offers
-
-
-def _part_type(chosen: MediaType) -> str:
-    """The Content-Type of a part of the chosen multipart type."""
-    kind, syntax = chosen.parameter("type") or chosen.essence, chosen.parameter("transfer-syntax") or ""
-    return str(media_type(kind, transfer_syntax=syntax))
-
-
-async def _frames(request: Request, place: Place, rendered: bytes) -> Sequence[Sequence[Segment]]:
-    path = path_of(services_of(request).settings.storage, place.place)
-    if place.pixel_offset is None:
-        return await _deflated_frames(path, decode(rendered))
-    if place.pixel_length is None:
-        return await run_sync(encapsulated_frames, path, place.pixel_offset, place.number_of_frames)
-    return native_frames(FileRange(path, place.pixel_offset, place.pixel_length), decode(rendered))
-
-
-async def _deflated_frames(path: Path, attributes: Attributes) -> Sequence[Sequence[Segment]]:
-    """Frames of a deflated data set, which lie nowhere in the file: it is inflated as a whole."""
-    if not (present := [name for name in PIXELS if name in attributes]):
-        raise NotFound("the instance has no frames")
-    return native_frames(await run_sync(find_bulkdata, path, present[0]), attributes)
-
-
-async def _respond(
-    request: Request, parts: Sequence[tuple[dict[str, str], Sequence[Segment]]], chosen: MediaType
-) -> Response:
-    """The parts as multipart/related, or the one part as it is, or a range of it."""
-    if chosen.essence == "multipart/related":
-        boundary = new_boundary()
-        segments = render(parts, boundary)
-        await require(segments)
-        content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
-        return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
-    ((fields, body),) = parts
-    await require(body)
-    return ranges.respond(request.headers, body, fields["Content-Type"])
+def _path(request: Request, place: Place) -> Path:
+    return path_of(services_of(request).settings.storage, place.place)
 
 
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"
