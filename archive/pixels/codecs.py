@@ -138,18 +138,13 @@ def encode(cells: Cells, layout: Layout, transfer_syntax_uid: str) -> tuple[byte
 
 
 def _right_justified(cells: Cells, layout: Layout, *, whole: bool) -> tuple[Values, Layout]:
-    """Stored values with HighBit at BitsStored - 1.
+    """Stored values with HighBit at BitsStored - 1; what else lies in the cells is no pixel.
 
-    They are of BitsAllocated bits where that is wanted (OpenJPH's depth is that of its array) or where the cells hold
-    more than BitsStored, so that nothing is lost and header and codestream agree.
+    They are of BitsAllocated bits where that is wanted: OpenJPH's depth is that of its array, and header and codestream
+    must agree.
     """
-    values = values_of(cells, layout)
-    if layout.high_bit != layout.stored - 1:
-        cells = values.view(cells.dtype)
-    if whole or not np.array_equal(values.view(cells.dtype), cells):
-        layout = replace(layout, stored=layout.allocated)
-        values = values_of(cells, replace(layout, high_bit=layout.allocated - 1))
-    return values, replace(layout, high_bit=layout.stored - 1)
+    stored = layout.allocated if whole else layout.stored
+    return values_of(cells, layout), replace(layout, stored=stored, high_bit=stored - 1)
 
 
 def _unsigned(values: Values, layout: Layout) -> Cells:
