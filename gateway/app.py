@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
-from gateway import health, oauth, portal, qido, stow, wado
+from gateway import health, oauth, portal, qido, rendered, stow, wado
 from gateway.authentication import Authentication
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
@@ -36,7 +36,7 @@ def create(
     readiness = Readiness(pool, orthanc, proof_key)
     dicomweb = Mount(
         "/dicom-web",
-        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
+        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES, *rendered.ROUTES], redirect_slashes=False),
         middleware=[
             Middleware(PluginGuard, readiness=readiness),
             Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),

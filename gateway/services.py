@@ -15,6 +15,7 @@ from archive.errors import Unavailable
 from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from gateway.cache import Cache
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
 from gateway.workers import Workers
@@ -23,6 +24,8 @@ POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 STORED_AT_ONCE = (
     8  # requests to store that are read at a time; each holds one instance in memory, the others wait
 )
+
+PICTURES = 64 * 1024 * 1024  # bytes of rendered pictures that are kept to be asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Services:
     readiness: Readiness
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     workers: Workers = field(default_factory=Workers)
+    pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
