@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
-from gateway import health, oauth, portal, qido, rendered, stow, wado
+from gateway import health, oauth, portal, qido, rendered, stow, wado, wado_uri
 from gateway.authentication import Authentication
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
@@ -34,16 +34,17 @@ def create(
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, proof_key)
-    dicomweb = Mount(
-        "/dicom-web",
-        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES, *rendered.ROUTES], redirect_slashes=False),
-        middleware=[
-            Middleware(PluginGuard, readiness=readiness),
-            Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
-        ],
-    )
+    guarded = [
+        Middleware(PluginGuard, readiness=readiness),
+        Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
+    ]
+    resources = Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES, *rendered.ROUTES], redirect_slashes=False)
+    dicomweb = [
+        Mount("/dicom-web", app=resources, middleware=guarded),
+        Route("/wado", wado_uri.retrieve, middleware=guarded),
+    ]
     app = Starlette(
-        routes=[*_ROUTES, dicomweb],
+        routes=[*_ROUTES, *dicomweb],
         middleware=[Middleware(SecurityHeaders), Middleware(LastResort)],
         exception_handlers=HANDLERS,
     )

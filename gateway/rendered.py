@@ -187,7 +187,7 @@ async def draw(request: Request, picture: Picture) -> bytes:
     pixels = StoredPixels(path_of(services.settings.storage, place.place), place, rendered)
     frames = await pixels.to_decode()
     if max(picture.frames) >= len(frames):
-        raise NotFound("the instance has no frame of that number")
+        raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
     chosen = [frames[number] for number in picture.frames]
     _require_moderate(chosen, picture.view)
     greys = [grey_of(pixels.attributes, number, picture.window) for number in picture.frames]

@@ -44,7 +44,7 @@ async def retrieve_instances(request: Request) -> Response:
         return await respond(request, [_as_stored(request, place) for place in found], chosen.media_type)
     await require([segment for place in found for segment in _file(request, place)])
     if single:
-        return await respond(request, [await _part(request, found[0], chosen)], chosen.media_type)
+        return await respond(request, [await make_part(request, found[0], chosen)], chosen.media_type)
     return await _stream(request, found, chosen)
 
 
@@ -60,10 +60,10 @@ def _fields(request: Request, place: Place, syntax: str) -> dict[str, str]:
 
 
 def _file(request: Request, place: Place) -> list[Segment]:
-    return [FileRange(_path(request, place), 0, place.size)]
+    return [FileRange(path_of_place(request, place), 0, place.size)]
 
 
-async def _part(request: Request, place: Place, chosen: Offer) -> Part:
+async def make_part(request: Request, place: Place, chosen: Offer) -> Part:
     """One instance in the transfer syntax that was chosen.
 
     Where the client named none, one that can't be decoded is sent as it is stored, and its part says so. Raises
@@ -81,7 +81,7 @@ async def _part(request: Request, place: Place, chosen: Offer) -> Part:
 
 
 async def _recode(request: Request, place: Place, syntax: str) -> list[Segment]:
-    workers, path = services_of(request).workers, _path(request, place)
+    workers, path = services_of(request).workers, path_of_place(request, place)
     stored = Stored(
         path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
     )
@@ -100,12 +100,12 @@ async def _stream(request: Request, found: Sequence[Place], chosen: Offer) -> Re
     A later one that can't be had in the transfer syntax that was named is sent as it is stored, and says so.
     """
     boundary = new_boundary()
-    first = await _part(request, found[0], chosen)
+    first = await make_part(request, found[0], chosen)
 
     async def parts() -> AsyncGenerator[Sequence[Segment], None]:
         for number, place in enumerate(found):
             try:
-                fields, body = await _part(request, place, chosen) if number else first
+                fields, body = await make_part(request, place, chosen) if number else first
             except Undecodable:
                 fields, body = _as_stored(request, place)
             yield [open_part(fields, boundary, first=number == 0), *body]
@@ -131,7 +131,7 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    return await send(request, StoredPixels(_path(request, place), place, rendered), numbers)
+    return await send(request, StoredPixels(path_of_place(request, place), place, rendered), numbers)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -141,13 +141,14 @@ async def retrieve_bulkdata(request: Request) -> Response:
         place, rendered = await place_and_metadata(connection, scope, resource)
     address = request.path_params["attribute"]
     if address.upper() in PIXELS and place.pixel_offset is not None:
-        return await send(request, StoredPixels(_path(request, place), place, rendered), None)
-    value = await run_sync(find_bulkdata, _path(request, place), address)
+        return await send(request, StoredPixels(path_of_place(request, place), place, rendered), None)
+    value = await run_sync(find_bulkdata, path_of_place(request, place), address)
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
     return await respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
-def _path(request: Request, place: Place) -> Path:
+def path_of_place(request: Request, place: Place) -> Path:
+    """Where the instance's file lies."""
     return path_of(services_of(request).settings.storage, place.place)
 
 

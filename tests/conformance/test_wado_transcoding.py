@@ -167,3 +167,11 @@ class TestLossy:
         answer = client.get(f"{address(name)}/frames/1", headers={"Accept": "image/jpeg"})
         (frame,) = generate_frames(dcmread(PATHS[name]).PixelData, number_of_frames=1)
         assert (answer.content, answer.headers["content-type"].split("=")[1] in LOSSY) == (frame, True)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+@pytest.mark.parametrize("resource", ["rendered", "thumbnail"])
+def test_every_file_is_a_picture_or_a_problem(client, name, resource):
+    """Section 10.4.3: whatever lies in the pixels, no answer is a failure of the server."""
+    answer = client.get(f"{address(name)}/{resource}")
+    assert answer.status_code == (406 if name in UNDECODABLE else 200), answer.text
