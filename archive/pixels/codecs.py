@@ -31,6 +31,7 @@ from archive.pixels.syntaxes import (
 Values = npt.NDArray[np.integer[Any]]
 _TRANSFORMED = ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_PARTIAL_422")
 _RLE_HEADER = 64
+_ROOM_FOR_HEADERS = 4096  # cells; pyjpegls takes a codestream to be no longer than what it is of
 
 
 def decode(frame: bytes, layout: Layout, transfer_syntax_uid: str) -> tuple[Cells, Layout]:
@@ -130,7 +131,10 @@ def encode(cells: Cells, layout: Layout, transfer_syntax_uid: str) -> tuple[byte
     encoder = _ENCODERS.get(_family(transfer_syntax_uid))
     if encoder is None:
         raise Undecodable("the transfer syntax is not one that is encoded")
-    values, encoded = _right_justified(cells, layout, whole=transfer_syntax_uid in HTJ2K_ALL)
+    whole = transfer_syntax_uid in HTJ2K_ALL or (
+        transfer_syntax_uid in JPEG_LS_BOTH and cells.size < _ROOM_FOR_HEADERS
+    )
+    values, encoded = _right_justified(cells, layout, whole=whole)
     try:
         return bytes(encoder(np.ascontiguousarray(values), encoded)), encoded
     except (RuntimeError, ValueError, TypeError, MemoryError):
@@ -140,8 +144,8 @@ def encode(cells: Cells, layout: Layout, transfer_syntax_uid: str) -> tuple[byte
 def _right_justified(cells: Cells, layout: Layout, *, whole: bool) -> tuple[Values, Layout]:
     """Stored values with HighBit at BitsStored - 1; what else lies in the cells is no pixel.
 
-    They are of BitsAllocated bits where that is wanted: OpenJPH's depth is that of its array, and header and codestream
-    must agree.
+    They are of BitsAllocated bits where that is wanted: OpenJPH's depth is that of its array, pyjpegls has no room for a
+    small frame, and header and codestream must agree.
     """
     stored = layout.allocated if whole else layout.stored
     return values_of(cells, layout), replace(layout, stored=stored, high_bit=stored - 1)
@@ -200,8 +204,9 @@ def _encode_rle(cells: Cells, layout: Layout) -> bytes:
     segments = []
     for sample in range(layout.samples):
         for byte in reversed(range(width)):
-            plane = np.ascontiguousarray(planes[:, :, sample * width + byte])
-            segment = bytes(imagecodecs.packbits_encode(plane))
+            plane = planes[:, :, sample * width + byte].tobytes()
+            rows = np.frombuffer(plane, np.uint8).reshape(layout.rows, layout.columns)
+            segment = bytes(imagecodecs.packbits_encode(rows))
             segments.append(segment + b"\0" * (len(segment) % 2))
     starts = np.cumsum([_RLE_HEADER, *map(len, segments[:-1])])
     header = np.zeros(16, "<u4")
