@@ -151,12 +151,26 @@ async def _until_disconnected(receive: Receive) -> None:
 
 async def _chunks(segments: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
     for segment in segments:
-        if isinstance(segment, FileRange):
+        if isinstance(segment, FileRange) and segment.length <= CHUNK:
+            yield await run_sync(_read, segment)
+        elif isinstance(segment, FileRange):
             async with aclosing(_file_chunks(segment)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         else:
             yield segment
+
+
+def _read(part: FileRange) -> bytes:
+    """Raises OSError where the file is gone or has become shorter."""
+    descriptor = os.open(part.path, os.O_RDONLY)
+    try:
+        data = os.pread(descriptor, part.length, part.offset)
+    finally:
+        os.close(descriptor)
+    if len(data) != part.length:
+        raise OSError("a stored file has become shorter")
+    return data
 
 
 async def _file_chunks(part: FileRange) -> AsyncGenerator[bytes, None]:

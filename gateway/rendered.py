@@ -45,6 +45,7 @@ class Picture:
     frames: tuple[int, ...]
     view: View
     window: Window | None
+    rendered: bytes | None = None  # the instance's metadata, where it has been fetched
 
 
 async def retrieve_rendered(request: Request) -> Response:
@@ -61,7 +62,7 @@ async def retrieve_rendered(request: Request) -> Response:
     if not found:
         raise NotAcceptable("what has no pixels can't be rendered")
     view, whole, window = _choose(request, parameters, single=single)
-    pictures = [Picture(place, _frames_of(place, view), view, window) for place in found]
+    pictures = [Picture(place, _frames_of(place, view), view, window, rendered) for place, rendered in found]
     return await _respond(request, pictures, whole, parameters_of.warn_of_annotations(parameters))
 
 
@@ -73,10 +74,11 @@ async def retrieve_rendered_frames(request: Request) -> Response:
     )
     numbers = parse_frames(request.path_params["frames"])
     found = await _images(request, resource)
-    if not found or max(numbers) > found[0].number_of_frames:
+    if not found or max(numbers) > found[0][0].number_of_frames:
         raise NotFound("the instance has no frame of that number")
+    ((place, rendered),) = found
     view, whole, window = _choose(request, parameters, single=len(numbers) == 1)
-    pictures = [Picture(found[0], (number - 1,), view, window) for number in numbers]
+    pictures = [Picture(place, (number - 1,), view, window, rendered) for number in numbers]
     return await _respond(request, pictures, whole, parameters_of.warn_of_annotations(parameters))
 
 
@@ -90,7 +92,7 @@ async def retrieve_thumbnail(request: Request) -> Response:
     found = await _images(request, resource)
     if not found:
         raise NotFound("there is no image to make a thumbnail of")
-    place = found[len(found) // 2]
+    place, rendered = found[len(found) // 2]
     frame = numbers[0] - 1 if numbers else place.number_of_frames // 2
     if frame >= place.number_of_frames:
         raise NotFound("the instance has no frame of that number")
@@ -98,15 +100,27 @@ async def retrieve_thumbnail(request: Request) -> Response:
     asked = parameters.get("viewport")
     viewport = parameters_of.parse_viewport(asked, is_thumbnail=True) if asked is not None else THUMBNAIL
     view = View(chosen.essence, THUMBNAIL_QUALITY, viewport, Profile.NO, is_thumbnail=True)
-    return await _respond(request, [Picture(place, (frame,), view, None)], chosen, {})
+    return await _respond(request, [Picture(place, (frame,), view, None, rendered)], chosen, {})
 
 
-async def _images(request: Request, resource: Resource) -> list[Place]:
-    """The resource's instances that have pixels, or may have. Raises NotFound where there is nothing."""
+async def _images(request: Request, resource: Resource) -> list[tuple[Place, bytes | None]]:
+    """The resource's instances that have pixels, or may have; the metadata of a single one.
+
+    Raises NotFound where there is nothing.
+    """
     scope = scope_of(request, Action.READ)
+    found: list[tuple[Place, bytes | None]]
     async with services_of(request).connection() as connection:
-        found = await places(connection, scope, resource)
-    return [each for each in found if each.pixel_offset is not None or each.transfer_syntax_uid == DEFLATED]
+        if resource.sop_instance_uid:
+            found = [await place_and_metadata(connection, scope, resource)]
+        else:
+            found = [(place, None) for place in await places(connection, scope, resource)]
+    return [each for each in found if may_have_pixels(each[0])]
+
+
+def may_have_pixels(place: Place) -> bool:
+    """Whether it has, as far as is known without inflating it."""
+    return place.pixel_offset is not None or place.transfer_syntax_uid == DEFLATED
 
 
 def _choose(
@@ -181,9 +195,10 @@ async def draw(request: Request, picture: Picture) -> bytes:
     key = (picture.place.place, picture.frames, picture.view, picture.window)
     if (kept := services.pictures.get(key)) is not None:
         return kept
-    place = picture.place
-    async with services.connection() as connection:
-        _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
+    place, rendered = picture.place, picture.rendered
+    if rendered is None:
+        async with services.connection() as connection:
+            _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
     pixels = StoredPixels(path_of(services.settings.storage, place.place), place, rendered)
     frames = await pixels.to_decode()
     if max(picture.frames) >= len(frames):

@@ -8,7 +8,6 @@ from starlette.responses import Response
 from archive.errors import BadRequest, NotFound
 from archive.media_type import media_type, parse_accept, select
 from archive.pixels.render import Profile, View, Viewport
-from archive.pixels.syntaxes import DEFLATED
 from archive.pixels.voi import Window
 from archive.policy import Action
 from archive.query import parse_parameters
@@ -17,7 +16,7 @@ from archive.search import Place, place_and_metadata
 from gateway import rendering_parameters as parameters_of
 from gateway.negotiation import Offer
 from gateway.pixel_data import StoredPixels, respond
-from gateway.rendered import PICTURES, QUALITY, Picture, draw
+from gateway.rendered import PICTURES, QUALITY, Picture, draw, may_have_pixels
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import DICOM, instance_offers
 from gateway.wado import make_part, path_of_place
@@ -48,7 +47,7 @@ async def retrieve(request: Request) -> Response:
     resource, scope = _resource(parameters), scope_of(request, Action.READ)
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    has_pixels = place.pixel_offset is not None or place.transfer_syntax_uid == DEFLATED
+    has_pixels = may_have_pixels(place)
     is_single = has_pixels and (place.number_of_frames == 1 or "frameNumber" in parameters)
     pictures = [media_type(kind) for kind in PICTURES] if has_pixels else []
     offers = [*pictures, media_type(DICOM)] if is_single else [media_type(DICOM), *pictures]
@@ -107,7 +106,7 @@ def _picture(pixels: StoredPixels, parameters: Mapping[str, str], kind: str) -> 
         parameters_of.parse_quality(parameters["imageQuality"]) if "imageQuality" in parameters else QUALITY
     )
     view = View(kind, quality, _viewport(pixels, parameters), Profile.NO)
-    return Picture(pixels.place, frames, view, _window(parameters))
+    return Picture(pixels.place, frames, view, _window(parameters), pixels.rendered)
 
 
 def _window(parameters: Mapping[str, str]) -> Window | None:

@@ -144,8 +144,8 @@ def encode(cells: Cells, layout: Layout, transfer_syntax_uid: str) -> tuple[byte
 def _right_justified(cells: Cells, layout: Layout, *, whole: bool) -> tuple[Values, Layout]:
     """Stored values with HighBit at BitsStored - 1; what else lies in the cells is no pixel.
 
-    They are of BitsAllocated bits where that is wanted: OpenJPH's depth is that of its array, pyjpegls has no room for a
-    small frame, and header and codestream must agree.
+    They are of BitsAllocated bits where that is wanted: OpenJPH takes the depth of its array, pyjpegls has no room for
+    a small frame, and header and codestream must agree.
     """
     stored = layout.allocated if whole else layout.stored
     return values_of(cells, layout), replace(layout, stored=stored, high_bit=stored - 1)

@@ -13,6 +13,8 @@ from archive.pixels.layout import Cells, Layout, values_of
 
 Floats = npt.NDArray[np.float64]
 WHITE = 255
+_SMALL = 1 << 18  # cells; a table of all that a cell can hold would cost more than they do
+_BLOCK = 1 << 15
 
 
 class Function(StrEnum):
@@ -77,19 +79,31 @@ def scale_window(values: Floats, window: Window) -> Floats:
 
 
 def to_grey(cells: Cells, layout: Layout, grey: Grey) -> npt.NDArray[np.uint8]:
-    """Cells of any shape as grey levels from black 0 to white 255, rounded half up.
+    """Cells as grey levels from black 0 to white 255, rounded half up.
 
     Without a window or table the whole range of 8 bits, or that of the cells where they are wider.
     """
     if layout.allocated > 16:
         values = values_of(cells, layout).astype(np.float64)
         return _finish(values, grey, layout, (float(values.min()), float(values.max())))
-    every = np.arange(1 << max(layout.allocated, 8), dtype=np.uint32).astype(layout.dtype)
+    bits = min(layout.high_bit + 1, layout.allocated) if cells.size < _SMALL else layout.allocated
+    every = np.arange(1 << bits, dtype=np.uint32).astype(layout.dtype)
     values = values_of(every, layout).astype(np.float64)
     ends = None
     if grey.window is None and grey.table is None:
         ends = _ends(cells, layout)
-    return _finish(values, grey, layout, ends)[cells]
+    table = _finish(values, grey, layout, ends)
+    return _look_up(table, cells if bits == layout.allocated else cells & layout.dtype.type((1 << bits) - 1))
+
+
+def _look_up(table: npt.NDArray[np.uint8], cells: Cells) -> npt.NDArray[np.uint8]:
+    """In blocks of rows that stay in the processor's cache."""
+    found = np.empty(cells.shape, np.uint8)
+    rows = max(_BLOCK // max(cells[:1].size, 1), 1)
+    for start in range(0, cells.shape[0], rows):
+        block = slice(start, start + rows)
+        np.take(table, cells[block], out=found[block], mode="clip")
+    return found
 
 
 def _ends(cells: Cells, layout: Layout) -> tuple[float, float]:
