@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from archive.errors import BadRequest, NotAcceptable
 
@@ -71,6 +72,7 @@ def parse_media_type(text: str) -> MediaType:
     return found
 
 
+@lru_cache(maxsize=1024)
 def parse_accept(header: str | None, query: str | None = None) -> tuple[Preference, ...]:
     """What a client accepts; the query parameter `accept` stands in for the header (PS3.18 section 8.3.3.1).
 

@@ -24,9 +24,9 @@ from gateway.body import FileRange, PartsResponse, Segment, SegmentsResponse, re
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import close, new_boundary, open_part, render
-from gateway.negotiation import Offer, choose, preferences
+from gateway.negotiation import Offer, preferences
 from gateway.services import services_of
-from gateway.transfer_syntax import frame_offers, pixel_syntax
+from gateway.transfer_syntax import choose_frames, pixel_syntax
 from gateway.workers import FRAME_SECONDS
 
 _PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
@@ -86,7 +86,7 @@ async def send(request: Request, pixels: StoredPixels, numbers: Sequence[int] | 
     place = pixels.place
     whole = numbers is None and place.pixel_length is not None
     count = 1 if whole else len(numbers) if numbers else place.number_of_frames
-    chosen = choose(preferences(request), frame_offers(place.transfer_syntax_uid, single=count == 1))
+    chosen = choose_frames(preferences(request), place.transfer_syntax_uid, single=count == 1)
     if chosen.transfer_syntax_uid != pixel_syntax(place.transfer_syntax_uid):
         return await _recode(request, pixels, numbers, chosen)
     if whole:

@@ -1,10 +1,11 @@
 """What a stored transfer syntax can be had as on the web (PS3.18 section 8.7.3, tables 8.7.3-2 to -5)."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
-from archive.media_type import MediaType, media_type, multipart
+from archive.media_type import MediaType, Preference, media_type, multipart
 from archive.pixels.syntaxes import DECODED, DEFLATED, ENCODED, EXPLICIT, IMPLICIT, LOSSY, NATIVE
-from gateway.negotiation import Offer
+from gateway.negotiation import Offer, choose
 
 OCTETS = "application/octet-stream"
 DICOM = "application/dicom"
@@ -71,6 +72,12 @@ def instance_syntax(stored: str, chosen: Offer) -> str:
     if chosen.is_stored or stored not in DECODED:
         return sent_as_stored(stored)
     return chosen.transfer_syntax_uid
+
+
+@lru_cache(maxsize=1024)
+def choose_frames(accepted: tuple[Preference, ...], stored: str, *, single: bool) -> Offer:
+    """What frames of the transfer syntax are sent as to who accepts that. Raises NotAcceptable."""
+    return choose(accepted, frame_offers(stored, single=single))
 
 
 def frame_offers(stored: str, *, single: bool) -> list[Offer]:
