@@ -73,25 +73,26 @@ async def make_part(request: Request, place: Place, chosen: Offer) -> Part:
     if syntax == place.transfer_syntax_uid:
         return _as_stored(request, place)
     try:
-        return _fields(request, place, syntax), await _recode(request, place, syntax)
+        return await _recode(request, place, syntax)
     except Undecodable:
         if not (chosen.is_default or chosen.is_stored):
             raise
         return _as_stored(request, place)
 
 
-async def _recode(request: Request, place: Place, syntax: str) -> list[Segment]:
+async def _recode(request: Request, place: Place, syntax: str) -> Part:
     workers, path = services_of(request).workers, path_of_place(request, place)
     stored = Stored(
         path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
     )
     if syntax == EXPLICIT and place.pixel_offset is not None and place.pixel_length is not None:
         head, tail = await workers.run(request, FRAME_SECONDS, recode_header, stored)
-        return [head, FileRange(path, place.pixel_offset, place.pixel_length), tail]
+        body: list[Segment] = [head, FileRange(path, place.pixel_offset, place.pixel_length), tail]
+        return _fields(request, place, syntax), body
     scratch = Scratch()
     seconds = FRAME_SECONDS * place.number_of_frames
-    await workers.run(request, seconds, recode_instance, stored, syntax, scratch.path)
-    return list(scratch.ranges())
+    made = await workers.run(request, seconds, recode_instance, stored, syntax, scratch.path)
+    return _fields(request, place, made), list(scratch.ranges())
 
 
 async def _stream(request: Request, found: Sequence[Place], chosen: Offer) -> Response:

@@ -73,11 +73,10 @@ def recode_header(stored: Stored) -> tuple[bytes, bytes]:
     return _meta(dataset, EXPLICIT) + _before_pixels(dataset, stored), _padding(stored)
 
 
-def recode_instance(stored: Stored, transfer_syntax_uid: str, scratch: Path) -> None:
-    """Write the instance in another transfer syntax, holding one frame in memory at a time.
+def recode_instance(stored: Stored, transfer_syntax_uid: str, scratch: Path) -> str:
+    """Write the instance in another transfer syntax, holding one frame in memory at a time; the one it is in.
 
-    Its pixels lose nothing. An instance without pixels is written in explicit VR little endian, or deflated. The
-    proof in its File Meta Information is of the stored bytes and is left out. Raises Undecodable, NotFound.
+    Its pixels lose nothing. One without pixels is written in explicit VR little endian, or deflated. The proof in its File Meta Information is of the stored bytes and is left out. Raises Undecodable, NotFound.
     """
     dataset = _read(stored)
     deflated = dataset.pop(_PIXEL_DATA, None) if stored.transfer_syntax_uid == DEFLATED else None
@@ -93,6 +92,7 @@ def recode_instance(stored: Stored, transfer_syntax_uid: str, scratch: Path) -> 
                 sink.close()
         else:
             _write_encapsulated(dataset, _frames(dataset, stored), transfer_syntax_uid, file)
+    return transfer_syntax_uid
 
 
 def _read(stored: Stored) -> FileDataset:
