@@ -70,6 +70,16 @@ def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
     return answer
 
 
+def _instances(server: Server) -> list[dict[str, Any]]:
+    """Every instance as QIDO-RS tells it with its Rows, page by page."""
+    found: list[dict[str, Any]] = []
+    while page := _ask(server, f"/instances?limit=1000&offset={len(found)}&includefield=Rows", _JSON).json():
+        found += page
+        if len(page) < 1000:
+            break
+    return found
+
+
 def _by_patient(server: Server) -> Plan:
     found = _ask(server, "/studies?limit=200", _JSON).json()
     patients = [study["00100020"]["Value"][0] for study in found]
@@ -78,7 +88,7 @@ def _by_patient(server: Server) -> Plan:
 
 def _of_study(large: bool) -> Callable[[Server], Plan]:
     def plan(server: Server) -> Plan:
-        everything = _ask(server, "/instances?limit=5000&includefield=Rows", _JSON).json()
+        everything = _instances(server)
         rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
         studies = [uid for uid, height in rows.items() if (height > 256) == large]
         return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
@@ -91,7 +101,7 @@ def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Pl
     numbers = count(200)
 
     def plan(server: Server) -> Plan:
-        everything = _ask(server, "/instances?limit=5000&includefield=Rows", _JSON).json()
+        everything = _instances(server)
         uids = ("0020000D", "0020000E", "00080018")
         found = [
             [each[name]["Value"][0] for name in uids]

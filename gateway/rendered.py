@@ -184,7 +184,7 @@ async def _draw_all(
     for picture in pictures:
         try:
             yield picture, await draw(request, picture)
-        except Undecodable:
+        except (Undecodable, NotFound):
             if len(pictures) == 1:
                 raise
 

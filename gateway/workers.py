@@ -17,7 +17,7 @@ from anyio import (
 from starlette.requests import ClientDisconnect, Request
 
 from archive.errors import SenogateError, Unavailable
-from archive.pixels.layout import Undecodable
+from archive.pixels.layout import DAMAGED, Undecodable
 from gateway.body import Scratch, Segment
 
 FRAME_SECONDS = 60.0
@@ -100,10 +100,13 @@ class Workers:
 
 
 def _limited(function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
-    """Call in a process that is bounded from its first call on."""
+    """Call in a process that is bounded from its first call on. What a damaged file makes it raise is Undecodable."""
     limit, most = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or limit > MEMORY:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.nice(_NICENESS)
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    except (RuntimeError, *DAMAGED):
+        raise Undecodable("the stored instance can't be decoded") from None

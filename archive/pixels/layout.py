@@ -1,5 +1,7 @@
 """How the samples of a frame lie (PS3.3 section C.7.6.3): the Image Pixel module as one frozen value."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from archive.attributes import tag
 from archive.errors import NotAcceptable
@@ -17,6 +20,13 @@ MAXIMUM_SAMPLES = 400_000_000
 
 Cells = npt.NDArray[np.unsignedinteger[Any]]
 """The pixel cells of a frame as unsigned numbers: (rows, columns), or (rows, columns, samples)."""
+
+
+DAMAGED = (
+    *(ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, RecursionError, TypeError),
+    *(ValueError, InvalidDicomError, struct.error, zlib.error),
+)
+"""What pydicom and the codecs raise where a stored file is not what it says that it is."""
 
 
 class Undecodable(NotAcceptable):

@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from archive.errors import NotFound
 from archive.pixels.codecs import decode, encode
 from archive.pixels.fragments import locate_frames
-from archive.pixels.layout import Layout, Undecodable, layout_of_dataset
+from archive.pixels.layout import DAMAGED, Layout, Undecodable, layout_of_dataset
 from archive.pixels.source import Frame, native_spans
 from archive.pixels.syntaxes import DEFLATED, EXPLICIT, IMPLICIT, NATIVE
 
@@ -30,11 +30,6 @@ _LONG = struct.Struct("<HH2sHL")
 _UNDEFINED = 0xFFFFFFFF
 _FLOATS = {0x0008: b"OF", 0x0009: b"OD"}
 _PRIVATE_META = (0x00020100, 0x00020102)
-_UNWRITABLE = (
-    *(ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError, EOFError),
-    *(RecursionError, struct.error, zlib.error),
-)
-
 config.settings.reading_validation_mode = config.IGNORE  # a malformed value is sent as it is stored
 config.settings.writing_validation_mode = config.IGNORE
 
@@ -76,7 +71,8 @@ def recode_header(stored: Stored) -> tuple[bytes, bytes]:
 def recode_instance(stored: Stored, transfer_syntax_uid: str, scratch: Path) -> str:
     """Write the instance in another transfer syntax, holding one frame in memory at a time; the one it is in.
 
-    Its pixels lose nothing. One without pixels is written in explicit VR little endian, or deflated. The proof in its File Meta Information is of the stored bytes and is left out. Raises Undecodable, NotFound.
+    Its pixels lose nothing. One without pixels is written in explicit VR little endian, or deflated. The proof in its
+    File Meta Information is of the stored bytes and is left out. Raises Undecodable, NotFound.
     """
     dataset = _read(stored)
     deflated = dataset.pop(_PIXEL_DATA, None) if stored.transfer_syntax_uid == DEFLATED else None
@@ -100,7 +96,7 @@ def _read(stored: Stored) -> FileDataset:
         return dcmread(stored.path, stop_before_pixels=stored.transfer_syntax_uid != DEFLATED)
     except OSError:
         raise NotFound("the stored bytes of an instance are no longer there") from None
-    except _UNWRITABLE:
+    except DAMAGED:
         raise Undecodable("the stored data set can't be read") from None
 
 
@@ -196,7 +192,7 @@ def _dataset_bytes(dataset: FileDataset) -> bytes:
     buffer.is_little_endian, buffer.is_implicit_VR = True, False
     try:
         write_dataset(buffer, dataset)
-    except _UNWRITABLE:
+    except DAMAGED:
         raise Undecodable("the stored data set can't be written in explicit VR") from None
     return buffer.getvalue()
 
@@ -211,7 +207,7 @@ def _meta(dataset: FileDataset, transfer_syntax_uid: str) -> bytes:
     buffer.write(b"\0" * 128 + b"DICM")
     try:
         write_file_meta_info(buffer, meta, enforce_standard=True)
-    except _UNWRITABLE:
+    except DAMAGED:
         raise Undecodable("the stored File Meta Information can't be written") from None
     return buffer.getvalue()
 

@@ -10,7 +10,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
@@ -18,7 +18,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from archive.errors import BadRequest, NotAcceptable
 from archive.pixels.codecs import decode
 from archive.pixels.codestream import size_of_jpeg, size_of_jpeg_2000
-from archive.pixels.layout import Cells, Layout, Undecodable, values_of
+from archive.pixels.layout import DAMAGED, Cells, Layout, Undecodable, values_of
 from archive.pixels.recode import hand_over
 from archive.pixels.source import Frame
 from archive.pixels.syntaxes import JPEG_2000_BOTH, JPEG_BASELINE
@@ -27,7 +27,6 @@ from archive.pixels.voi import Grey, Table, make_table, to_grey
 Picture = npt.NDArray[np.uint8]
 """(rows, columns), or (rows, columns, 3) in RGB."""
 _OVERSAMPLING = 3  # pixels that a small picture is made of, in each direction
-_DAMAGED = (KeyError, ValueError, TypeError, AttributeError, IndexError, NotImplementedError, OSError)
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked against the header
 
 
@@ -81,7 +80,7 @@ def render_frames(
 def _read_header(path: Path) -> Dataset:
     try:
         return dcmread(path, stop_before_pixels=True)
-    except _DAMAGED:
+    except (OSError, *DAMAGED):
         raise Undecodable("the stored data set can't be read") from None
 
 
@@ -143,7 +142,7 @@ def _decode(frame: Frame, crop: _Crop, view: View) -> tuple[Cells, Layout]:
     if view.is_thumbnail and crop.target and syntax in JPEG_2000_BOTH | {JPEG_BASELINE}:
         try:
             return _decode_small(data, layout, syntax, crop)
-        except (UnidentifiedImageError, *_DAMAGED):
+        except (OSError, *DAMAGED):
             pass  # the codec that decodes it whole says whether it can be
     return decode(data, layout, syntax)
 
@@ -191,7 +190,7 @@ def _apply_palette(cells: Cells, header: Dataset) -> Picture:
     try:
         colours = apply_color_lut(cells, header)
         bits = int(header.RedPaletteColorLookupTableDescriptor[2])
-    except _DAMAGED:
+    except DAMAGED:
         raise Undecodable("the palette can't be applied") from None
     return np.asarray(
         np.right_shift(colours, 8) if bits > 8 or colours.max(initial=0) > 255 else colours, np.uint8

@@ -1,7 +1,6 @@
 """Frames of a stored file, read one at a time."""
 
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pydicom import dcmread
 
 from archive.errors import NotFound
 from archive.pixels.fragments import Span
-from archive.pixels.layout import Layout, Undecodable
+from archive.pixels.layout import DAMAGED, Layout, Undecodable
 from archive.pixels.syntaxes import DEFLATED
 
 
@@ -51,7 +50,7 @@ def _inflated_frame(path: Path, layout: Layout, number: int) -> bytes:
         pixels = dcmread(path)[0x7FE00010].value
     except OSError:
         raise NotFound("the stored bytes of an instance are no longer there") from None
-    except (KeyError, ValueError, EOFError, NotImplementedError, zlib.error):
+    except DAMAGED:
         raise Undecodable("the deflated data set can't be read") from None
     spans = native_spans(0, len(pixels), layout)
     if number >= len(spans):

@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1
 
 from archive import instances
+from archive.dicom_json import read_instance
 from archive.follow import Follower
 from archive.migration import migrate
 from archive.orthanc import Orthanc
@@ -139,13 +140,10 @@ def serve_instances(
 
 
 def _fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
-    from pydicom import dcmread
-    from pydicom.filebase import DicomBytesIO
-
     migrate(settings.database_url)
     files, paths = {}, {}
     for exam in parts:
-        uid, place = str(dcmread(DicomBytesIO(exam)).SOPInstanceUID), str(uuid.uuid4())
+        uid, place = read_instance(exam).sop_instance_uid, str(uuid.uuid4())
         instances.write(settings.storage, place, exam)
         files[uid], paths[uid] = exam, instances.path(settings.storage, place)
     with psycopg.connect(settings.database_url) as connection:
