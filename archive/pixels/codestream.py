@@ -45,3 +45,11 @@ def size_of_jpeg_2000(frame: bytes) -> Size:
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
     (components,) = struct.unpack_from(">H", frame, start + 40)
     return bottom - top, right - left, components
+
+
+def depth_of_jpeg_2000(frame: bytes) -> int:
+    """Bits of the first component (ITU-T T.800 table A.11); 0 where it has a sign, or there is no such segment."""
+    start = frame.find(_START_OF_CODESTREAM, 0, 4096)
+    if start < 0 or len(frame) < start + 43 or frame[start + 42] & 0x80:
+        return 0
+    return frame[start + 42] + 1

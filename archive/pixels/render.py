@@ -17,7 +17,7 @@ from pydicom.pixels.processing import apply_color_lut, convert_color_space
 
 from archive.errors import BadRequest, NotAcceptable
 from archive.pixels.codecs import decode
-from archive.pixels.codestream import size_of_jpeg, size_of_jpeg_2000
+from archive.pixels.codestream import depth_of_jpeg_2000, size_of_jpeg, size_of_jpeg_2000
 from archive.pixels.layout import DAMAGED, Cells, Layout, Undecodable, values_of
 from archive.pixels.recode import hand_over
 from archive.pixels.source import Frame
@@ -26,6 +26,7 @@ from archive.pixels.voi import Grey, Table, make_table, to_grey
 
 Picture = npt.NDArray[np.uint8]
 """(rows, columns), or (rows, columns, 3) in RGB."""
+_JPEG_COLOUR, _JPEG_2000_COLOUR = ("YBR_FULL", "YBR_FULL_422"), ("YBR_RCT", "YBR_ICT")
 _OVERSAMPLING = 3  # pixels that a small picture is made of, in each direction
 Image.MAX_IMAGE_PIXELS = None  # sizes are checked against the header
 
@@ -148,18 +149,15 @@ def _decode(frame: Frame, crop: _Crop, view: View) -> tuple[Cells, Layout]:
 
 
 def _decode_small(data: bytes, layout: Layout, syntax: str, crop: _Crop) -> tuple[Cells, Layout]:
-    """A power of two smaller: by fewer DCT coefficients, or by fewer wavelet levels."""
-    size = size_of_jpeg if syntax == JPEG_BASELINE else size_of_jpeg_2000
-    if (
-        size(data) != (layout.rows, layout.columns, layout.samples)
-        or layout.signed
-        or layout.photometric == "RGB"
-    ):
+    """A power of two smaller: by fewer DCT coefficients, or by fewer wavelet levels. Else ValueError."""
+    is_jpeg = syntax == JPEG_BASELINE
+    size = (size_of_jpeg if is_jpeg else size_of_jpeg_2000)(data)
+    plain = layout.samples == 1 or layout.photometric in (_JPEG_COLOUR if is_jpeg else _JPEG_2000_COLOUR)
+    if size != (layout.rows, layout.columns, layout.samples) or layout.signed or not plain or not crop.target:
         raise ValueError("decoded whole")
-    assert crop.target
     least = crop.target[0] * 2, crop.target[1] * 2
     with Image.open(io.BytesIO(data)) as image:
-        if syntax == JPEG_BASELINE:
+        if is_jpeg:
             image.draft("L" if layout.samples == 1 else "RGB", least)
         else:
             smaller = min(layout.columns // least[0], layout.rows // least[1])
@@ -167,6 +165,11 @@ def _decode_small(data: bytes, layout: Layout, syntax: str, crop: _Crop) -> tupl
         cells = np.asarray(image)
     if cells.dtype.itemsize != layout.dtype.itemsize or cells.ndim != len(layout.shape):
         raise ValueError("decoded whole")
+    if not is_jpeg:  # Pillow draws the values out to the width of its pixels
+        depth = depth_of_jpeg_2000(data)
+        if depth != layout.stored:
+            raise ValueError("decoded whole")
+        cells = np.right_shift(cells, cells.dtype.type(8 * cells.dtype.itemsize - depth))
     photometric = layout.photometric if layout.samples == 1 else "RGB"
     return cells, replace(layout.decoded, photometric=photometric, high_bit=layout.stored - 1)
 
