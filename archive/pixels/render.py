@@ -167,7 +167,7 @@ def _decode_small(data: bytes, layout: Layout, syntax: str, crop: _Crop) -> tupl
         raise ValueError("decoded whole")
     if not is_jpeg:  # Pillow draws the values out to the width of its pixels
         depth = depth_of_jpeg_2000(data)
-        if depth != layout.stored:
+        if not 0 < depth <= 8 * cells.dtype.itemsize:
             raise ValueError("decoded whole")
         cells = np.right_shift(cells, cells.dtype.type(8 * cells.dtype.itemsize - depth))
     photometric = layout.photometric if layout.samples == 1 else "RGB"
