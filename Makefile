@@ -31,4 +31,4 @@ constraints: setup-test  ## pin what the virtual environment holds
 	.venv/bin/pip freeze --exclude-editable | grep -iv '^torch' > constraints.txt
 
 clean:
-	rm -rf .venv .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-bench .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

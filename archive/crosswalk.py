@@ -6,8 +6,9 @@ from typing import Literal
 
 import psycopg
 
+from archive.durable import DurableConnection
 from archive.errors import Unavailable
-from archive.pool import connect, queries, translated_errors
+from archive.pool import queries
 
 Kind = Literal["study", "series", "instance"]
 
@@ -22,47 +23,14 @@ class SealedIdentity:
 
 
 class Crosswalk:
-    """Commits sealed identities over one connection of its own, which is opened anew after it broke.
+    """Commits sealed identities. Not safe for use from several threads at once; the caller serialises."""
 
-    Not safe for use from several threads at once; the caller serialises.
-    """
-
-    def __init__(self, database_url: str) -> None:
-        self._database_url = database_url
-        self._connection: psycopg.Connection | None = None
+    def __init__(self, connection: DurableConnection) -> None:
+        self._connection = connection
 
     def commit(self, rows: Sequence[SealedIdentity]) -> None:
         """Make `rows` durable; those already there stay as they are. Raises Unavailable."""
-        try:
-            self._insert(rows)
-        except psycopg.OperationalError:
-            self.close()  # a connection that died while idle is no reason to refuse: try once on a fresh one
-            with translated_errors():
-                self._insert(rows)
-
-    def answers(self) -> bool:
-        """Whether PostgreSQL answers and has the table now."""
-        try:
-            self._open().execute("select 1 from crosswalk limit 1")
-        except (Unavailable, psycopg.Error):
-            self.close()
-            return False
-        return True
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _open(self) -> psycopg.Connection:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._database_url, autocommit=True)
-            self._connection.execute("set synchronous_commit = on")
-            self._connection.execute("set statement_timeout = '5s'")
-        return self._connection
-
-    def _insert(self, rows: Sequence[SealedIdentity]) -> None:
-        self._open().execute(
+        self._connection.execute(
             queries("crosswalk.sql")["commit_identity"],
             {
                 "pseudonyms": [row.pseudonym for row in rows],
@@ -70,3 +38,12 @@ class Crosswalk:
                 "sealed": [row.sealed for row in rows],
             },
         )
+
+    def answers(self) -> bool:
+        """Whether PostgreSQL answers and has the table now."""
+        try:
+            self._connection.execute("select 1 from crosswalk limit 1")
+        except (Unavailable, psycopg.Error):
+            self._connection.close()
+            return False
+        return True

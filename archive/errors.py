@@ -9,6 +9,7 @@
     ├── UnsupportedMediaType  the payload is of a kind that is not taken
     ├── PayloadTooLarge
     ├── Conflict              the request contradicts what is stored
+    ├── Unproven              the stored bytes carry no valid proof of de-identification: they are used for nothing
     ├── Unavailable           a part of the site does not answer; the same request may succeed later
     └── ConfigurationError    the site is not set up so that it could work
 
@@ -54,6 +55,10 @@ class Conflict(SenogateError):
     pass
 
 
+class Unproven(SenogateError):
+    pass
+
+
 class Unavailable(SenogateError):
     pass
 
@@ -71,6 +76,7 @@ HTTP_STATUS: dict[type[SenogateError], HTTPStatus] = {
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Conflict: HTTPStatus.CONFLICT,
+    Unproven: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

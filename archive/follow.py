@@ -3,9 +3,11 @@
 So a follower that is killed anywhere has either done a batch or not begun it, and doing one twice changes nothing.
 """
 
+import hashlib
 import logging
+import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from archive.dicom_json import (
     render_series,
     render_study,
 )
-from archive.errors import Conflict, NotFound, Unavailable
+from archive.errors import Conflict, NotFound, Unavailable, Unproven
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
 
@@ -37,6 +39,7 @@ ANNOTATION_SOP_CLASSES = (
 # What reading an odd header, or putting its values into columns, can raise.
 _UNREADABLE = (
     Conflict,
+    Unproven,
     ValueError,
     TypeError,
     KeyError,
@@ -61,12 +64,23 @@ class Followed:
 
 
 class Follower:
-    """Brings the index up to what Orthanc holds, over one connection that it holds alone."""
+    """Brings the index up to what Orthanc holds, over one connection that it holds alone.
 
-    def __init__(self, connection: psycopg.Connection, orthanc: Orthanc, storage: str) -> None:
+    `is_proven` tells of an open file, by its descriptor, whether it carries a valid proof of this site; one
+    that does not is never indexed.
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection,
+        orthanc: Orthanc,
+        storage: str,
+        is_proven: Callable[[int], bool],
+    ) -> None:
         self._connection = connection
         self._orthanc = orthanc
         self._storage = storage
+        self._is_proven = is_proven
         self._sql = queries("index.sql")
 
     def is_alone(self) -> bool:
@@ -149,10 +163,9 @@ class Follower:
         path = instances.path(self._storage, place)
         if not path.exists() and not any(Path(self._storage).glob("*")):
             raise Unavailable("the storage folder is empty: is it mounted, and does `storage` name it?")
-        with open(path, "rb") as file:
-            record = read_instance(file)
+        record, size = self._read(path, identifier)
         is_image = record.has_pixels and record.sop_class_uid not in ANNOTATION_SOP_CLASSES
-        lies = {"orthanc_id": identifier, "place": place, "size": path.stat().st_size, "is_image": is_image}
+        lies = {"orthanc_id": identifier, "place": place, "size": size, "is_image": is_image}
         with self._connection.transaction():
             self._connection.execute(self._sql["upsert_study"], _columns(record.study))
             self._connection.execute(self._sql["upsert_series"], _columns(record.series))
@@ -162,6 +175,16 @@ class Follower:
             if is_image:
                 self._connection.execute(self._sql["unsettle"], _columns(record.study))
         return record
+
+    def _read(self, path: Path, identifier: str) -> tuple[InstanceRecord, int]:
+        """What the file says, and its size. Raises Unproven for one that this site did not make, or not this one."""
+        with open(path, "rb") as file:
+            if not self._is_proven(file.fileno()):
+                raise Unproven("a stored file carries no valid proof of de-identification")
+            record, size = read_instance(file), os.fstat(file.fileno()).st_size
+        if orthanc_id(record) != identifier:
+            raise Unproven("a stored file is another instance than the one that Orthanc stored there")
+        return record, size
 
     def _render(self, studies: list[str]) -> None:
         """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
@@ -181,6 +204,18 @@ class Follower:
             rendered = render_study(attributes, study_instance_uid=uid, **values)
             row = values | {"study_instance_uid": uid, "dicom_json": rendered}
             self._connection.execute(self._sql["update_study"], row)
+
+
+def orthanc_id(record: InstanceRecord) -> str:
+    """The identifier by which Orthanc knows an instance: SHA-1 of its patient and UIDs, in groups of eight."""
+    named = (
+        record.study.patient_id,
+        record.study.study_instance_uid,
+        record.series.series_instance_uid,
+        record.sop_instance_uid,
+    )
+    digest = hashlib.sha1("|".join(named).encode(), usedforsecurity=False).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
 def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, object]:

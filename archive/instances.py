@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -23,15 +24,23 @@ def write(storage: str, place: str, data: bytes) -> None:
     Raises OSError, with nothing left behind.
     """
     target = path(storage, place)
-    folders = [target.parent]
-    if not target.parent.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folders += [target.parent.parent, Path(storage)]  # their new names have to last as well
+    levels = (target.parent, target.parent.parent)
+    made = [folder for folder in levels if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folders = [target.parent, *(folder.parent for folder in made)]  # new names have to last as well
+    write_durably(target, data, folders)
+
+
+def write_durably(target: Path, data: bytes, folders: Sequence[Path] = ()) -> None:
+    """Make a new file: its bytes and its name are on disk when this returns. Raises OSError, with nothing left.
+
+    `folders` are those whose names have to last, its own where none are given.
+    """
     with open(target, "xb", buffering=0) as file:
         try:
             _write_all(file.fileno(), data)
             os.fsync(file.fileno())
-            for folder in folders:
+            for folder in folders or [target.parent]:
                 _sync_folder(folder)
         except OSError:
             target.unlink(missing_ok=True)

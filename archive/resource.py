@@ -30,11 +30,16 @@ class Resource:
         return Level.STUDY if self.study_instance_uid else None
 
     @property
+    def uids(self) -> tuple[str, ...]:
+        """Those of the study, the series and the instance that are named."""
+        uids = (self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)
+        return tuple(uid for uid in uids if uid)
+
+    @property
     def path(self) -> str:
         """The address below the base URL of DICOMweb, beginning with a slash."""
         names = ("studies", "series", "instances")
-        uids = (self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)
-        return "".join(f"/{name}/{uid}" for name, uid in zip(names, uids, strict=True) if uid)
+        return "".join(f"/{name}/{uid}" for name, uid in zip(names, self.uids, strict=False))
 
 
 def parse_resource(parameters: Mapping[str, str]) -> Resource:

@@ -17,7 +17,7 @@ from archive.errors import ConfigurationError
 class Settings:
     """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
 
-    Raises ConfigurationError for a port that is none.
+    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none.
     """
 
     home: Path
@@ -38,6 +38,8 @@ class Settings:
     secrets: str = ""
     crosswalk_key: str = ""
     profile: str = "breast-screening"
+    pixel_cleaning: str = "review"
+    documents: str = "quarantine"
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
@@ -61,6 +63,15 @@ class Settings:
         for name in ("port", "dicom_port", "orthanc_port"):
             if not 0 < getattr(self, name) < 2**16:
                 raise ConfigurationError(f"{name} must be from 1 to 65535")
+        if self.pixel_cleaning not in ("review", "automatic"):
+            raise ConfigurationError("pixel_cleaning must be review or automatic")
+        if self.documents not in ("quarantine", "refuse"):
+            raise ConfigurationError("documents must be quarantine or refuse")
+
+    @property
+    def spool(self) -> Path:
+        """Where instances that may not be stored as they came lie sealed."""
+        return self.home / "spool"
 
     @property
     def dicomweb_url(self) -> str:

@@ -2,6 +2,6 @@
 
 import importlib
 
-for name in ("deidentification", "ingest", "dicomweb", "inference"):
+for name in ("deidentification", "callback", "ingest", "dicomweb", "memory", "inference", "cleaning"):
     print(f"\n== {name}")
     importlib.import_module(f"benchmarks.{name}").main()

@@ -1,48 +1,108 @@
-"""De-identification, bytes to bytes on one core: CPU-ms an instance, beside memcpy, pydicom, public tools.
+"""De-identification, bytes to bytes on one core, beside public tools and Orthanc's own anonymization, in one run.
 
-    python -m benchmarks.deidentification [--repeat N]
+    python -m benchmarks.deidentification
 
-dicom-anonymizer, dicognito and deid are measured where they are installed (`pip install dicom-anonymizer
-dicognito deid`, best in a virtual environment of their own) and named as left out where they are not.
+dicom-anonymizer, dicognito and deid run in a virtual environment of their own, `.venv-bench`, which is made of
+benchmarks/peers.txt when it is not there. Orthanc is charged by its process.
 """
 
-import argparse
-import importlib
 import io
+import json
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import imagecodecs
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from benchmarks.exams import write_studies
-from benchmarks.report import keep
+from benchmarks.peers import measure
+from benchmarks.report import cpu_seconds, keep
+from benchmarks.servers import peer
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
+from tests.live import find_free_ports
 
 SIZES = {"17 MB": (3328, 2560), "256 x 256": (256, 256)}
-Work = Callable[[bytes], object]
+ENVIRONMENT = Path(__file__).resolve().parent.parent / ".venv-bench"
+_ENCODERS: dict[UID, Callable[[np.ndarray], bytes]] = {
+    JPEGLosslessSV1: lambda pixels: imagecodecs.ljpeg_encode(pixels, bitspersample=12),
+    JPEGLSLossless: imagecodecs.jpegls_encode,
+    JPEG2000Lossless: lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True),
+}
+SYNTAXES = [
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    DeflatedExplicitVRLittleEndian,
+    RLELossless,
+    *_ENCODERS,
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--repeat", type=int, default=20, help="instances of 17 MB; ten times as many small ones"
-    )
-    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for size, (height, width) in SIZES.items():
-            instance = make_instance(Path(folder), height, width)
-            repeat = arguments.repeat * (1 if len(instance) > 1 << 20 else 10)
-            rows += measure(size, instance, repeat)
-    keep("deidentification", rows)
+    with tempfile.TemporaryDirectory(prefix="senogate-bench-") as folder:
+        files = {
+            (size, syntax): write_file(Path(folder), height, width, syntax)
+            for size, (height, width) in SIZES.items()
+            for syntax in SYNTAXES
+        }
+        figures = with_senogate(list(files.values())) | with_orthanc(list(files.values()))
+        figures |= with_public_tools(list(files.values()))
+    keep("deidentification", [row for key, path in files.items() for row in compare(key, path, figures)])
+
+
+def compare(key: tuple[str, UID], path: Path, figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each way, with its ratio to Senogate's."""
+    size, syntax = key
+    ours = figures["senogate"][str(path)]["cpu_ms"]
+    rows: list[dict[str, Any]] = []
+    for name, measured in figures.items():
+        row = {"instance": size, "transfer_syntax": syntax.name, "way": name}
+        if spent := measured[str(path)]:
+            row |= {name: round(value, 3) for name, value in spent.items()}
+            row["times_ours"] = round(spent["cpu_ms"] / ours, 2)
+        rows.append(row if spent else row | {"cpu_ms": "fails"})
+    return rows
+
+
+def write_file(folder: Path, rows: int, columns: int, syntax: UID) -> Path:
+    """The mammogram in a transfer syntax; its pixels have the entropy of a detector's noise over a shape."""
+    path = folder / f"{rows}-{syntax}"
+    dataset = pydicom.dcmread(io.BytesIO(make_instance(folder, rows, columns)))
+    shape = np.hypot(*np.mgrid[-1 : 1 : rows * 1j, 0 : 1 : columns * 1j])
+    noise = np.random.default_rng(1).normal(0, 20, (rows, columns))
+    pixels = np.clip(3000 * (1 - shape) + noise, 0, 4095).astype(np.uint16)
+    dataset.PixelData = pixels.tobytes()
+    if syntax in _ENCODERS:
+        dataset.PixelData = encapsulate([_ENCODERS[syntax](pixels)])
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+    elif syntax == RLELossless:
+        dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    return path
 
 
 def make_instance(folder: Path, rows: int, columns: int) -> bytes:
@@ -174,99 +234,55 @@ HEADER: dict[str, Any] = {
 }
 
 
-def measure(size: str, instance: bytes, repeat: int) -> Iterator[dict[str, Any]]:
-    """A row for each way, with its ratio to Senogate's."""
-    ours = None
-    for name, work in candidates(instance):
-        spent = cpu_ms(work, instance, repeat if name not in SLOW else max(3, repeat // 20))
-        ours = spent if ours is None else ours
-        yield {"instance": size, "way": name, "cpu_ms": round(spent, 3), "times_ours": round(spent / ours, 2)}
-
-
-def cpu_ms(work: Work, instance: bytes, repeat: int) -> float:
-    """CPU milliseconds a call, the best of five rounds."""
-    work(instance)
-    rounds = []
-    for _ in range(5):
-        began = time.process_time()
-        for _ in range(repeat):
-            work(instance)
-        rounds.append((time.process_time() - began) / repeat)
-    return min(rounds) * 1000
-
-
-def candidates(instance: bytes) -> Iterator[tuple[str, Work]]:
-    """What is measured, ours first."""
+def with_senogate(files: list[Path]) -> dict[str, Any]:
+    """Ours, its check of a proof alone, and what a copy in memory costs."""
     deidentifier = Deidentifier(Keys.derive(bytes(range(32))), Profile.load("breast-screening"))
-    stored = deidentifier.deidentify(instance).instance
-    yield "senogate", deidentifier.deidentify
-    yield "senogate, check of the header's proof", lambda _: deidentifier.carries_proof(stored)
-    yield "memcpy", bytearray
-    yield "pydicom, header only", read_header
-    for name, (module, make) in SLOW.items():
-        try:
-            work = make(importlib.import_module(module))
-        except ImportError:
-            print(f"{name} is not installed: left out")
-        else:
-            yield name, work
+    figures: dict[str, Any] = {"senogate": {}, "senogate, check of the header's proof": {}, "memcpy": {}}
+    for path in files:
+        instance = path.read_bytes()
+        stored = deidentifier.deidentify(instance).instance
+        figures["senogate"][str(path)] = measure(deidentifier.deidentify, instance)
+        figures["senogate, check of the header's proof"][str(path)] = measure(
+            deidentifier.carries_proof, stored
+        )
+        figures["memcpy"][str(path)] = measure(bytearray, instance)
+    return figures
 
 
-def read_header(instance: bytes) -> pydicom.FileDataset:
-    """Read every element but the pixel data."""
-    dataset = pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True)
-    for _ in dataset.iterall():
-        pass
-    return dataset
+def with_public_tools(files: list[Path]) -> dict[str, Any]:
+    """What benchmarks/peers.py measures in its own virtual environment."""
+    here, python = Path(__file__).resolve().parent, ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-qr", here / "peers.txt"], check=True)
+    command = [python, here / "peers.py", *files]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def with_dicom_anonymizer(module: Any) -> Work:
-    """The tool as its command line runs it, without files."""
-    return lambda instance: write(anonymized(module, pydicom.dcmread(io.BytesIO(instance))))
-
-
-def anonymized(module: Any, dataset: pydicom.FileDataset) -> pydicom.FileDataset:
-    """Anonymize in place."""
-    module.anonymize_dataset(dataset)
-    return dataset
-
-
-def with_dicognito(module: Any) -> Work:
-    """One anonymizer for all instances, as its documentation advises."""
-    anonymizer = module.Anonymizer(seed="a seed")
-
-    def anonymize(instance: bytes) -> bytes:
-        dataset = pydicom.dcmread(io.BytesIO(instance))
-        anonymizer.anonymize(dataset)
-        return write(dataset)
-
-    return anonymize
-
-
-def with_deid(module: Any) -> Work:
-    """Its default recipe on a dataset in memory."""
-    recipe = importlib.import_module("deid.config").DeidRecipe()
-
-    def replace(instance: bytes) -> bytes:
-        dataset = pydicom.dcmread(io.BytesIO(instance))
-        (replaced,) = module.replace_identifiers([dataset], deid=recipe, save=False, remove_private=True)
-        return write(replaced)
-
-    return replace
-
-
-def write(dataset: pydicom.Dataset) -> bytes:
-    """The dataset as a file in memory, with as much of its meta as the tool has left."""
-    stream = io.BytesIO()
-    dataset.save_as(stream, implicit_vr=False, little_endian=True)
-    return stream.getvalue()
-
-
-SLOW: dict[str, tuple[str, Callable[[Any], Work]]] = {
-    "dicom-anonymizer": ("dicomanonymizer", with_dicom_anonymizer),
-    "dicognito": ("dicognito.anonymizer", with_dicognito),
-    "deid": ("deid.dicom", with_deid),
-}
+def with_orthanc(files: list[Path]) -> dict[str, Any]:
+    """POST /instances/{id}/anonymize of a bare Orthanc: from its storage to bytes, by the CPU of its process."""
+    http, dicom = find_free_ports(2)
+    figures: dict[str, Any] = {}
+    with (
+        peer([http, dicom]) as server,
+        httpx.Client(base_url=f"http://127.0.0.1:{http}", timeout=120, trust_env=False) as client,
+    ):
+        for path in files:
+            identifier = client.post("/instances", content=path.read_bytes()).json()["ID"]
+            address = f"/instances/{identifier}/anonymize"
+            if not client.post(address, json={}).is_success:
+                figures[str(path)] = None
+                continue
+            calls, cpu, wall = 0, cpu_seconds(server.processes()), time.perf_counter()
+            while time.perf_counter() - wall < 1:
+                client.post(address, json={})
+                calls += 1
+            figures[str(path)] = {
+                "cpu_ms": (cpu_seconds(server.processes()) - cpu) / calls * 1000,
+                "wall_ms": (time.perf_counter() - wall) / calls * 1000,
+            }
+            client.delete(f"/instances/{identifier}")
+    return {"Orthanc 1.12.7, anonymize": figures}
 
 
 if __name__ == "__main__":

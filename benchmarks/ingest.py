@@ -78,14 +78,14 @@ def _c_store(server: Server, paths: list[Path]) -> None:
 def _stow(server: Server, paths: list[Path]) -> None:
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     with ThreadPoolExecutor(ASSOCIATIONS) as pool:
-        list(pool.map(lambda batch: _post(server, batch), batches))
+        list(pool.map(lambda batch: stow(server, batch), batches))
 
 
-def _post(server: Server, paths: list[Path]) -> None:
+def stow(server: Server, paths: list[Path]) -> None:
     head = b"--boundary\r\nContent-Type: application/dicom\r\n\r\n"
     body = b"".join(head + path.read_bytes() + b"\r\n" for path in paths) + b"--boundary--\r\n"
     headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=boundary'}
-    answer = server.dicomweb.post("/studies", content=body, headers=headers)
+    answer = server.dicomweb.post("/studies", content=body, headers=headers, timeout=600)
     assert answer.status_code == 200, answer.text
 
 

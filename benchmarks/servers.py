@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,11 @@ class Server:
 
 
 @contextmanager
-def peer(ports: list[int]) -> Iterator[Server]:
-    """Orthanc with its C++ DICOMweb plugin and otherwise its defaults: what a site would use instead."""
+def peer(ports: list[int], script: Path | None = None) -> Iterator[Server]:
+    """Orthanc with its C++ DICOMweb plugin and otherwise its defaults: what a site would use instead.
+
+    With a `script` it has the Python plugin as well, which runs it.
+    """
     http, dicom = ports
     with tempfile.TemporaryDirectory(prefix="senogate-peer-", ignore_cleanup_errors=True) as folder:
         settings = Settings(home=Path(folder), orthanc_port=http, dicom_port=dicom)
@@ -46,10 +49,13 @@ def peer(ports: list[int]) -> Iterator[Server]:
             "DicomPort": dicom,
             "StorageDirectory": f"{folder}/db",
             "IndexDirectory": f"{folder}/db",
-            "Plugins": [str(plugins / "libOrthancDicomWeb.so")],
+            "Plugins": _plugins(plugins),
             "DicomWeb": {"Enable": True},
             "AuthenticationEnabled": False,
         }
+        if script:
+            configuration["Plugins"] = [*_plugins(plugins), str(plugins / "libOrthancPython.so")]
+            configuration["PythonScript"] = str(script)
         file = Path(folder, "orthanc", "orthanc.json")
         file.parent.mkdir()
         file.write_text(json.dumps(configuration))
@@ -72,9 +78,9 @@ def peer(ports: list[int]) -> Iterator[Server]:
 
 
 @contextmanager
-def senogate(home: Path, ports: list[int]) -> Iterator[Server]:
+def senogate(home: Path, ports: list[int], environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A whole site with de-identification on."""
-    live = LiveSite(home, ports, {"SENOGATE_STABLE_AGE": "3600"}).start()
+    live = LiveSite(home, ports, {"SENOGATE_STABLE_AGE": "3600", **(environment or {})}).start()
     try:
         client = live.client()
         client.headers.update(_IDENTITY)
@@ -82,6 +88,10 @@ def senogate(home: Path, ports: list[int]) -> Iterator[Server]:
         yield Server("Senogate", receiver, client, live.pid)
     finally:
         live.stop()
+
+
+def _plugins(folder: Path) -> list[str]:
+    return [str(folder / "libOrthancDicomWeb.so")]
 
 
 _IDENTITY = {"Accept-Encoding": "identity"}

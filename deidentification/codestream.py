@@ -197,7 +197,7 @@ def is_unchanged(pieces: Iterable[bytes | memoryview], data: bytes, start: int, 
     """Whether the pieces are the bytes from `start` to `stop`, but for one that pads to an even length."""
     position = start
     for piece in pieces:
-        if piece != memoryview(data)[position : position + len(piece)]:
+        if not data.startswith(piece, position):
             return False
         position += len(piece)
     return position == stop or (position == stop - 1 and (position - start) % 2 == 1 and data[position] == 0)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import big_endian, fragments, part10, pixels, residue, seal, visual_features
+from deidentification import big_endian, fragments, part10, pixels, residue, seal, stored, visual_features
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
 from deidentification.part10 import encode, encode_head
+from deidentification.pixels import Pixels
 from deidentification.profile import PATIENT_ID, Profile
 from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
 from deidentification.refusal import Reason, Refused
@@ -18,7 +19,7 @@ from deidentification.rewrite import Insertion, Rewriter
 from deidentification.rules import CONTENT_SEQUENCE, Rule
 from deidentification.seal import Kind
 
-__all__ = ["Deidentified", "Deidentifier", "Identity", "Reason", "Refused"]
+__all__ = ["Deidentified", "Deidentifier", "Identity", "Pixels", "Reason", "Refused"]
 
 _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
@@ -30,6 +31,7 @@ _STORED = "1.2.840.10008.5.1.4."
 _REFERENCED_STUDIES = 0x00081110  # of type 2 in reports, and empty there; elsewhere it must not be empty
 _REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 _SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
+_CLEAN_PIXEL_DATA = ("113101", "Clean Pixel Data Option")  # PS3.16 CID 7050
 _NOTHING = memoryview(b"")
 
 
@@ -44,7 +46,6 @@ class Deidentified:
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-    cleanable_pixels: bool = False
 
 
 class Source(NamedTuple):
@@ -84,33 +85,67 @@ class Deidentifier:
     ) -> None:
         self.profile = profile
         self.pseudonyms = Pseudonyms(keys)
-        self._proof_key = keys.proof
+        self.proof_key = keys.proof
         self._max_instance_bytes = max_instance_bytes
         self._max_inflated_bytes = max_inflated_bytes
         self._meta = part10.Meta(profile.label)
         images = {tag: rule for tag, rule in profile.rules.items() if tag != _REFERENCED_STUDIES}
         self._rules = {True: profile.rules, False: images}  # by whether it is a report
-        self._outermost = {is_report: _of_outermost(rules) for is_report, rules in self._rules.items()}
-        self._statements = {explicit: _state(profile, explicit) for explicit in (True, False)}
+        self._outermost = {
+            (is_report, was_seen): _of_outermost(rules, was_seen)
+            for is_report, rules in self._rules.items()
+            for was_seen in (True, False)
+        }
+        self._statements = {
+            (explicit, looked): _state(profile, explicit, looked)
+            for explicit in (True, False)
+            for looked in Pixels
+        }
 
-    def deidentify(self, instance: bytes | memoryview) -> Deidentified:
+    def deidentify(self, instance: bytes | memoryview, looked: Pixels = Pixels.UNSEEN) -> Deidentified:
         """De-identify a Part 10 file (PS3.15 Annex E). The same bytes give the same bytes.
 
         Pixel data is taken over as it lies and never decoded; frames of the JPEG family lose their comments.
-        Raises Refused, and nothing else, for an instance that can't be de-identified with certainty.
+        `looked` tells what was done here about text in it: unless that is UNSEEN, such pixels are let through,
+        and the proof covers them. Raises Refused, and nothing else, for an instance that can't be de-identified
+        with certainty.
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
         data = _as_bytes(instance)
         try:
-            return self._deidentify(data)
+            return self._deidentify(data, looked)
         except struct.error:  # the head of an element goes past the end
             raise Refused(Reason.TRUNCATED) from None
+
+    def recognise(self, instance: bytes | memoryview) -> Deidentified:
+        """Who an instance is about, and by which pseudonyms; nothing is rewritten, so `instance` is empty.
+
+        Raises Refused.
+        """
+        source, identity = self._identify(instance)
+        _require_identity(identity)
+        return _made(b"", identity, self._subject_of(source, identity))
+
+    def identify(self, instance: bytes | memoryview) -> Identity:
+        """Who an instance says that it is about, whether or not it could be stored. Raises Refused."""
+        return self._identify(instance)[1]
+
+    def _identify(self, instance: bytes | memoryview) -> tuple[Source, Identity]:
+        try:
+            source = self._open(_as_bytes(instance))
+        except struct.error:
+            raise Refused(Reason.TRUNCATED) from None
+        return source, read_identity(source.values)
 
     def carries_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was de-identified or made here; only its pixel data may have changed since."""
         found = part10.read_proof(instance)
-        return found is not None and seal.verify(self._proof_key, instance, *found)
+        return found is not None and seal.verify(self.proof_key, instance, *found)
+
+    def is_proven(self, descriptor: int) -> bool:
+        """Whether an open file carries a proof; read from it is only what the proof covers. Raises OSError."""
+        return stored.is_proven(self.proof_key, descriptor)
 
     def carries_whole_proof(self, instance: bytes | memoryview) -> bool:
         """Whether the instance was made here and not a byte of it has changed since."""
@@ -118,8 +153,13 @@ class Deidentifier:
         return (
             found is not None
             and found[0].kind is Kind.WHOLE
-            and seal.verify(self._proof_key, instance, *found)
+            and seal.verify(self.proof_key, instance, *found)
         )
+
+    def uid(self, original: str) -> str:
+        """What identifies a study, series or instance afterwards: its pseudonym, or itself where UIDs are retained."""
+        retained = self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", original)
+        return original if retained else self.pseudonyms.uid(original)
 
     def prove(self, instance: bytes | memoryview) -> bytes:
         """Give an instance that was made here from pseudonymous data new File Meta Information and a proof.
@@ -140,30 +180,27 @@ class Deidentifier:
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
         dataset = memoryview(source.file)[source.start :]
-        return self._meta.prove(self._proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
+        return self._meta.prove(self.proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
 
-    def _deidentify(self, data: bytes) -> Deidentified:
+    def _deidentify(self, data: bytes, looked: Pixels) -> Deidentified:
         source = self._open(data)
         identity = read_identity(source.values)
         _require_identity(identity)
         self._require_profile(source.values, identity)
-        if pixels.may_carry_text(source.values):
-            raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
+        may_name = looked is Pixels.UNSEEN and pixels.may_carry_text(source.values)
+        no_image = may_name and pixels.ROWS not in source.values
+        if no_image or part10.is_video(source.transfer_syntax):
+            raise Refused(Reason.NOT_AN_IMAGE)
         subject = self._subject_of(source, identity)
-        parts = self._rewrite(source, subject)
+        parts = self._rewrite(source, subject, looked)
+        if may_name:  # not before: what is malformed besides is refused as that
+            raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         if source.transfer_syntax == part10.DEFLATED:
             parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
         sop_instance_uid = subject.originals[identity.sop_instance_uid]
         begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, source.transfer_syntax)
-        return Deidentified(
-            instance=self._meta.prove(self._proof_key, Kind.HEADER, begun, *parts),
-            identity=identity,
-            patient_id=subject.patient_id,
-            study_instance_uid=subject.originals[identity.study_instance_uid],
-            series_instance_uid=subject.originals[identity.series_instance_uid],
-            sop_instance_uid=sop_instance_uid,
-            sop_class_uid=identity.sop_class_uid,
-        )
+        kind = Kind.HEADER if looked is Pixels.UNSEEN else Kind.WHOLE
+        return _made(self._meta.prove(self.proof_key, kind, begun, *parts), identity, subject)
 
     def _require_profile(self, values: Mapping[int, bytes], identity: Identity) -> None:
         """Refuse what the profile could only leave a face in, or nothing of."""
@@ -200,33 +237,30 @@ class Deidentifier:
         )
         for name in _UIDS:
             original = getattr(identity, name)
-            subject.originals[original] = original if self._retains(original) else pseudonyms.uid(original)
+            subject.originals[original] = self.uid(original)
         return subject
 
-    def _retains(self, uid: str) -> bool:
-        return self.profile.retains_uids and re.fullmatch(r"[0-9.]{1,64}", uid) is not None
-
-    def _rewrite(self, source: Source, subject: Subject) -> Dataset:
+    def _rewrite(self, source: Source, subject: Subject, looked: Pixels) -> Dataset:
         """The dataset rewritten, and searched for what must not be in it."""
         suspects = residue.find_suspects(source.values, subject.patient_id)
-        head, end = self._rewrite_head(source, subject)
+        head, end = self._rewrite_head(source, subject, looked)
         met = residue.search(head, suspects)
         if met:  # drop the texts that hold one; what then remains must have a reason
             subject.suspects = met
-            head, end = self._rewrite_head(source, subject)
+            head, end = self._rewrite_head(source, subject, looked)
             if residue.holds_unexplained(head, subject.explained, met):
                 raise Refused(Reason.IDENTITY_REMAINS)
         if residue.holds_uid(head, (old for old, new in subject.originals.items() if old != new)):
             raise Refused(Reason.IDENTITY_REMAINS)
         return _add_pixels(head, source, end)
 
-    def _rewrite_head(self, source: Source, subject: Subject) -> tuple[bytes, int]:
+    def _rewrite_head(self, source: Source, subject: Subject, looked: Pixels) -> tuple[bytes, int]:
         """The dataset up to its pixel data, and the offset where that begins or the data ends."""
         pseudonym = subject.patient_id.encode("ascii")
         insertions = (
             Insertion(_PATIENT_NAME, encode(_PATIENT_NAME, b"PN", pseudonym, source.explicit)),
             Insertion(PATIENT_ID, encode(PATIENT_ID, b"LO", pseudonym, source.explicit)),
-            *self._statements[source.explicit],
+            *self._statements[source.explicit, looked],
         )
         if subject.suspects:
             for insertion in insertions:
@@ -237,16 +271,18 @@ class Deidentifier:
             source.data, source.read, rules, self.profile.private_rules, subject, explicit=source.explicit
         )
         limit = len(source.data)
-        end = rewriter.rewrite(
-            source.position, limit, _FIRST_PIXEL_TAG, self._outermost[is_report], insertions
-        )
+        outermost = self._outermost[is_report, looked is not Pixels.UNSEEN]
+        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, outermost, insertions)
         return b"".join(rewriter.out), end
 
 
-def _of_outermost(rules: Mapping[int, Rule]) -> dict[int, Rule]:
-    """The rules of the outermost dataset, into which name and number of the patient are put anew."""
-    kept = {tag: rule for tag, rule in rules.items() if tag not in (_PATIENT_NAME, PATIENT_ID)}
-    return kept | pixels.OVERLAY_RULES
+def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int, Rule]:
+    """The rules of the outermost dataset, without those of what is put in anew.
+
+    That is name and number of the patient, and Burned In Annotation where the pixels were looked at.
+    """
+    anew = {_PATIENT_NAME, PATIENT_ID} | ({pixels.BURNED_IN_ANNOTATION} if pixels_were_seen else set())
+    return {tag: rule for tag, rule in rules.items() if tag not in anew} | pixels.OVERLAY_RULES
 
 
 def _as_bytes(instance: bytes | memoryview) -> bytes:
@@ -272,15 +308,32 @@ def _require_identity(identity: Identity) -> None:
         raise Refused(Reason.SOP_CLASS_NOT_SUPPORTED, _SOP_CLASS_UID)
 
 
-def _state(profile: Profile, explicit: bool) -> tuple[Insertion, ...]:
+def _made(instance: bytes, identity: Identity, subject: Subject) -> Deidentified:
+    return Deidentified(
+        instance=instance,
+        identity=identity,
+        patient_id=subject.patient_id,
+        study_instance_uid=subject.originals[identity.study_instance_uid],
+        series_instance_uid=subject.originals[identity.series_instance_uid],
+        sop_instance_uid=subject.originals[identity.sop_instance_uid],
+        sop_class_uid=identity.sop_class_uid,
+    )
+
+
+def _state(profile: Profile, explicit: bool, looked: Pixels) -> tuple[Insertion, ...]:
     """What an instance says of its de-identification (PS3.15 E.1.1, PS3.3 C.12.1.1.7)."""
-    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in profile.method_codes)
+    applied = set(profile.method_codes) | ({_CLEAN_PIXEL_DATA} if looked is Pixels.CLEANED else set())
+    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in sorted(applied))
     codes = encode_head(0x00120064, b"SQ", len(items), explicit) + items
     modified = b"MODIFIED" if "retain_longitudinal_modified_dates" in profile.options else b"REMOVED"
+    burned_in = Insertion(
+        pixels.BURNED_IN_ANNOTATION, encode(pixels.BURNED_IN_ANNOTATION, b"CS", b"NO", explicit)
+    )
     return (
         Insertion(0x00120062, encode(0x00120062, b"CS", b"YES", explicit)),
         Insertion(0x00120063, encode(0x00120063, b"LO", profile.label.encode(), explicit)),
         Insertion(0x00120064, codes),
+        *([] if looked is Pixels.UNSEEN else [burned_in]),
         Insertion(0x00280303, encode(0x00280303, b"CS", modified, explicit)),
     )
 

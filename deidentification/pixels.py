@@ -1,9 +1,11 @@
 """Pixel data: which instances may carry text in it, and how long it must be.
 
-Nothing is masked here yet: an instance whose pixels may name a person is refused.
+Nothing is decoded or masked here: an instance whose pixels may name a person is refused, until it comes with word
+that they were looked at.
 """
 
 from collections.abc import Mapping
+from enum import Enum
 
 from deidentification.actions import Subject
 from deidentification.profile import Rule
@@ -15,10 +17,14 @@ BITS_ALLOCATED = 0x00280100
 _SAMPLES_PER_PIXEL = 0x00280002
 _PHOTOMETRIC_INTERPRETATION = 0x00280004
 _COLUMNS = 0x00280011
-_BURNED_IN_ANNOTATION = 0x00280301
+BURNED_IN_ANNOTATION = 0x00280301
 _IMAGE_TYPE = 0x00080008
 _CONVERSION_TYPE = 0x00080064
 _SOP_CLASS_UID = 0x00080016
+_MODALITY = 0x00080060
+_MANUFACTURER = 0x00080070
+_MODEL = 0x00081090
+_DETECTOR_TYPE = 0x00187004
 
 # Attributes that the functions below read, by tag.
 WANTED = frozenset(
@@ -29,10 +35,14 @@ WANTED = frozenset(
         _SAMPLES_PER_PIXEL,
         _PHOTOMETRIC_INTERPRETATION,
         _COLUMNS,
-        _BURNED_IN_ANNOTATION,
+        BURNED_IN_ANNOTATION,
         _IMAGE_TYPE,
         _CONVERSION_TYPE,
         _SOP_CLASS_UID,
+        _MODALITY,
+        _MANUFACTURER,
+        _MODEL,
+        _DETECTOR_TYPE,
     }
 )
 
@@ -53,8 +63,27 @@ _WITHOUT_PIXELS = (_STORAGE + "88.", _STORAGE + "11.")
 _IMAGES = tuple(
     f"{_STORAGE}{suffix}." for suffix in ("1", "2", "4", "4.1", "6", "12", "13", "20", "77", "128", "130")
 )
+# What devices make in shades of grey: projection X-ray, tomosynthesis, CT, MR, PET.
+_GREY = frozenset(
+    _STORAGE + suffix
+    for suffix in (
+        *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "12.1", "12.1.1", "12.2", "12.2.1"),
+        *("13.1.3", "13.1.4", "13.1.5", "2", "2.1", "4", "4.1", "128", "130"),
+    )
+)
+# Modalities of what was photographed, printed or on a screen.
+_SECOND_HAND = frozenset([b"XC", b"ES", b"HC", b"DOC", b"SC", b"DG", b"US", b"IVUS"])
+_DIGITISERS = (b"DIGITI", b"VIDAR", b"HOWTEK", b"LUMISYS")
 _SUBSAMPLED = (b"YBR_FULL_422", b"YBR_PARTIAL_422")
 _SCREEN = (b"SCREEN", b"CAPTURE", b"SNAPSHOT")
+
+
+class Pixels(Enum):
+    """What was done here about text in the pixels of an instance."""
+
+    UNSEEN = "unseen"
+    ACCEPTED = "accepted"  # a person looked, and lets them pass as they are
+    CLEANED = "cleaned"  # what was found is masked: Clean Pixel Data Option (PS3.15 E.3.1)
 
 
 def _refuse_embedded_overlay(subject: Subject, value: bytes) -> None:
@@ -73,17 +102,38 @@ OVERLAY_RULES = {
 def may_carry_text(values: Mapping[int, bytes]) -> bool:
     """Whether class, image type or Burned In Annotation say that pixels may show a name (PS3.15 E.3.1).
 
-    `values` maps tags of `WANTED` to raw values of the outermost dataset.
+    Where that annotation is not said to be absent, what is suspicious counts too. `values` maps tags of `WANTED` to
+    raw values of the outermost dataset.
     """
     sop_class = values.get(_SOP_CLASS_UID, b"").rstrip(b" \0").decode("latin-1")
-    burned_in = values.get(_BURNED_IN_ANNOTATION, b"").strip(b" \0").upper()
-    if burned_in not in (b"", b"NO") or sop_class in _ALWAYS:
+    burned_in = _term(values, BURNED_IN_ANNOTATION)
+    if burned_in not in (b"", b"NO") or sop_class in _ALWAYS or _term(values, _CONVERSION_TYPE):
         return True
-    if sop_class in _UNLESS_DENIED and burned_in != b"NO":
+    if any(word in values.get(_IMAGE_TYPE, b"").upper() for word in _SCREEN):
         return True
-    if values.get(_CONVERSION_TYPE, b"").strip(b" \0"):
+    if burned_in == b"NO":
+        return False
+    return sop_class in _UNLESS_DENIED or (sop_class in _GREY and _is_second_hand(values))
+
+
+def _is_second_hand(values: Mapping[int, bytes]) -> bool:
+    """Whether a picture of a class in grey shows signs of a screen or of film.
+
+    It is in colour, has 8 bits and is SECONDARY, is of a modality that makes no such pictures, or was digitised.
+    """
+    if _term(values, _PHOTOMETRIC_INTERPRETATION) not in (b"", b"MONOCHROME1", b"MONOCHROME2"):
         return True
-    return any(word in values.get(_IMAGE_TYPE, b"").upper() for word in _SCREEN)
+    second = values.get(_IMAGE_TYPE, b"").upper().split(b"\\")[1:2]
+    if second and second[0].strip(b" \0") == b"SECONDARY" and values.get(BITS_ALLOCATED) == b"\x08\0":
+        return True
+    if _term(values, _MODALITY) in _SECOND_HAND or _term(values, _DETECTOR_TYPE) == b"FILM":
+        return True
+    device = _term(values, _MANUFACTURER) + b" " + _term(values, _MODEL)
+    return any(word in device for word in _DIGITISERS)
+
+
+def _term(values: Mapping[int, bytes], tag: int) -> bytes:
+    return values.get(tag, b"").strip(b" \0").upper()
 
 
 def require_none(values: Mapping[int, bytes]) -> None:

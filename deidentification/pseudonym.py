@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_STANDARD_UID = re.compile(r"1\.2\.840\.10008(?:\.(?:0|[1-9][0-9]{0,3})){1,8}")
+_STANDARD_UID = re.compile(r"1\.2\.840\.10008(?:\.(?:0|[1-9][0-9]{0,3})){1,9}")
 _UID_CHECK_BITS = 42
 _PATIENT_PREFIX = "SG"
 _PATIENT_ID = re.compile(_PATIENT_PREFIX + "[A-Z2-7]{24}")

@@ -45,7 +45,11 @@ class Reason(Enum):
     )
     PIXELS_MAY_CARRY_TEXT = (
         "pixels-may-carry-text",
-        "The pixels of such an instance may show a name; it needs cleaning that this site does not do.",
+        "The pixels of such an instance may show a name; it is held until they are cleaned.",
+    )
+    NOT_AN_IMAGE = (
+        "not-an-image",
+        "A document or a video can't be cleaned of names; send still images.",
     )
     RECOGNIZABLE_VISUAL_FEATURES = (
         "recognizable-visual-features",

@@ -6,6 +6,7 @@ keyed hash in the File Meta Information over everything of the file in which ide
 
 import hmac
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,7 +21,7 @@ _PUBLIC_LENGTH = 32
 _TAG_LENGTH = 16
 _PROOF_MAGIC = b"SENOGATE PROOF 1"
 _PROOF_END = struct.Struct("<QQ")
-_MAC_LENGTH = 32
+MAC_LENGTH = 32
 
 
 class SealBroken(ValueError):
@@ -101,7 +102,7 @@ class Proof:
         ):
             return None
         end = magic + 2 + value[magic + 1]
-        if len(value) != end + _PROOF_END.size + _MAC_LENGTH:
+        if len(value) != end + _PROOF_END.size + MAC_LENGTH:
             return None
         profile = value[magic + 2 : end].decode("utf-8", "replace").rstrip(" ")
         return cls(Kind(value[magic : magic + 1]), profile, *_PROOF_END.unpack_from(value, end))
@@ -109,25 +110,35 @@ class Proof:
 
 def proof_length(profile: str) -> int:
     """The length in bytes of a proof that names this profile, its hash included."""
-    return len(Proof(Kind.WHOLE, profile, 0, 0).encode()) + _MAC_LENGTH
+    return len(Proof(Kind.WHOLE, profile, 0, 0).encode()) + MAC_LENGTH
 
 
-def authenticate(key: bytes, *covered: bytes | memoryview) -> bytes:
+def authenticate(key: bytes, parts: Iterable[bytes | memoryview]) -> bytes:
     """The keyed hash, 32 bytes, of the covered parts of a file in their order (HMAC-SHA256)."""
     mac = hmac.new(key, b"senogate proof\0", "sha256")
-    for part in covered:
+    for part in parts:
         mac.update(part)
     return mac.digest()
+
+
+def is_authentic(key: bytes, parts: Iterable[bytes | memoryview], mac: bytes | memoryview) -> bool:
+    """Whether `mac` is the keyed hash of the parts."""
+    return hmac.compare_digest(authenticate(key, parts), mac)
+
+
+def covered(proof: Proof, mac_at: int, size: int) -> tuple[tuple[int, int], ...] | None:
+    """The ranges of a file of `size` bytes that its proof covers; None where they don't fit in it."""
+    after = mac_at + MAC_LENGTH
+    end = proof.open_at + proof.open_length
+    if not after <= proof.open_at <= end <= size or (proof.kind is Kind.WHOLE and proof.open_length):
+        return None
+    return (0, mac_at), (after, proof.open_at), (end, size)
 
 
 def verify(key: bytes, part10: bytes | memoryview, proof: Proof, mac_at: int) -> bool:
     """Whether the 32 bytes at `mac_at` are the keyed hash of all that the proof covers."""
     view = memoryview(part10)
-    after = mac_at + _MAC_LENGTH
-    end = proof.open_at + proof.open_length
-    if not after <= proof.open_at <= end <= len(view):
+    ranges = covered(proof, mac_at, len(view))
+    if ranges is None:
         return False
-    if proof.kind is Kind.WHOLE and proof.open_length:
-        return False
-    expected = authenticate(key, view[:mac_at], view[after : proof.open_at], view[end:])
-    return hmac.compare_digest(expected, view[mac_at:after])
+    return is_authentic(key, (view[start:stop] for start, stop in ranges), view[mac_at : mac_at + MAC_LENGTH])

@@ -11,12 +11,14 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
+from deidentification.deidentify import Deidentifier
 from gateway import health, oauth, portal, qido, rendered, stow, wado, wado_uri
 from gateway.authentication import Authentication
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
 from gateway.services import Services
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -30,10 +32,11 @@ def create(
     pool: AsyncConnectionPool,
     orthanc: httpx.AsyncClient,
     keys: SigningKeys,
-    proof_key: bytes,
+    deidentifier: Deidentifier,
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
-    readiness = Readiness(pool, orthanc, proof_key)
+    readiness = Readiness(pool, orthanc, deidentifier.proof_key)
+    stored = StoredFiles(settings.storage, deidentifier.proof_key)
     guarded = [
         Middleware(PluginGuard, readiness=readiness),
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
@@ -49,7 +52,7 @@ def create(
         exception_handlers=HANDLERS,
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored)
     return app
 
 

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from archive.errors import NotFound, SenogateError
+from archive.errors import SenogateError
 
 CHUNK = 1024 * 1024  # bytes read and sent at a time
 
@@ -63,23 +63,6 @@ def cut(segments: Sequence[Segment], first: int, last: int) -> list[Segment]:
             found.append(segment[low:high])
         position += length
     return found
-
-
-async def require(segments: Iterable[Segment]) -> None:
-    """Raises NotFound unless every file is there and long enough: no answer breaks off that need not."""
-    wanted: dict[Path, int] = {}
-    for segment in segments:
-        if isinstance(segment, FileRange):
-            wanted[segment.path] = max(wanted.get(segment.path, 0), segment.offset + segment.length)
-    if not await run_sync(_are_there, wanted):
-        raise NotFound("the stored bytes of an instance are no longer there")
-
-
-def _are_there(wanted: dict[Path, int]) -> bool:
-    try:
-        return all(os.stat(path).st_size >= end for path, end in wanted.items())
-    except OSError:
-        return False
 
 
 class SegmentsResponse(Response):

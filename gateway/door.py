@@ -1,7 +1,7 @@
 """One instance through Orthanc's door: what it is, whether it was taken, and under which pseudonyms."""
 
-import struct
-import zlib
+import hashlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,18 +12,13 @@ from anyio.to_thread import run_sync
 
 from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
-from deidentification.elements import collect
-from deidentification.part10 import DEFLATED, read_meta, reader
-from deidentification.refusal import Reason, Refused
-from gateway.multipart import Part
+from deidentification.deidentify import Deidentified, Deidentifier, Identity, Reason, Refused
 from gateway.readiness import AT_THE_DOOR
 from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
-_IDENTIFIERS = (0x00080016, 0x0020000D, 0x0020000E, 0x00080018)  # SOP class, study, series, SOP instance
 _CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
-_INFLATED = 4 * 1024 * 1024  # bytes of a deflated data set in which its identifiers are looked for
 
 
 class FailureReason(IntEnum):
@@ -37,74 +32,100 @@ class FailureReason(IntEnum):
     TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 
 
-_REASONS = {Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED}
+_HELD = "FilteredOut"  # what Orthanc says when its door keeps an instance for itself
+_REASONS = {
+    Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED,
+    Reason.SOP_CLASS_NOT_SUPPORTED: FailureReason.SOP_CLASS_NOT_SUPPORTED,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one instance.
 
-    Stored: its pseudonyms. Failed: a reason, and the UIDs its sender gave it where they could be read.
+    Stored: its pseudonyms, and whether they differ from what came. Held until its pixels are cleaned: the UIDs its
+    sender gave it. Failed: a reason, and those UIDs where they could be read.
     """
 
     failure: FailureReason | None = None
     sop_class_uid: str = ""
     resource: Resource = Resource()
+    is_held: bool = False
+    is_coerced: bool = False
 
 
-async def deliver(services: Services, part: Part, target: Resource) -> Outcome:
+async def deliver(services: Services, instance: bytes, target: Resource) -> Outcome:
     """Put one instance through the door, which has to have proven a moment ago that it is one.
 
-    One that belongs to another study than the target names is not delivered: nothing of it is stored.
+    One that belongs to another study than the target names is not delivered, nor is one that names a study of this
+    site that the site does not hold for that patient: nothing of it is stored.
     """
     try:
-        sop_class_uid, resource = await run_sync(_read_identifiers, part)
+        known = await run_sync(services.deidentifier.recognise, instance)
     except Refused as refused:
-        return Outcome(_REASONS.get(refused.reason, FailureReason.CANNOT_UNDERSTAND))
-    if target.study_instance_uid not in (None, resource.study_instance_uid):
-        return Outcome(FailureReason.DATA_SET_MISMATCH, sop_class_uid, resource)
+        return await run_sync(_refused, services.deidentifier, instance, refused)
+    sent = _named(known.identity)
+    if sent is None:
+        return Outcome(FailureReason.CANNOT_UNDERSTAND)
+    if target.study_instance_uid not in (None, sent.study_instance_uid):
+        return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
     try:
         await services.readiness.require_plugin(AT_THE_DOOR)
-        return await _deliver(services.orthanc, part.body, sop_class_uid, resource)
+        if not await _belongs(services, known):
+            return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
+        return await _deliver(services.orthanc, instance, known, sent)
     except (httpx.TransportError, Unavailable):
-        return Outcome(FailureReason.OUT_OF_RESOURCES, sop_class_uid, resource)
+        return Outcome(FailureReason.OUT_OF_RESOURCES, known.sop_class_uid, sent)
 
 
-def _read_identifiers(part: Part) -> tuple[str, Resource]:
-    """The SOP Class UID and identifying UIDs that the sender gave. Raises Refused for what is no instance."""
-    if part.headers.get("content-type", DICOM).partition(";")[0].strip().lower() != DICOM:
-        raise Refused(Reason.NOT_DICOM)
-    transfer_syntax, start = read_meta(part.body)
-    data = part.body
-    if transfer_syntax == DEFLATED:
-        data, start = _inflate_beginning(part.body, start), 0
+def _refused(deidentifier: Deidentifier, instance: bytes, refused: Refused) -> Outcome:
+    """The outcome of what the door would refuse as well, under its sender's UIDs where it has them."""
+    reason = _REASONS.get(refused.reason, FailureReason.CANNOT_UNDERSTAND)
     try:
-        found = collect(data, start, reader(transfer_syntax), _IDENTIFIERS, last=max(_IDENTIFIERS) + 1)
-    except struct.error:
-        raise Refused(Reason.TRUNCATED) from None
-    sop_class_uid, *uids = (found.get(tag, b"").rstrip(b" \0").decode("latin-1") for tag in _IDENTIFIERS)
-    if not all(map(is_uid, (sop_class_uid, *uids))):
-        raise Refused(Reason.NO_IDENTITY)
-    return sop_class_uid, Resource(*uids)
+        identity = deidentifier.identify(instance)
+    except Refused:
+        return Outcome(reason)
+    sent = _named(identity)
+    return Outcome(reason, identity.sop_class_uid, sent) if sent else Outcome(reason)
 
 
-def _inflate_beginning(data: bytes, position: int) -> bytes:
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(memoryview(data)[position:], _INFLATED)
-    except zlib.error:
-        raise Refused(Reason.BAD_DEFLATE) from None
+def _named(identity: Identity) -> Resource | None:
+    """What an instance calls itself; None where that is not whole, or no UIDs."""
+    sent = Resource(identity.study_instance_uid, identity.series_instance_uid, identity.sop_instance_uid)
+    return sent if len(sent.uids) == 3 and all(map(is_uid, (identity.sop_class_uid, *sent.uids))) else None
 
 
-async def _deliver(orthanc: httpx.AsyncClient, body: bytes, sop_class_uid: str, sent: Resource) -> Outcome:
-    headers = {"content-type": DICOM, "content-length": str(len(body))}
-    answer = await orthanc.post("/instances", content=_in_chunks(body), headers=headers, timeout=TIMEOUT)
+async def _belongs(services: Services, known: Deidentified) -> bool:
+    """Whether what is said to be of a study of this site, under its pseudonym, finds that study of that patient."""
+    if not services.deidentifier.pseudonyms.is_own_uid(known.identity.study_instance_uid):
+        return True
+    answer = await services.orthanc.get(f"/studies/{study_identifier(known)}", timeout=TIMEOUT)
+    if answer.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+        raise Unavailable(f"Orthanc answers with the status {answer.status_code}")
+    return answer.status_code == HTTPStatus.OK
+
+
+def study_identifier(known: Deidentified) -> str:
+    """Orthanc's identifier of a study: SHA-1 of its patient's identifier and its own, in groups of eight digits."""
+    digest = hashlib.sha1(f"{known.patient_id}|{known.study_instance_uid}".encode(), usedforsecurity=False)
+    return "-".join(re.findall(".{8}", digest.hexdigest()))
+
+
+async def _deliver(
+    orthanc: httpx.AsyncClient, instance: bytes, known: Deidentified, sent: Resource
+) -> Outcome:
+    """Orthanc's own answer is not passed on: it names the identified study that the instance came from."""
+    headers = {"content-type": DICOM, "content-length": str(len(instance))}
+    answer = await orthanc.post("/instances", content=_in_chunks(instance), headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:
-        return Outcome(_failure(answer.status_code), sop_class_uid, sent)
-    identifier = answer.json().get("ID")
-    stored = await _pseudonyms(orthanc, identifier) if identifier else None
-    if stored is None:
-        return Outcome(FailureReason.PROCESSING_FAILURE, sop_class_uid, sent)
-    return Outcome(None, sop_class_uid, stored)
+        return Outcome(_failure(answer.status_code), known.sop_class_uid, sent)
+    identifier, status = (answer.json().get(name) for name in ("ID", "Status"))
+    if not identifier and status == _HELD:
+        return Outcome(None, known.sop_class_uid, sent, is_held=True)
+    if not identifier:
+        return Outcome(FailureReason.PROCESSING_FAILURE, known.sop_class_uid, sent)
+    stored = Resource(known.study_instance_uid, known.series_instance_uid, known.sop_instance_uid)
+    return Outcome(None, known.sop_class_uid, stored, is_coerced=stored != sent)
 
 
 async def _in_chunks(body: bytes) -> AsyncIterator[bytes]:
@@ -123,17 +144,3 @@ def _failure(status: int) -> FailureReason:
         if status == HTTPStatus.BAD_REQUEST
         else FailureReason.PROCESSING_FAILURE
     )
-
-
-async def _pseudonyms(orthanc: httpx.AsyncClient, identifier: str) -> Resource | None:
-    """The UIDs under which Orthanc holds an instance.
-
-    Asked of Orthanc afterwards: its answer to a POST names the identified study that the instance came from.
-    """
-    wanted = "StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
-    answer = await orthanc.get(f"/instances/{identifier}?requestedTags={wanted}")  # it decodes no %3B
-    if answer.status_code != HTTPStatus.OK:
-        return None
-    tags = answer.json().get("RequestedTags", {})
-    uids = [str(tags.get(keyword, "")) for keyword in wanted.split(";")]
-    return Resource(*uids) if all(map(is_uid, uids)) else None

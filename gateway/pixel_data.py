@@ -20,7 +20,7 @@ from archive.pixels.source import Frame, native_spans
 from archive.pixels.syntaxes import DEFLATED
 from archive.search import Place
 from gateway import ranges
-from gateway.body import FileRange, PartsResponse, Segment, SegmentsResponse, require
+from gateway.body import FileRange, PartsResponse, Segment, SegmentsResponse
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import close, new_boundary, open_part, render
@@ -96,7 +96,7 @@ async def send(request: Request, pixels: StoredPixels, numbers: Sequence[int] | 
     else:
         frames = await pixels.as_stored()
         parts = pick(frames, numbers) if numbers else frames
-    return await respond(request, [(_fields(chosen), part) for part in parts], chosen.media_type)
+    return respond(request, [(_fields(chosen), part) for part in parts], chosen.media_type)
 
 
 async def _recode(
@@ -107,11 +107,10 @@ async def _recode(
     frames = pick(everything, numbers) if numbers else everything
     if not frames:
         raise NotFound("the instance has no frames")
-    await require(FileRange(frame.path, *span) for frame in frames for span in frame.spans)
     workers, syntax = services_of(request).workers, chosen.transfer_syntax_uid
     first = await workers.make(request, FRAME_SECONDS, recode_frame, frames[0], syntax)
     if len(frames) == 1:
-        return await respond(request, [(_fields(chosen), first)], chosen.media_type)
+        return respond(request, [(_fields(chosen), first)], chosen.media_type)
     boundary = new_boundary()
 
     async def parts() -> AsyncGenerator[Sequence[Segment], None]:
@@ -131,14 +130,12 @@ def _fields(chosen: Offer) -> dict[str, str]:
     return {"Content-Type": str(media_type(kind, transfer_syntax=chosen.transfer_syntax_uid))}
 
 
-async def respond(request: Request, parts: Sequence[Part], chosen: MediaType) -> Response:
+def respond(request: Request, parts: Sequence[Part], chosen: MediaType) -> Response:
     """The parts as multipart/related, or the one part as it is, or a range of it."""
     if chosen.essence == "multipart/related":
         boundary = new_boundary()
         segments = render(parts, boundary)
-        await require(segments)
         content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
         return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
     ((fields, body),) = parts
-    await require(body)
     return ranges.respond(request.headers, body, fields["Content-Type"])

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from archive.errors import NotAcceptable, NotFound
-from archive.instances import path as path_of
 from archive.media_type import MediaType, media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.presentation import grey_of, has_tables
@@ -192,6 +191,7 @@ async def _draw_all(
 async def draw(request: Request, picture: Picture) -> bytes:
     """The picture, kept for who asks again. Raises Undecodable, NotFound, NotAcceptable, BadRequest, Unavailable."""
     services = services_of(request)
+    path = await services.stored.path(picture.place)
     key = (picture.place.place, picture.frames, picture.view, picture.window)
     if (kept := services.pictures.get(key)) is not None:
         return kept
@@ -199,7 +199,7 @@ async def draw(request: Request, picture: Picture) -> bytes:
     if rendered is None:
         async with services.connection() as connection:
             _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
-    pixels = StoredPixels(path_of(services.settings.storage, place.place), place, rendered)
+    pixels = StoredPixels(path, place, rendered)
     frames = await pixels.to_decode()
     if max(picture.frames) >= len(frames):
         raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")

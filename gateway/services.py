@@ -15,9 +15,11 @@ from archive.errors import Unavailable
 from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from deidentification.deidentify import Deidentifier
 from gateway.cache import Cache
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
+from gateway.stored import StoredFiles
 from gateway.workers import Workers
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
@@ -37,6 +39,8 @@ class Services:
     orthanc: httpx.AsyncClient
     keys: SigningKeys
     readiness: Readiness
+    deidentifier: Deidentifier
+    stored: StoredFiles
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))

@@ -8,12 +8,18 @@ from archive.dicom_json import encode
 from archive.json_values import Attribute, Attributes
 from gateway.door import FailureReason, Outcome
 
+COERCED = (
+    0xB000  # Warning Reason (0008,1196): attributes were changed, here by de-identification (table I.2-1)
+)
+
 
 def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
-    """200 where all were stored, 202 where some were, 409 where none; 503 where the site could take none just now."""
+    """200 where all were stored, 202 where some were or are held until they are cleaned, 409 where none; 503 where
+    the site could take none just now.
+    """
     failures = [outcome.failure for outcome in outcomes if outcome.failure is not None]
     if not failures:
-        return HTTPStatus.OK
+        return HTTPStatus.ACCEPTED if any(outcome.is_held for outcome in outcomes) else HTTPStatus.OK
     if len(failures) < len(outcomes):
         return HTTPStatus.ACCEPTED
     exhausted = set(failures) == {FailureReason.OUT_OF_RESOURCES}
@@ -24,7 +30,7 @@ def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> bytes:
     """DICOM JSON of what was stored, under its pseudonyms, and of what was not, under its sender's UIDs."""
     stored = [outcome for outcome in outcomes if outcome.failure is None]
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
-    studies = {outcome.resource.study_instance_uid for outcome in stored}
+    studies = {outcome.resource.study_instance_uid for outcome in stored if not outcome.is_held}
     response: Attributes = {}
     if len(studies) == 1:
         response[tag("RetrieveURL")] = _value("UR", f"{base_url}/studies/{studies.pop()}")
@@ -38,7 +44,12 @@ def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> bytes:
 
 
 def _stored(outcome: Outcome, base_url: str) -> Attributes:
-    return _reference(outcome) | {tag("RetrieveURL"): _value("UR", base_url + outcome.resource.path)}
+    """A reference, with the address at which the instance can be retrieved where it can be by now."""
+    if outcome.is_held:
+        return _reference(outcome)
+    warning = {tag("WarningReason"): _value("US", COERCED)} if outcome.is_coerced else {}
+    address = {tag("RetrieveURL"): _value("UR", base_url + outcome.resource.path)}
+    return _reference(outcome) | address | warning
 
 
 def _failed(outcome: Outcome) -> Attributes:

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from archive.dicom_json import PIXEL_DATA
-from archive.instances import path as path_of
 from archive.media_type import media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.recode import Stored, recode_header, recode_instance
@@ -17,7 +16,7 @@ from archive.pixels.syntaxes import EXPLICIT
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
-from gateway.body import FileRange, PartsResponse, Scratch, Segment, require
+from gateway.body import FileRange, PartsResponse, Scratch, Segment
 from gateway.bulkdata import find_bulkdata
 from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import Offer, choose, preferences
@@ -38,18 +37,18 @@ async def retrieve_instances(request: Request) -> Response:
         found = await places(connection, scope, resource)
     single = resource.sop_instance_uid is not None
     chosen = choose(accepted, instance_offers((place.transfer_syntax_uid for place in found), single=single))
+    located = list(zip(found, await services_of(request).stored.paths(found), strict=True))
     if all(
         instance_syntax(place.transfer_syntax_uid, chosen) == place.transfer_syntax_uid for place in found
     ):
-        return await respond(request, [_as_stored(request, place) for place in found], chosen.media_type)
-    await require([segment for place in found for segment in _file(request, place)])
+        return respond(request, [_as_stored(request, *each) for each in located], chosen.media_type)
     if single:
-        return await respond(request, [await make_part(request, found[0], chosen)], chosen.media_type)
-    return await _stream(request, found, chosen)
+        return respond(request, [await make_part(request, *located[0], chosen)], chosen.media_type)
+    return await _stream(request, located, chosen)
 
 
-def _as_stored(request: Request, place: Place) -> Part:
-    return _fields(request, place, place.transfer_syntax_uid), _file(request, place)
+def _as_stored(request: Request, place: Place, path: Path) -> Part:
+    return _fields(request, place, place.transfer_syntax_uid), [FileRange(path, 0, place.size)]
 
 
 def _fields(request: Request, place: Place, syntax: str) -> dict[str, str]:
@@ -59,11 +58,7 @@ def _fields(request: Request, place: Place, syntax: str) -> dict[str, str]:
     }
 
 
-def _file(request: Request, place: Place) -> list[Segment]:
-    return [FileRange(path_of_place(request, place), 0, place.size)]
-
-
-async def make_part(request: Request, place: Place, chosen: Offer) -> Part:
+async def make_part(request: Request, place: Place, path: Path, chosen: Offer) -> Part:
     """One instance in the transfer syntax that was chosen.
 
     Where the client named none, one that can't be decoded is sent as it is stored, and its part says so. Raises
@@ -71,17 +66,17 @@ async def make_part(request: Request, place: Place, chosen: Offer) -> Part:
     """
     syntax = instance_syntax(place.transfer_syntax_uid, chosen)
     if syntax == place.transfer_syntax_uid:
-        return _as_stored(request, place)
+        return _as_stored(request, place, path)
     try:
-        return await _recode(request, place, syntax)
+        return await _recode(request, place, path, syntax)
     except Undecodable:
         if not (chosen.is_default or chosen.is_stored):
             raise
-        return _as_stored(request, place)
+        return _as_stored(request, place, path)
 
 
-async def _recode(request: Request, place: Place, syntax: str) -> Part:
-    workers, path = services_of(request).workers, path_of_place(request, place)
+async def _recode(request: Request, place: Place, path: Path, syntax: str) -> Part:
+    workers = services_of(request).workers
     stored = Stored(
         path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
     )
@@ -95,20 +90,20 @@ async def _recode(request: Request, place: Place, syntax: str) -> Part:
     return _fields(request, place, made), list(scratch.ranges())
 
 
-async def _stream(request: Request, found: Sequence[Place], chosen: Offer) -> Response:
+async def _stream(request: Request, located: Sequence[tuple[Place, Path]], chosen: Offer) -> Response:
     """A part after another, each made when its turn comes; the first before the answer begins, so that it can fail.
 
     A later one that can't be had in the transfer syntax that was named is sent as it is stored, and says so.
     """
     boundary = new_boundary()
-    first = await make_part(request, found[0], chosen)
+    first = await make_part(request, *located[0], chosen)
 
     async def parts() -> AsyncGenerator[Sequence[Segment], None]:
-        for number, place in enumerate(found):
+        for number, each in enumerate(located):
             try:
-                fields, body = await make_part(request, place, chosen) if number else first
+                fields, body = await make_part(request, *each, chosen) if number else first
             except Undecodable:
-                fields, body = _as_stored(request, place)
+                fields, body = _as_stored(request, *each)
             yield [open_part(fields, boundary, first=number == 0), *body]
         yield [close(boundary)]
 
@@ -132,7 +127,8 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    return await send(request, StoredPixels(path_of_place(request, place), place, rendered), numbers)
+    path = await services_of(request).stored.path(place)
+    return await send(request, StoredPixels(path, place, rendered), numbers)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -140,17 +136,12 @@ async def retrieve_bulkdata(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    address = request.path_params["attribute"]
+    address, path = request.path_params["attribute"], await services_of(request).stored.path(place)
     if address.upper() in PIXELS and place.pixel_offset is not None:
-        return await send(request, StoredPixels(path_of_place(request, place), place, rendered), None)
-    value = await run_sync(find_bulkdata, path_of_place(request, place), address)
+        return await send(request, StoredPixels(path, place, rendered), None)
+    value = await run_sync(find_bulkdata, path, address)
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
-    return await respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
-
-
-def path_of_place(request: Request, place: Place) -> Path:
-    """Where the instance's file lies."""
-    return path_of(services_of(request).settings.storage, place.place)
+    return respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"

@@ -1,6 +1,7 @@
 """WADO-URI: one instance by the query of one address, for viewers that know no other way (PS3.18 section 9)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from gateway.pixel_data import StoredPixels, respond
 from gateway.rendered import PICTURES, QUALITY, Picture, draw, may_have_pixels
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import DICOM, instance_offers
-from gateway.wado import make_part, path_of_place
+from gateway.wado import make_part
 
 _IDENTIFIERS = ("studyUID", "seriesUID", "objectUID")
 _RENDERING = (
@@ -52,9 +53,10 @@ async def retrieve(request: Request) -> Response:
     pictures = [media_type(kind) for kind in PICTURES] if has_pixels else []
     offers = [*pictures, media_type(DICOM)] if is_single else [media_type(DICOM), *pictures]
     chosen = select(parse_accept(request.headers.get("accept"), parameters.get("contentType")), offers)
+    path = await services_of(request).stored.path(place)
     if chosen.essence == DICOM:
-        return await _send_file(request, place, parameters)
-    pixels = StoredPixels(path_of_place(request, place), place, rendered)
+        return await _send_file(request, place, path, parameters)
+    pixels = StoredPixels(path, place, rendered)
     picture = _picture(pixels, parameters, chosen.essence)
     headers = {"cache-control": "no-store", **parameters_of.warn_of_annotations(parameters)}
     return Response(await draw(request, picture), media_type=chosen.essence, headers=headers)
@@ -70,7 +72,7 @@ def _resource(parameters: Mapping[str, str]) -> Resource:
     return Resource(*(parse_uid(parameters[name]) for name in _IDENTIFIERS))
 
 
-async def _send_file(request: Request, place: Place, parameters: Mapping[str, str]) -> Response:
+async def _send_file(request: Request, place: Place, path: Path, parameters: Mapping[str, str]) -> Response:
     """Section 9.4: in the transfer syntax that is asked for where it can be, else in the default one."""
     if unfit := [name for name in _RENDERING if name in parameters]:
         raise BadRequest(f"{unfit[0]} is not for contentType application/dicom")
@@ -80,7 +82,7 @@ async def _send_file(request: Request, place: Place, parameters: Mapping[str, st
         if offer.media_type.essence == DICOM
     ]
     chosen = _offer(offers, parameters.get("transferSyntax"))
-    return await respond(request, [await make_part(request, place, chosen)], chosen.media_type)
+    return respond(request, [await make_part(request, place, path, chosen)], chosen.media_type)
 
 
 def _offer(offers: list[Offer], asked: str | None) -> Offer:

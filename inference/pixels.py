@@ -41,10 +41,10 @@ MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 END_OF_IMAGE = b"\xff\xd9"
 _TAIL = 64
 
-_NATIVE = {ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian}
-_JPEG = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}
-_JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
-_JPEG_2000 = {JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL}
+NATIVE = {ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian}
+JPEG = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1}
+JPEG_LS = {JPEGLSLossless, JPEGLSNearLossless}
+JPEG_2000 = {JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL}
 
 Frame = tuple[int, int, int]
 """Rows, columns and components that a codestream says it has."""
@@ -93,7 +93,7 @@ def decode(dataset: FileDataset) -> Values:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         if "PixelData" not in dataset:
             raise ReadingFailed("an instance has no PixelData")
-        values = _native(dataset, layout) if syntax in _NATIVE else _encapsulated(dataset, layout, syntax)
+        values = _native(dataset, layout) if syntax in NATIVE else _encapsulated(dataset, layout, syntax)
         return _to_monochrome2(values, layout)
 
 
@@ -110,10 +110,10 @@ def _encapsulated(dataset: Dataset, layout: _Layout, syntax: UID) -> Values:
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
     if syntax == RLELossless:
         return _decode_rle(frame, layout)
-    codec = _codec(syntax)
+    codec = select_codec(syntax)
     if END_OF_IMAGE not in frame[-_TAIL:]:
         raise ReadingFailed("the codestream of an image is cut short")
-    if (_frame_of_jpeg_2000 if syntax in _JPEG_2000 else _frame_of_jpeg)(frame) != (*layout.shape, 1):
+    if (frame_of_jpeg_2000 if syntax in JPEG_2000 else frame_of_jpeg)(frame) != (*layout.shape, 1):
         raise ReadingFailed(
             "the codestream of an image has another size or more channels than its header says"
         )
@@ -128,12 +128,12 @@ def _encapsulated(dataset: Dataset, layout: _Layout, syntax: UID) -> Values:
     return values.view(f"u{values.dtype.itemsize}").astype(layout.dtype, copy=False)
 
 
-def _codec(syntax: UID) -> Callable[[bytes], Values]:
-    if syntax in _JPEG:
+def select_codec(syntax: UID) -> Callable[[bytes], Values]:
+    if syntax in JPEG:
         return imagecodecs.jpeg8_decode
-    if syntax in _JPEG_LS:
+    if syntax in JPEG_LS:
         return imagecodecs.jpegls_decode
-    if syntax in _JPEG_2000:
+    if syntax in JPEG_2000:
         return imagecodecs.jpeg2k_decode
     raise ReadingFailed("an image has a transfer syntax that is not read: TransferSyntaxUID")
 
@@ -157,7 +157,7 @@ def _to_monochrome2(values: Values, layout: _Layout) -> Values:
     return mask - values if layout.photometric == "MONOCHROME1" else values
 
 
-def _frame_of_jpeg(frame: bytes) -> Frame:
+def frame_of_jpeg(frame: bytes) -> Frame:
     """From the frame header, ITU-T T.81 B.2.2 and T.87 C.2.2."""
     position = 2
     while position + 10 <= len(frame) and frame[position] == 0xFF:
@@ -169,7 +169,7 @@ def _frame_of_jpeg(frame: bytes) -> Frame:
     return NO_FRAME
 
 
-def _frame_of_jpeg_2000(frame: bytes) -> Frame:
+def frame_of_jpeg_2000(frame: bytes) -> Frame:
     """From the image and tile size marker segment, ITU-T T.800 A.5.1."""
     start = frame.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start < 0 or len(frame) < start + 42:

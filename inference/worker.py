@@ -1,20 +1,21 @@
-"""The worker: follows Orthanc into the index, and reads the studies that are due on procrastinate's queue.
+"""The worker: follows Orthanc into the index, and reads studies and cleans pixels on procrastinate's queue.
 
-What is to be read stands in the table `reading`; a job is only the nudge to do it, so a job that is lost, doubled or
-cut short changes nothing but the time.
+What is to be read stands in the table `reading`, what is to be cleaned in `spool`; a job is only the nudge to do it,
+so a job that is lost, doubled or cut short changes nothing but the time.
 """
 
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import procrastinate
 import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import Status
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
@@ -28,6 +29,7 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
 from inference import installed
+from inference.cleaning.spooled import Cleaning
 from inference.package import Package
 from inference.pipeline import read_study
 from inference.results.sr import comprehensive_3d_sr
@@ -36,6 +38,7 @@ from inference.session import Session, open_session
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
+_WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -52,6 +55,10 @@ class Reader:
         self._sql = queries("reading.sql")
         self._sessions: dict[str, Session] = {}
         self._orthanc = Orthanc(settings)
+
+    def is_proven(self, descriptor: int) -> bool:
+        """Whether an open file carries a valid proof of this site."""
+        return self._deidentifier.is_proven(descriptor)
 
     def read(self, study_instance_uid: str, task: Task) -> None:
         """Do a reading that is due; one that is not is left alone.
@@ -120,17 +127,18 @@ class Reader:
 
 
 class Worker:
-    """One worker process: the follower, if no other process follows, and the readings on the queue."""
+    """One worker process: the follower, if no other process follows, and readings and cleanings on the queue."""
 
-    def __init__(self, settings: Settings, reader: Reader) -> None:
+    def __init__(self, settings: Settings, reader: Reader, cleaning: Cleaning) -> None:
         self._settings = settings
         self._reader = reader
+        self._cleaning = cleaning
         self._ended = asyncio.Event()
         connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
         self._queue = procrastinate.App(connector=connector)
-        self._read = self._queue.task(
-            name="read", retry=procrastinate.RetryStrategy(max_attempts=10, wait=2)
-        )(self._run)
+        again = procrastinate.RetryStrategy(max_attempts=10, wait=2)
+        self._read = self._queue.task(name="read", retry=again)(self._run)
+        self._clean = self._queue.task(name="clean", retry=again)(self._cleaning.clean)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
@@ -148,7 +156,8 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            others = [asyncio.create_task(self._follow()), asyncio.create_task(self._nudge())]
+            loops = (self._follow, self._nudge, self._watch_spool)
+            others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
             queue.cancel()
@@ -175,7 +184,7 @@ class Worker:
             connect(self._settings.database_url, autocommit=True) as connection,
             translated_errors(),
         ):
-            follower = Follower(connection, orthanc, self._settings.storage)
+            follower = Follower(connection, orthanc, self._settings.storage, self._reader.is_proven)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
                 if follower.settle(self._settings.stable_age):
@@ -184,24 +193,39 @@ class Worker:
                     asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()
 
     async def _nudge(self) -> None:
-        """Put what is due on the queue again and again: jobs of a process that was killed are taken up by this."""
+        """Put what is due on the queue again and again, without the jobs of a process that was killed.
+
+        Those are not tried again themselves: another of their name may wait behind them by now.
+        """
         while not self._ended.is_set():
             try:
                 for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED):
-                    await self._queue.job_manager.retry_job(job)
+                    await self._queue.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
                 await self._enqueue_due()
-            except procrastinate.exceptions.ConnectorException as error:
+                await asyncio.to_thread(self._cleaning.sweep)
+            except (procrastinate.exceptions.ConnectorException, Unavailable) as error:
                 _log.warning("the queue does not answer (%s)", type(error).__name__)
             await self._pause(_NUDGE)
+
+    async def _watch_spool(self) -> None:
+        """Put what is to be cleaned on the queue, while the key that opens it is there."""
+        while not self._ended.is_set():
+            try:
+                if self._cleaning.is_possible():
+                    await self._enqueue_cleanings()
+            except procrastinate.exceptions.ConnectorException as error:
+                _log.warning("the queue does not answer (%s)", type(error).__name__)
+            await self._pause(_WATCH)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
         for row in rows:
-            name = f"{row['task']} {row['study_instance_uid']}"
-            try:
-                await self._read.configure(lock=name, queueing_lock=name).defer_async(**row)
-            except AlreadyEnqueued:
-                continue
+            await _defer(self._read, f"{row['task']} {row['study_instance_uid']}", row)
+
+    async def _enqueue_cleanings(self) -> None:
+        rows = await self._queue.connector.execute_query_all_async(queries("spool.sql")["due"])
+        for row in rows:
+            await _defer(self._clean, f"clean {row['id']}", {"identifier": row["id"]})
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than until the worker is to end."""
@@ -209,6 +233,12 @@ class Worker:
             await asyncio.wait_for(self._ended.wait(), seconds)
         except TimeoutError:
             return
+
+
+async def _defer(task: procrastinate.tasks.Task[..., Any, Any], name: str, values: Mapping[str, str]) -> None:
+    """Put a job on the queue, unless one of that name waits there."""
+    with suppress(AlreadyEnqueued):
+        await task.configure(lock=name, queueing_lock=name).defer_async(**values)
 
 
 def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:

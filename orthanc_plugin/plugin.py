@@ -15,14 +15,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from archive import instances, settings  # noqa: E402
 from archive.crosswalk import Crosswalk  # noqa: E402
+from archive.durable import DurableConnection  # noqa: E402
+from archive.spool import Spool  # noqa: E402
 from orthanc_plugin import guard  # noqa: E402
 from orthanc_plugin.received import Door  # noqa: E402
 
 _SETTINGS = settings.load()
-_DOOR = Door(_SETTINGS, Crosswalk(_SETTINGS.database_url), orthanc.LogWarning)
+_DATABASE = DurableConnection(_SETTINGS.database_url)
+_DOOR = Door(_SETTINGS, Crosswalk(_DATABASE), Spool(_SETTINGS.spool, _DATABASE), orthanc.LogWarning)
 _ACTIONS = {
     "keep": orthanc.ReceivedInstanceAction.KEEP_AS_IS,
     "modify": orthanc.ReceivedInstanceAction.MODIFY,
+    "discard": orthanc.ReceivedInstanceAction.DISCARD,
 }
 
 

@@ -1,8 +1,9 @@
 """The fail-closed door: what Orthanc received → de-identified bytes, or a refusal.
 
 Orthanc stores the ORIGINAL when the callback raises or returns anything unexpected, and answers success for DISCARD.
-So every way out of `Door.receive` that is not a de-identified instance is `(MODIFY, b"")`, which Orthanc answers with
-0xA700 (C-STORE), 500 (REST) or 400 (STOW-RS), and stores nothing.
+So DISCARD is the answer only for what lies durably in the sealed spool; every other way out of `Door.receive` that is
+not a de-identified instance is `(MODIFY, b"")`, which Orthanc answers with 0xA700 (C-STORE), 500 (REST) or 400
+(STOW-RS), and stores nothing.
 """
 
 import hashlib
@@ -18,13 +19,22 @@ from archive import secrets
 from archive.crosswalk import Crosswalk, Kind, SealedIdentity
 from archive.errors import SenogateError
 from archive.settings import Settings
-from deidentification.deidentify import Deidentified, Deidentifier, Refused
+from archive.spool import Arrival, Spool, State
+from deidentification import part10
+from deidentification.deidentify import Deidentified, Deidentifier, Reason, Refused
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from deidentification.seal import seal
 
-Verdict = tuple[Literal["keep", "modify"], bytes]
+Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
+HELD: Verdict = ("discard", b"")
+# What would lose an exam if it were refused, though nothing is wrong with it: held sealed instead, and in which state.
+HOLDABLE = {
+    Reason.PIXELS_MAY_CARRY_TEXT: State.WAITING,
+    Reason.NOT_AN_IMAGE: State.QUARANTINED,
+    Reason.IDENTITY_REMAINS: State.QUARANTINED,
+}
 _REMEMBERED = 4096  # pseudonyms of studies and series known to be in the crosswalk
 
 
@@ -40,9 +50,12 @@ class Tools:
 class Door:
     """Takes the instances of one Orthanc. `warn` is given the reason of each refusal, which holds no value."""
 
-    def __init__(self, settings: Settings, crosswalk: Crosswalk, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, crosswalk: Crosswalk, spool: Spool, warn: Callable[[str], None]
+    ) -> None:
         self._settings = settings
         self._crosswalk = crosswalk
+        self._spool = spool
         self._warn = warn
         self._tools: Tools | None = None
         self._committed: OrderedDict[str, None] = OrderedDict()
@@ -66,7 +79,7 @@ class Door:
             database = self._crosswalk.answers()
         return {
             "protecting": True,
-            "profile": self._settings.profile,
+            "profile": tools.deidentifier.profile.label,
             "database": database,
             "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
         }
@@ -86,9 +99,36 @@ class Door:
         deidentifier = self._ready().deidentifier
         if deidentifier.carries_whole_proof(instance):
             return "keep", b""
-        deidentified = deidentifier.deidentify(instance)
+        try:
+            deidentified = deidentifier.deidentify(instance)
+        except Refused as refused:
+            if not self._holds(refused.reason):
+                raise
+            self._hold(instance, refused.reason)
+            return HELD
         self._commit(deidentified)
         return "modify", deidentified.instance
+
+    def _holds(self, reason: Reason) -> bool:
+        return reason in HOLDABLE and (
+            reason is not Reason.NOT_AN_IMAGE or self._settings.documents == "quarantine"
+        )
+
+    def _hold(self, instance: bytes, reason: Reason) -> None:
+        """Seal an instance into the spool, durably, and who its pseudonyms stand for into the crosswalk."""
+        tools = self._ready()
+        who = tools.deidentifier.recognise(instance)
+        arrival = Arrival(
+            digest=_digest(tools.proof_key, who.sop_instance_uid, instance),
+            state=HOLDABLE[reason],
+            reason=reason.code,
+            study_instance_uid=who.study_instance_uid,
+            sop_instance_uid=who.sop_instance_uid,
+            sop_class_uid=who.sop_class_uid,
+            size=len(instance),
+        )
+        self._commit(who)
+        self._spool.hold(arrival, lambda name: seal(tools.crosswalk_public_key, instance, name.encode()))
 
     def _ready(self) -> Tools:
         """The tools, made when first needed: a secret that is put back is found without a restart."""
@@ -128,6 +168,14 @@ class Door:
             self._committed[pseudonym] = None
         while len(self._committed) > _REMEMBERED:
             self._committed.popitem(last=False)
+
+
+def _digest(key: bytes, sop_instance_uid: str, instance: bytes) -> bytes:
+    """The same for an instance that is sent again: keyed, over its dataset. File Meta Information tells who sent it."""
+    _, start = part10.read_meta(instance)
+    mac = hmac.new(key, b"senogate spool\0" + sop_instance_uid.encode() + b"\0", hashlib.sha256)
+    mac.update(memoryview(instance)[start:])
+    return mac.digest()
 
 
 def _cause(error: Exception) -> str:

@@ -19,13 +19,15 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import site
+from senogate import crosswalk, site, spool
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
 model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
 app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
+app.add_typer(spool.app, name="spool")
+app.add_typer(crosswalk.app, name="crosswalk")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -93,12 +95,16 @@ def status(as_json: AsJson = False) -> None:
     """Whether every part of the site answers; exit status 1 when one does not."""
     settings = site_settings.load()
     state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    if state["ready"]:
+        state["held"] = site.count_held(settings)
     if as_json:
         _out.print_json(json.dumps(state))
     else:
         _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
         for name, part in state.get("parts", {}).get("parts", {}).items():
             _out.print(f"  {name}: {part}", markup=False)
+        for name, count in state.get("held", {}).items():
+            _out.print(f"  {name}: {count}", markup=False)
     raise typer.Exit(0 if state["ready"] else 1)
 
 
@@ -130,8 +136,12 @@ def send(
 
 @app.command()
 def deidentify(
-    source: Annotated[Path, typer.Argument(metavar="IN", exists=True, help="A file or a folder.")],
-    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="The folder to write to.")] = None,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN OUT", help="A file or folder, and the folder to write to; or what to verify."
+        ),
+    ],
     profile: Annotated[
         str | None, typer.Option(help="A shipped profile, or the path of a TOML file.")
     ] = None,
@@ -140,29 +150,33 @@ def deidentify(
         Path | None, typer.Option(exists=True, help="32 bytes, in place of the site's key.")
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Check the proofs of OUT; of IN without OUT.")
+        bool, typer.Option("--verify", help="Write nothing; say which files carry a valid proof of the site.")
     ] = False,
 ) -> None:
-    """De-identify files without a running site; exit status 1 when any was refused or carries no proof."""
+    """De-identify files without a running site; exit status 1 when any was refused, or carries no proof."""
     from senogate import deidentifying
 
-    if target is None and not verify:
-        raise typer.BadParameter("name the folder to write to", param_hint="OUT")
     order = deidentifying.read_order(site_settings.load(), profile, key)
+    for path in paths if verify else paths[:1]:
+        if not path.exists():
+            raise typer.BadParameter(f"{path} does not exist", param_hint="PATH")
+    if not verify and len(paths) != 2:
+        raise typer.BadParameter("name what to de-identify and the folder to write to", param_hint="IN OUT")
+    result: deidentifying.Report | deidentifying.Verification
     with _progress() as progress:
 
         def begin(total: int) -> Callable[[], object]:
-            task = progress.add_task("de-identifying" if not progress.tasks else "verifying", total=total)
+            task = progress.add_task("verifying" if verify else "de-identifying", total=total)
             return lambda: progress.advance(task)
 
-        if target is None:
-            result = deidentifying.check(order, source, begin)
+        if verify:
+            result = deidentifying.verify(order, paths, begin)
         else:
-            result = deidentifying.run(order, source, target, verify, begin)
+            result = deidentifying.run(order, paths[0], paths[1], begin)
     if report:
         report.write_text(result.to_json() + "\n", "utf-8")
-    _out.print(result.to_text(verify), markup=False)
-    raise typer.Exit(1 if result.refused else 0)
+    _out.print(result.to_text(), markup=False)
+    raise typer.Exit(0 if result.is_complete else 1)
 
 
 @app.command()

@@ -7,7 +7,7 @@ written. The report names refused files by where they lie, so it belongs with th
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,11 @@ from pathlib import Path
 from archive import secrets
 from archive.errors import BadRequest, ConfigurationError
 from archive.settings import Settings
+from deidentification import stored
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile, ProfileError
 from deidentification.pseudonym import Keys, WeakSecret
+from deidentification.seal import Kind
 
 _UNREADABLE = "unreadable", "The file can't be read."
 _IN_THE_WAY = "in-the-way", "Another instance lies where this one belongs; write to an empty folder."
@@ -42,12 +44,15 @@ class Report:
     options: tuple[str, ...]
     accepted_risk: str
     written: list[str] = field(default_factory=list)  # relative to the output folder
-    verified: int = 0
     refused: list[Refusal] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.refused
 
     def to_json(self) -> str:
         """The report as a file: keys sorted, the same for the same input."""
-        fields = {name: getattr(self, name) for name in ("profile", "options", "written", "verified")}
+        fields = {name: getattr(self, name) for name in ("profile", "options", "written")}
         refused = [
             {"path": each.path, "code": each.code, "tag": each.tag, "reason": each.reason}
             for each in sorted(self.refused, key=lambda each: each.path)
@@ -55,15 +60,37 @@ class Report:
         whole = fields | {"accepted_risk": self.accepted_risk, "refused": refused}
         return json.dumps(whole | {"written": sorted(self.written)}, indent=2, sort_keys=True)
 
-    def to_text(self, verify: bool) -> str:
+    def to_text(self) -> str:
         """The same for people."""
         lines = [f"{len(self.written)} instances written by {self.profile}, {len(self.refused)} refused"]
-        lines += [f"{self.verified} proofs hold"] if verify else []
-        lines += [
-            f"  refused {each.path}: {f'{each.code} {each.tag}'.rstrip()}: {each.reason}"
-            for each in self.refused
-        ]
-        return "\n".join(lines)
+        return "\n".join(lines + [_say(each) for each in self.refused])
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Which files carry a proof of this site that holds: of the header, or of the whole file."""
+
+    proven: dict[str, str]  # the kind of proof, by path
+    unproven: list[Refusal]
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.unproven
+
+    def to_json(self) -> str:
+        """As a file: keys sorted, the same for the same input."""
+        unproven = [{"path": each.path, "code": each.code} for each in self.unproven]
+        return json.dumps({"proven": self.proven, "unproven": unproven}, indent=2, sort_keys=True)
+
+    def to_text(self) -> str:
+        """The same for people."""
+        lines = [f"{len(self.proven)} proofs hold, {len(self.unproven)} files have none"]
+        lines += [f"  {kind:6} {path}" for path, kind in self.proven.items()]
+        return "\n".join(lines + [_say(each) for each in self.unproven])
+
+
+def _say(refusal: Refusal) -> str:
+    return f"  refused {refusal.path}: {f'{refusal.code} {refusal.tag}'.rstrip()}: {refusal.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +102,23 @@ class Order:
     max_instance_bytes: int
     max_inflated_bytes: int
 
+    def keys(self) -> Keys:
+        """The keys derived from the secret. Raises ConfigurationError for one that is none."""
+        try:
+            return Keys.derive(self.secret)
+        except WeakSecret as error:
+            raise ConfigurationError(str(error)) from None
+
     def make(self) -> Deidentifier:
         """The engine. Raises ConfigurationError for a key or a profile that can't be used."""
         try:
             return Deidentifier(
-                Keys.derive(self.secret),
+                self.keys(),
                 Profile.load(self.profile),
                 max_instance_bytes=self.max_instance_bytes,
                 max_inflated_bytes=self.max_inflated_bytes,
             )
-        except (ProfileError, WeakSecret) as error:
+        except ProfileError as error:
             raise ConfigurationError(str(error)) from None
 
 
@@ -104,51 +138,37 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.is_symlink())
 
 
-def run(
-    order: Order, source: Path, target: Path, verify: bool, begin: Callable[[int], Callable[[], object]]
-) -> Report:
-    """De-identify a file or a folder into `target`, and look at the proofs of all that lies there if asked.
+def run(order: Order, source: Path, target: Path, begin: Callable[[int], Callable[[], object]]) -> Report:
+    """De-identify a file or a folder into `target`.
 
     `begin` is told how many files there are, and gives what is called after each. Raises BadRequest where one
     folder lies within the other, ConfigurationError where key or profile can't be used.
     """
     _require_apart(source, target)
-    report = _begin_report(order)
+    profile = order.make().profile
+    report = Report(profile.label, profile.options, profile.accepted_risk)
     files = find_files(source)
     advance = begin(len(files))
     for outcome in _share_out(order, _deidentify, [(path, target) for path in files]):
         (report.refused if isinstance(outcome, Refusal) else report.written).append(outcome)  # type: ignore[arg-type]
         advance()
-    return _add_proofs(order, report, target, begin) if verify else report
+    return report
 
 
-def check(order: Order, target: Path, begin: Callable[[int], Callable[[], object]]) -> Report:
-    """Look at the proofs of all files in a folder. Raises ConfigurationError."""
-    return _add_proofs(order, _begin_report(order), target, begin)
-
-
-def _begin_report(order: Order) -> Report:
-    profile = order.make().profile
-    return Report(profile.label, profile.options, profile.accepted_risk)
-
-
-def _add_proofs(
-    order: Order, report: Report, target: Path, begin: Callable[[int], Callable[[], object]]
-) -> Report:
-    files = find_files(target)
+def verify(order: Order, paths: Sequence[Path], begin: Callable[[int], Callable[[], object]]) -> Verification:
+    """Check the proofs of files and of all files in folders. Raises ConfigurationError for a key that is none."""
+    key = order.keys().proof
+    files = list(dict.fromkeys(file for path in paths for file in find_files(path)))
     advance = begin(len(files))
-    unproven = []
-    for outcome in _share_out(order, _prove, [(path, target) for path in files]):
-        unproven += [outcome] if isinstance(outcome, Refusal) else []
+    outcome = Verification({}, [])
+    for path in files:
+        found = _prove(key, path)
+        if isinstance(found, Refusal):
+            outcome.unproven.append(found)
+        else:
+            outcome.proven[str(path)] = found.name.lower()
         advance()
-    return Report(
-        report.profile,
-        report.options,
-        report.accepted_risk,
-        report.written,
-        len(files) - len(unproven),
-        report.refused + unproven,
-    )
+    return outcome
 
 
 def _require_apart(source: Path, target: Path) -> None:
@@ -202,10 +222,10 @@ def _write(place: Path, instance: bytes) -> bool:
     return True
 
 
-def _prove(work: tuple[Path, Path]) -> str | Refusal:
-    path, target = work
+def _prove(key: bytes, path: Path) -> Kind | Refusal:
     try:
-        proven = _engine[0].carries_proof(path.read_bytes())
+        with path.open("rb") as file:
+            proven = stored.check(key, file.fileno())
     except OSError:
         return Refusal(str(path), *_UNREADABLE)
-    return path.name if proven else Refusal(str(path), *_NO_PROOF)
+    return proven.kind if proven else Refusal(str(path), *_NO_PROOF)

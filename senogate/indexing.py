@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
+from archive import secrets
 from archive.follow import Follower
 from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
+from deidentification.pseudonym import Keys
+from deidentification.stored import is_proven
 
 
 def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
@@ -20,9 +24,11 @@ def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
             yield identifier
             advance()
 
+    key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
     with (
         closing(Orthanc(settings)) as orthanc,
         connect(settings.database_url, autocommit=True) as connection,
         translated_errors(),
     ):
-        return Follower(connection, orthanc, settings.storage).rebuild(identifiers(orthanc))
+        follower = Follower(connection, orthanc, settings.storage, partial(is_proven, key))
+        return follower.rebuild(identifiers(orthanc))

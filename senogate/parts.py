@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 import uvloop
+from httpx_aiohttp import AiohttpTransport
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
@@ -14,7 +15,7 @@ from archive.pool import connection_string
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Keys
 
 _POOL = 16  # connections to PostgreSQL at most, for one gateway
 _GRACE = 10  # seconds that answers under way may take to end
@@ -31,18 +32,23 @@ async def _serve(settings: Settings) -> None:
     from gateway.signing import SigningKeys
 
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
-    proof_key = _site_keys(settings).proof
+    warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
+    deidentifier = deidentifier_of(settings)
     password = secrets.orthanc_password(settings)
     address = connection_string(settings.database_url)
     async with (
         httpx.AsyncClient(
-            base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
+            base_url=settings.orthanc_url,
+            auth=(settings.orthanc_user, password),
+            timeout=60,
+            trust_env=False,
+            transport=AiohttpTransport(),  # takes half of the CPU that httpx's own takes
         ) as orthanc,
         AsyncConnectionPool(
             address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
         ) as pool,
     ):
-        application = app.create(settings, pool, orthanc, keys, proof_key)
+        application = app.create(settings, pool, orthanc, keys, deidentifier)
         configuration = uvicorn.Config(
             application,
             host=settings.host,
@@ -58,13 +64,28 @@ async def _serve(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    from inference.cleaning.spooled import Cleaning, Sealed
+    from inference.cleaning.text import Finder
     from inference.worker import Reader, Worker
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
-    keys = _site_keys(settings)
-    deidentifier = Deidentifier(keys, Profile.load(settings.profile))
-    asyncio.run(Worker(settings, Reader(settings, deidentifier, Pseudonyms(keys))).run())
+    deidentifier = deidentifier_of(settings)
+    reader = Reader(settings, deidentifier, deidentifier.pseudonyms)
+    cleaning = Cleaning(
+        Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
+    )
+    asyncio.run(Worker(settings, reader, cleaning).run())
+
+
+def deidentifier_of(settings: Settings) -> Deidentifier:
+    """What de-identifies with this site's keys. Raises ConfigurationError."""
+    return Deidentifier(
+        _site_keys(settings),
+        Profile.load(settings.profile),
+        max_instance_bytes=settings.max_instance_bytes,
+        max_inflated_bytes=settings.max_inflated_bytes,
+    )
 
 
 def _site_keys(settings: Settings) -> Keys:

@@ -4,16 +4,19 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+
+import psycopg
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
+from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Keys
 from senogate import scu
 
 
@@ -30,10 +33,28 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Held:
+    """An instance that the site took and holds sealed, until its pixels are cleaned or a person decides."""
+
+    path: Path
+    sop_instance_uid: str
+    id: str
+    state: State
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        return {field.name: str(getattr(self, field.name)) for field in fields(self)}
+
+
+@dataclass(frozen=True)
 class Result:
-    """The outcome of a sending. `studies` maps the pseudonymous Study Instance UIDs to what is known of each."""
+    """The outcome of a sending. `studies` maps the pseudonymous Study Instance UIDs to what is known of each.
+
+    What is `held` was accepted, and so counts as sent.
+    """
 
     outcomes: list[scu.Outcome]
+    held: list[Held] = field(default_factory=list)
     studies: dict[str, Reading | None] = field(default_factory=dict)
 
     @property
@@ -51,6 +72,7 @@ class Result:
                 {"path": str(each.item.path), "status": each.status, "reason": each.reason}
                 for each in self.refused
             ],
+            "held": [each.to_json() for each in self.held],
             "studies": [
                 {"study_instance_uid": uid, "reading": _to_json(reading)}
                 for uid, reading in self.studies.items()
@@ -60,6 +82,7 @@ class Result:
     def to_text(self) -> str:
         lines = [f"{len(self.outcomes) - len(self.refused)} instances sent, {len(self.refused)} refused"]
         lines += [f"  refused {each.item.path}: {each.reason}" for each in self.refused]
+        lines += [f"  held {each.path}: {each.state} ({each.reason}), {each.id}" for each in self.held]
         lines += [f"  study {uid}{_say(reading)}" for uid, reading in self.studies.items()]
         return "\n".join(lines)
 
@@ -86,58 +109,90 @@ class Sending:
             self._settings.dicom_host, self._settings.dicom_port, self._settings.dicom_aet
         )
         scu.send(self.items, receiver, self._associations, note)
-        keys = self._keys()
-        deidentifier = Deidentifier(keys, Profile.load(self._settings.profile)) if keys else None
+        deidentifier = self._deidentifier()
         explained = [replace(each, reason=_explain(each, deidentifier)) for each in outcomes]
         explained.sort(key=lambda each: each.item.path)
         stored = [each.item for each in explained if each.is_stored]
-        return Result(explained, dict.fromkeys(_pseudonymous(stored, keys)))
+        return Result(
+            explained,
+            self._held_now(explained, deidentifier),
+            dict.fromkeys(_pseudonymous(stored, deidentifier)),
+        )
 
     def wait(self, result: Result, timeout: float) -> Result:
-        """Wait until what was stored is indexed and every study with images is read.
+        """Wait until what was accepted is cleaned, indexed and read, or left to a person.
 
-        Raises Unavailable when that takes longer than `timeout` seconds.
+        Raises ConfigurationError without the site's keys, and Unavailable when that takes longer than `timeout`
+        seconds.
         """
         deadline = time.monotonic() + timeout
         pause = threading.Event()
-        keys = self._keys()
-        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, keys).items()}
+        deidentifier = self._deidentifier()
+        if deidentifier is None:
+            raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
+        wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, deidentifier).items()}
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
-                states = {uid: _state(connection, uid, instances) for uid, instances in wanted.items()}
-                if all(done for done, _ in states.values()):
-                    return replace(result, studies={uid: reading for uid, (_, reading) in states.items()})
+                held = _held(connection, result.outcomes, deidentifier)
+                kept = {each.sop_instance_uid for each in held}
+                states = {
+                    uid: _state(connection, uid, [each for each in instances if each not in kept])
+                    for uid, instances in wanted.items()
+                }
+                left_to_a_person = all(each.state == State.QUARANTINED for each in held)
+                if left_to_a_person and all(done for done, _ in states.values()):
+                    readings = {uid: reading for uid, (_, reading) in states.items()}
+                    return replace(result, held=held, studies=readings)
                 if time.monotonic() > deadline:
                     raise Unavailable(
-                        f"not all studies are indexed and read after {timeout:.0f} s; `senogate status` tells more"
+                        f"not everything is cleaned and read after {timeout:.0f} s; `senogate status` tells more"
                     )
                 pause.wait(0.2)
 
-    def _wanted(self, result: Result, keys: Keys | None) -> dict[str, set[str]]:
+    def _held_now(self, outcomes: list[scu.Outcome], deidentifier: Deidentifier | None) -> list[Held]:
+        """What the site's database says is held; nothing where this process can't ask it."""
+        if deidentifier is None:
+            return []
+        try:
+            with connect(self._settings.database_url, autocommit=True) as connection:
+                return _held(connection, outcomes, deidentifier)
+        except Unavailable:
+            return []
+
+    def _wanted(self, result: Result, deidentifier: Deidentifier) -> dict[str, set[str]]:
         """The pseudonymous instances that must be in the index, by study."""
-        if keys is None:
-            raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
-        pseudonyms = Pseudonyms(keys)
         wanted: dict[str, set[str]] = {uid: set() for uid in result.studies}
         for outcome in result.outcomes:
             if outcome.is_stored:
-                study = pseudonyms.uid(outcome.item.study_instance_uid)
-                wanted[study].add(pseudonyms.uid(outcome.item.sop_instance_uid))
+                study = deidentifier.uid(outcome.item.study_instance_uid)
+                wanted[study].add(deidentifier.uid(outcome.item.sop_instance_uid))
         return wanted
 
-    def _keys(self) -> Keys | None:
-        """The site's keys, where this process may read them."""
+    def _deidentifier(self) -> Deidentifier | None:
+        """What the site's door works with, where this process may read its keys."""
         try:
-            return Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+            keys = Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
         except ConfigurationError:
             return None
+        return Deidentifier(keys, Profile.load(self._settings.profile))
 
 
-def _pseudonymous(items: list[scu.Item], keys: Keys | None) -> list[str]:
-    if keys is None:
+def _pseudonymous(items: list[scu.Item], deidentifier: Deidentifier | None) -> list[str]:
+    if deidentifier is None:
         return []
-    pseudonyms = Pseudonyms(keys)
-    return list(dict.fromkeys(pseudonyms.uid(item.study_instance_uid) for item in items))
+    return list(dict.fromkeys(deidentifier.uid(item.study_instance_uid) for item in items))
+
+
+def _held(
+    connection: psycopg.Connection, outcomes: list[scu.Outcome], deidentifier: Deidentifier
+) -> list[Held]:
+    """Of what was accepted, what lies in the spool."""
+    paths = {
+        deidentifier.uid(each.item.sop_instance_uid): each.item.path for each in outcomes if each.is_stored
+    }
+    rows = connection.execute(queries("spool.sql")["of_instances"], {"instances": list(paths)})
+    found = [Held(paths[row[0]], row[0], row[1], State(row[2]), row[3]) for row in rows]
+    return [each for each in found if each.state in OPEN]
 
 
 def _explain(outcome: scu.Outcome, deidentifier: Deidentifier | None) -> str:

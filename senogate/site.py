@@ -18,10 +18,12 @@ from pathlib import Path
 import httpx
 
 from archive import secrets
+from archive.durable import DurableConnection
 from archive.errors import ConfigurationError, Unavailable
 from archive.migration import migrate
 from archive.pool import connect
 from archive.settings import Settings
+from archive.spool import Spool, State
 from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
@@ -208,6 +210,20 @@ def readiness(settings: Settings) -> dict:
         return {"ready": answer.status_code == 200, "parts": answer.json()}
     except (httpx.HTTPError, ValueError):
         return {"ready": False}
+
+
+def count_held(settings: Settings) -> dict[str, int]:
+    """How many instances of the spool wait for the worker, and how many for a person. Raises Unavailable."""
+    settings = complete(settings)
+    connection = DurableConnection(settings.database_url)
+    try:
+        counted = Spool(settings.spool, connection).count_open()
+    finally:
+        connection.close()
+    return {
+        "awaiting_cleaning": counted[State.WAITING] + counted[State.CLEANING],
+        "awaiting_review": counted[State.QUARANTINED],
+    }
 
 
 def running_pid(home: Path) -> int | None:

@@ -38,6 +38,7 @@ class LiveSite:
             "SENOGATE_DICOM_PORT": str(dicom_port),
             "SENOGATE_ORTHANC_PORT": str(orthanc_port),
             "SENOGATE_STABLE_AGE": "1",
+            "SENOGATE_PIXEL_CLEANING": "automatic",
             **(extra or {}),
         }
         plain = Settings(home=home, port=port, dicom_port=dicom_port, orthanc_port=orthanc_port, stable_age=1)

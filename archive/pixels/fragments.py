@@ -35,6 +35,8 @@ def locate_frames(path: Path, offset: int, count: int) -> tuple[tuple[Span, ...]
     try:
         with open(path, "rb", buffering=0) as file:
             table, fragments = _read_items(file.fileno(), offset)
+            if fragments and fragments[-1].offset + fragments[-1].length > os.fstat(file.fileno()).st_size:
+                raise NotFound("the stored bytes of an instance end within its pixels")
             groups = _group(file.fileno(), table, fragments, count)
     except OSError:
         raise NotFound("the stored bytes of an instance are no longer there") from None

@@ -2,6 +2,3 @@
 insert into crosswalk (pseudonym, kind, sealed)
 select * from unnest(%(pseudonyms)s::text[], %(kinds)s::text[], %(sealed)s::bytea[])
 on conflict (pseudonym) do nothing
-
--- name: sealed_identity
-select sealed from crosswalk where pseudonym = %(pseudonym)s

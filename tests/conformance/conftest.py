@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,14 +24,15 @@ from pydicom.uid import JPEGLosslessSV1
 
 from archive import instances
 from archive.dicom_json import read_instance
-from archive.follow import Follower
+from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.settings import Settings
+from deidentification.stored import is_proven
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
-from tests.unit.dicom_files import compressed, dataset, part10, pixels
-from tests.unit.fake_site import PROOF_KEY, FakeOrthanc
+from tests.unit.dicom_files import compressed, dataset, part10, pixels, prove
+from tests.unit.fake_site import DEIDENTIFIER, PROOF_KEY, FakeOrthanc
 
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -84,13 +86,13 @@ def exams() -> list[bytes]:
 
 
 class _Places(Orthanc):
-    """An Orthanc whose identifiers are the places themselves."""
+    """An Orthanc that knows the places of instances by their identifiers."""
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, places: dict[str, str]) -> None:
+        self._places = places
 
     def place(self, instance: str) -> str:
-        return instance
+        return self._places[instance]
 
 
 @dataclass
@@ -141,13 +143,15 @@ def serve_instances(
 
 def _fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
     migrate(settings.database_url)
-    files, paths = {}, {}
-    for exam in parts:
+    files, paths, places = {}, {}, {}
+    for exam in (prove(each, PROOF_KEY) for each in parts):
         uid, place = read_instance(exam).sop_instance_uid, str(uuid.uuid4())
         instances.write(settings.storage, place, exam)
+        places[orthanc_id(read_instance(exam))] = place
         files[uid], paths[uid] = exam, instances.path(settings.storage, place)
     with psycopg.connect(settings.database_url) as connection:
-        Follower(connection, _Places(), settings.storage).rebuild([path.name for path in paths.values()])
+        follower = Follower(connection, _Places(places), settings.storage, partial(is_proven, PROOF_KEY))
+        follower.rebuild(places)
     return files, paths
 
 
@@ -162,7 +166,7 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         async with AsyncConnectionPool(
             settings.database_url, open=False, kwargs={"autocommit": True}
         ) as pool:
-            application = app.create(settings, pool, orthanc, keys, PROOF_KEY)
+            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
             await box[0].serve()

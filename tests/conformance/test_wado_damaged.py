@@ -13,6 +13,9 @@ from archive.dicom_json import read_instance
 from archive.pixels.layout import DAMAGED
 from archive.pixels.syntaxes import JPEG_2000, RLE
 from archive.resource import is_uid
+from deidentification.refusal import Refused
+from tests.unit.dicom_files import prove
+from tests.unit.fake_site import PROOF_KEY
 
 pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.filterwarnings("ignore")]
 
@@ -37,12 +40,12 @@ def damage(name: str, number: int) -> bytes:
 
 
 def instances() -> list[bytes]:
-    """Those that the index can read."""
+    """Those that can be proven and that the index can read."""
     found: dict[str, bytes] = {}
     for data in (damage(name, number) for name in NAMES for number in range(16)):
         try:
-            found.setdefault(read_instance(data).sop_instance_uid, data)
-        except (OSError, *DAMAGED):
+            found.setdefault(read_instance(prove(data, PROOF_KEY)).sop_instance_uid, data)
+        except (OSError, Refused, *DAMAGED):
             continue
     return list(found.values())
 

@@ -152,12 +152,17 @@ def test_a_structured_report_is_stored_without_what_it_says_of_people(site: Live
     assert stored.PatientID == pseudonyms.patient_id(original.PatientID)
 
 
-def test_an_ultrasound_with_a_name_in_its_pixels_is_refused_with_the_reason(
+def test_an_ultrasound_with_a_name_in_its_pixels_is_accepted_and_cleaned(
     site: LiveSite, shared: Path
 ) -> None:
-    answer = site.send(shared / "data" / "dicom" / "us" / "rgb_burned_in.dcm", wait=False)
-    (refused,) = answer["refused"]
-    assert "pixels" in refused["reason"]
+    answer = site.send(shared / "data" / "dicom" / "us" / "rgb_burned_in.dcm")
+    assert (answer["sent"], answer["refused"], answer["held"]) == (1, [], [])
+
+
+def test_a_truncated_ultrasound_is_refused_and_not_held(site: LiveSite, shared: Path, tmp_path: Path) -> None:
+    whole = (shared / "data" / "dicom" / "us" / "rgb_burned_in.dcm").read_bytes()
+    answer = site.send(write(tmp_path, [whole[:-1000]]), wait=False)
+    assert (len(answer["refused"]), answer["held"]) == (1, [])
 
 
 def test_a_study_of_another_modality_is_not_applicable(site: LiveSite, shared: Path) -> None:
@@ -196,3 +201,4 @@ def test_every_real_file_is_stored_or_refused_with_a_reason(site: LiveSite, shar
     answer = site.send(shared / "data" / "dicom", wait=True)
     assert answer["sent"] >= 13
     assert all(refused["reason"] for refused in answer["refused"])
+    assert all(held["state"] == "quarantined" and held["reason"] for held in answer["held"])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
 
 from archive import secrets
 from archive.errors import Unavailable
@@ -120,7 +122,7 @@ def test_reindex_forgets_nothing_that_its_list_missed(
     with site.database() as database, closing(Orthanc(site.settings)) as orthanc:
         count = "select count(*) from instance"
         before = database.execute(count).fetchone()
-        Follower(database, orthanc, site.settings.storage).rebuild([])
+        Follower(database, orthanc, site.settings.storage, lambda file: True).rebuild([])
         assert database.execute(count).fetchone() == before
 
 
@@ -230,3 +232,32 @@ def test_every_secret_is_its_owners_alone(site: LiveSite) -> None:
 def test_the_parts_of_a_site_are_started_in_the_order_of_what_they_need(site: LiveSite) -> None:
     names = [program.name for program in sites.programs(site.settings, sites.locate(site.home))]
     assert names == ["postgresql", "orthanc", "gateway", "worker"]
+
+
+OWN_PROFILE = """
+name = "device-study"
+version = "1"
+options = [
+    "clean_pixel_data", "clean_recognizable_visual_features", "clean_graphics", "clean_structured_content",
+    "clean_descriptors", "retain_longitudinal_modified_dates", "retain_patient_characteristics", "retain_uids",
+]
+accept-risk = "approved for a test"
+"""
+
+
+def test_a_site_that_retains_uids_receives_indexes_and_reads(
+    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    """PS3.15 E.3.9: what was sent is waited for, read and found under its own UIDs."""
+    exam = phantom_exam()
+    own = str(dcmread(DicomBytesIO(exam[0])).StudyInstanceUID)
+    site = new_site(SENOGATE_PROFILE="ours.toml")
+    site.home.mkdir()
+    (site.home / "ours.toml").write_text(OWN_PROFILE)
+    (study,) = site.start().send(write(tmp_path, exam))["studies"]
+    assert (study["study_instance_uid"], study["reading"]["state"]) == (own, "done")
+    with site.client() as client:
+        assert len(client.get(f"/studies/{own}/instances").json()) == len(exam) + 1
+    with site.orthanc() as orthanc:
+        status = orthanc.get("/senogate/status", params={"nonce": "00" * 16}).json()
+    assert status["profile"] == "Senogate device-study 1"

@@ -3,9 +3,13 @@
 from io import BytesIO
 from typing import Any
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from deidentification.part10 import Meta, read_meta
+from deidentification.seal import Kind
 
 IDENTIFIERS = {
     "SOPClassUID": str(SecondaryCaptureImageStorage),
@@ -31,6 +35,16 @@ def part10(made: Dataset, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> 
     file = BytesIO()
     made.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def prove(file: bytes, key: bytes, kind: Kind = Kind.WHOLE, pixels: int = 0) -> bytes:
+    """The file with a proof by the key; a header proof leaves the last `pixels` bytes open."""
+    syntax, start = read_meta(file)
+    header = dcmread(BytesIO(file), specific_tags=["SOPClassUID", "SOPInstanceUID"])
+    meta = Meta("a test's")
+    begun = meta.begin(header.SOPClassUID, header.SOPInstanceUID, syntax)
+    end = len(file) - pixels
+    return meta.prove(key, kind, begun, file[start:end], memoryview(file)[end:], b"")
 
 
 def pixels(rows: int, columns: int, frames: int = 1, bits: int = 8) -> dict[str, Any]:

@@ -13,20 +13,25 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.types import ASGIApp
 
 from archive.settings import Settings
+from deidentification.deidentify import Deidentifier
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys
 from gateway import app, oauth
 
-PROOF_KEY = b"proof key of a test".ljust(32, b".")
-STORED = {"StudyInstanceUID": "2.25.1", "SeriesInstanceUID": "2.25.2", "SOPInstanceUID": "2.25.3"}
+KEYS = Keys.derive(b"the site key of a test".ljust(32, b"."))
+DEIDENTIFIER = Deidentifier(KEYS, Profile.load("breast-screening"))
+PROOF_KEY = KEYS.proof
 
 
 @dataclass
 class FakeOrthanc:
-    """Answers as Orthanc behind the plugin does; `received` is what was posted to its door."""
+    """Answers as Orthanc behind the plugin does; `received` is what was posted to its door, `held` the paths it has."""
 
     proof_key: bytes = PROOF_KEY
     protecting: bool = True
     door: Callable[[bytes], httpx.Response] = lambda body: httpx.Response(200, json={"ID": "a-b-c"})
     received: list[bytes] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
     asked: int = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -37,8 +42,7 @@ class FakeOrthanc:
         if request.method == "POST":
             self.received.append(request.content)
             return self.door(request.content)
-        wanted = request.url.query == b"requestedTags=StudyInstanceUID;SeriesInstanceUID;SOPInstanceUID"
-        return httpx.Response(200, json={"RequestedTags": STORED}) if wanted else httpx.Response(400)
+        return httpx.Response(200 if request.url.path in self.held else 404, json={})
 
     def _status(self, nonce: bytes) -> httpx.Response:
         self.asked += 1
@@ -90,5 +94,5 @@ def build(home: Path, orthanc: FakeOrthanc | None = None, **settings: object) ->
     keys = oauth.SigningKeys.load_or_create(home / "signing.pem")
     behind = httpx.AsyncClient(base_url="http://orthanc.test", transport=httpx.MockTransport(orthanc))
     pool = AsyncConnectionPool("host=/nowhere", open=False)
-    application = app.create(configured, pool, behind, keys, PROOF_KEY)
+    application = app.create(configured, pool, behind, keys, DEIDENTIFIER)
     return FakeSite(configured, keys, orthanc, Client(application))

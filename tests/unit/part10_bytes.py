@@ -3,9 +3,15 @@
 import struct
 
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 MG_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
 LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 UNDEFINED = 0xFFFFFFFF
+_WORDS = {
+    **dict.fromkeys(["AT", "OW", "SS", "US"], 2),
+    **dict.fromkeys(["FL", "OF", "OL", "SL", "UL"], 4),
+    **dict.fromkeys(["FD", "OD", "OV", "SV", "UV"], 8),
+}
 
 Elements = dict[int, tuple[str, bytes]]
 
@@ -62,6 +68,29 @@ def part10(
         + extra
     )
     return preamble + b"DICM" + element(0x00020000, "UL", struct.pack("<L", len(meta))) + meta + body
+
+
+def big_endian(body: bytes) -> bytes:
+    """Elements in explicit VR little endian as they are in big endian, at any depth (PS3.5-2016 A.3)."""
+    out, position = b"", 0
+    while position < len(body):
+        group, number = struct.unpack_from("<HH", body, position)
+        out += struct.pack(">HH", group, number)
+        vr, form, position = body[position + 4 : position + 6].decode("latin-1"), "H", position + 6
+        if group == 0xFFFE:
+            vr, form, position = "SQ", "L", position - 2  # what follows an item's head are elements again
+        else:
+            out += vr.encode()
+            if vr in LONG_VRS:
+                out, form, position = out + bytes(2), "L", position + 2
+        (length,) = struct.unpack_from("<" + form, body, position)
+        out += struct.pack(">" + form, length)
+        position += struct.calcsize("<" + form)
+        if vr != "SQ":
+            value, size = body[position : position + length], _WORDS.get(vr, 1)
+            out += b"".join(value[at : at + size][::-1] for at in range(0, len(value), size))
+            position += length
+    return out
 
 
 def jpeg(entropy_coded: bytes = b"ABCD") -> bytes:

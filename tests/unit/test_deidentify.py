@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from deidentification.deidentify import Deidentifier, Identity, Reason, Refused
 from deidentification.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from deidentification.pixels import may_carry_text
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from tests.unit.frames import decoded
@@ -302,12 +303,33 @@ class TestPixelsThatMayCarryText:
     def test_is_refused(self, changes: dict) -> None:
         assert reason(part10(dataset(mammogram(**changes)))) == "pixels-may-carry-text"
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"x00280004": ("CS", b"RGB"), "x00280002": ("US", b"\3\0")},
+            {"x00280004": ("CS", b"PALETTE COLOR")},
+            {"x00080060": ("CS", b"US")},
+            {"x00080008": ("CS", b"DERIVED\\SECONDARY"), "x00280100": ("US", b"\x08\0")},
+            {"x00187004": ("CS", b"FILM")},
+            {"x00080070": ("LO", b"VIDAR Systems")},
+            {"x00081090": ("LO", b"Film Digitizer 2")},
+        ],
+        ids=["colour", "palette", "other modality", "secondary", "film", "digitiser", "digitiser's model"],
+    )
+    def test_suspicious_is_held_unless_it_denies_it(self, changes: dict) -> None:
+        """PS3.3 C.7.6.1.1.2: a mammogram that was on a screen or on film, and does not say that it has no text."""
+        values = {int(name[1:], 16): value for name, (_, value) in changes.items()}
+        ordinary = {0x00080016: b"1.2.840.10008.5.1.4.1.1.1.2", 0x00280004: b"MONOCHROME2"}
+        assert not may_carry_text(ordinary)
+        assert may_carry_text(ordinary | values)
+        assert not may_carry_text(ordinary | values | {0x00280301: b"NO"})
+
     def test_ultrasound_that_denies_it_is_taken(self) -> None:
         changes = {"x00080016": ("UI", b"1.2.840.10008.5.1.4.1.1.6.1\0"), "x00280301": ("CS", b"NO")}
         assert rewritten_mammogram(**changes).BurnedInAnnotation == "NO"
 
     def test_video(self) -> None:
-        assert reason(part10(dataset(mammogram()), "1.2.840.10008.1.2.4.102")) == "pixels-may-carry-text"
+        assert reason(part10(dataset(mammogram()), "1.2.840.10008.1.2.4.102")) == "not-an-image"
 
 
 class TestOddLengths:

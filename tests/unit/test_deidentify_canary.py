@@ -12,11 +12,13 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import TABLES, Profile
 from deidentification.pseudonym import Keys
 from tests.unit.part10_bytes import (
+    BIG_ENDIAN,
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
     SEQUENCE_END,
     UNDEFINED,
+    big_endian,
     dataset,
     element,
     item,
@@ -27,7 +29,7 @@ from tests.unit.part10_bytes import (
 )
 
 JPEG = "1.2.840.10008.1.2.4.50"
-SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED, JPEG]
+SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN, JPEG]
 # Attributes that an option keeps, checked by value: their canary is a number or a term, and it stays.
 RETAINED = {
     0x00080201: "Timezone Offset From UTC stays, as times do (modified dates)",
@@ -103,6 +105,8 @@ def encode(elements: dict[int, tuple[str, bytes]], syntax: str) -> bytes:
         value = item(b"") + item(jpeg()) + SEQUENCE_END
         return dataset(header) + element(0x7FE00010, "OB", value, length=UNDEFINED)
     body = dataset(elements, syntax != IMPLICIT)
+    if syntax == BIG_ENDIAN:
+        return big_endian(body)
     if syntax == DEFLATED:
         stream = zlib.compressobj(6, zlib.DEFLATED, -15)
         body = stream.compress(body) + stream.flush()
@@ -163,6 +167,8 @@ class TestTableE11:
         if syntax == DEFLATED:
             stream = zlib.compressobj(6, zlib.DEFLATED, -15)
             body = stream.compress(body + dataset(pixels)) + stream.flush()
+        elif syntax == BIG_ENDIAN:
+            body = big_endian(body + dataset(pixels))
         else:
             body += encode(pixels, syntax)
         output = opened(deidentifier.deidentify(part10(body, syntax)).instance)

@@ -12,12 +12,14 @@ from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from tests.unit import frames
 from tests.unit.part10_bytes import (
+    BIG_ENDIAN,
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
     SEQUENCE_END,
     UNDEFINED,
     Elements,
+    big_endian,
     dataset,
     element,
     item,
@@ -31,7 +33,7 @@ DEIDENTIFIER = Deidentifier(
     Keys.derive(b"a site secret of thirty-two bytes"), Profile.load("breast-screening")
 )
 CANARY = b"CaNaRy^hidden"
-SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED]
+SYNTAXES = [EXPLICIT, IMPLICIT, DEFLATED, BIG_ENDIAN]
 Hide = Callable[[bytes, bool], Elements]  # (canary, explicit) -> elements
 
 
@@ -94,6 +96,8 @@ PLACES: dict[str, Hide] = {
 
 def encoded(elements: Elements, syntax: str) -> bytes:
     body = dataset(elements, syntax != IMPLICIT)
+    if syntax == BIG_ENDIAN:
+        return big_endian(body)
     if syntax != DEFLATED:
         return body
     stream = zlib.compressobj(6, zlib.DEFLATED, -15)
@@ -128,6 +132,23 @@ def test_in_the_dataset(place: str, syntax: str, form: str) -> None:
         made = DEIDENTIFIER.deidentify(part10(encoded(mammogram() | planted, syntax), syntax))
     except Refused:
         assert place in ("digital signature", "trailing padding", "group length") and syntax == DEFLATED
+        return
+    assert traces(opened(made.instance, syntax)) == []
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("undefined", [True, False])
+def test_two_levels_down(place: str, syntax: str, undefined: bool) -> None:
+    """In the items of a functional group, whose sequences are kept (PS3.15 E.1.1)."""
+    explicit = syntax != IMPLICIT
+    inner = dataset(PLACES[place](CANARY, explicit), explicit)
+    group = sequence(0x00209113, inner, explicit=explicit, undefined=undefined)
+    frames = {0x52009230: ("SQ", item(group, undefined))}
+    try:
+        made = DEIDENTIFIER.deidentify(part10(encoded(mammogram() | frames, syntax), syntax))
+    except Refused:
+        assert place in ("digital signature", "trailing padding", "group length", "UN-encoded sequence")
         return
     assert traces(opened(made.instance, syntax)) == []
 

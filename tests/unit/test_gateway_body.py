@@ -3,9 +3,8 @@
 import anyio
 import pytest
 
-from archive.errors import NotFound
 from gateway import body
-from gateway.body import FileRange, SegmentsResponse, cut, require, size
+from gateway.body import FileRange, SegmentsResponse, cut, size
 from tests.unit.fake_site import Client
 
 
@@ -40,17 +39,6 @@ def test_cutting_segments_is_cutting_their_bytes(path, first, last):
     )
     assert read == whole[first : last + 1]
     assert size(cuts) == len(read)
-
-
-@pytest.mark.parametrize(("offset", "length"), [(0, 4001), (4000, 1), (3999, 2)])
-def test_a_file_that_is_too_short_is_found_beforehand(path, offset, length):
-    with pytest.raises(NotFound):
-        anyio.run(require, [FileRange(path, offset, length)])
-
-
-def test_a_file_that_is_gone_is_found_beforehand(tmp_path):
-    with pytest.raises(NotFound):
-        anyio.run(require, [b"x", FileRange(tmp_path / "none", 0, 1)])
 
 
 def test_an_answer_breaks_off_rather_than_end_early(path):

@@ -1,17 +1,20 @@
 """STOW-RS, with an Orthanc that is played (PS3.18 section 10.5)."""
 
+import json
 import zlib
 from io import BytesIO
 
 import httpx
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from gateway.door import study_identifier
 from tests.unit import fake_site
 from tests.unit.fake_site import FakeOrthanc
 
-CLASS, STUDY, INSTANCE = "1.2.840.10008.5.1.4.1.1.7", "1.2.3", "1.2.3.4.5"
+CLASS, STUDY, SERIES, INSTANCE = "1.2.840.10008.5.1.4.1.1.7", "1.2.3", "1.2.3.4", "1.2.3.4.5"
 MULTIPART = 'multipart/related; type="application/dicom"; boundary=XX'
 
 
@@ -21,7 +24,7 @@ def instance(syntax=ExplicitVRLittleEndian, **values) -> bytes:
         "SOPClassUID": CLASS,
         "SOPInstanceUID": INSTANCE,
         "StudyInstanceUID": STUDY,
-        "SeriesInstanceUID": "1.2.3.4",
+        "SeriesInstanceUID": SERIES,
     }
     for name, value in (own | {"PatientName": "Secret^Name"} | values).items():
         setattr(dataset, name, value)
@@ -51,6 +54,25 @@ def items(answer: httpx.Response, sequence: str) -> list[dict]:
     return answer.json().get(sequence, {}).get("Value", [])
 
 
+class TestHeld:
+    """What the door holds until its pixels are cleaned; it says so to Orthanc, and Orthanc to the gateway."""
+
+    @pytest.fixture
+    def answer(self, site) -> httpx.Response:
+        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": "", "Status": "FilteredOut"})
+        return store(site, multipart(instance()))
+
+    def test_is_accepted(self, answer):
+        assert answer.status_code == 202
+        assert not items(answer, "00081198")
+
+    def test_is_named_as_its_sender_does_and_can_not_be_retrieved_yet(self, answer):
+        (item,) = items(answer, "00081199")
+        assert item["00081155"]["Value"] == [INSTANCE]
+        assert "00081190" not in item
+        assert "00081190" not in answer.json()
+
+
 class TestStored:
     """PS3.18 section 10.5.3."""
 
@@ -63,9 +85,10 @@ class TestStored:
         site = fake_site.build(tmp_path, public_url="https://public.test")
         answer = store(site, multipart(instance()), Host="evil.test")
         (item,) = items(answer, "00081199")
-        assert item["00081155"]["Value"] == ["2.25.3"]
+        study, series, own = map(fake_site.DEIDENTIFIER.pseudonyms.uid, (STUDY, SERIES, INSTANCE))
+        assert item["00081155"]["Value"] == [own]
         assert item["00081190"]["Value"] == [
-            "https://public.test/dicom-web/studies/2.25.1/series/2.25.2/instances/2.25.3"
+            f"https://public.test/dicom-web/studies/{study}/series/{series}/instances/{own}"
         ]
         assert INSTANCE not in answer.text
         assert answer.headers["content-type"] == "application/dicom+json"
@@ -99,8 +122,77 @@ class TestStored:
     def test_deflated_instances_are_known_by_their_identifiers(self, site):
         assert store(site, multipart(instance(DeflatedExplicitVRLittleEndian))).status_code == 200
 
+    def test_big_endian_is_the_doors_to_convert(self, site):
+        assert store(site, multipart(instance(ExplicitVRBigEndian))).status_code == 200
+
+    def test_that_identifiers_were_replaced_is_a_warning(self, site):
+        """Table I.2-1, B000: coercion of data elements."""
+        (item,) = items(store(site, multipart(instance())), "00081199")
+        assert item["00081196"]["Value"] == [0xB000]
+
     def test_into_their_own_study(self, site):
         assert store(site, multipart(instance()), path=f"/dicom-web/studies/{STUDY}").status_code == 200
+
+
+class TestOfAStudyOfThisSite:
+    """Annotations come back with the pseudonyms that their images were retrieved under."""
+
+    @pytest.fixture
+    def annotation(self) -> bytes:
+        pseudonyms = fake_site.DEIDENTIFIER.pseudonyms
+        uids = {name: pseudonyms.uid(name) for name in ("StudyInstanceUID", "SeriesInstanceUID")}
+        return instance(PatientID=pseudonyms.patient_id("P1"), SOPInstanceUID="1.2.3.99", **uids)
+
+    def test_is_stored_where_the_site_holds_that_study_of_that_patient(self, site, annotation):
+        site.orthanc.held.add(f"/studies/{study_identifier(fake_site.DEIDENTIFIER.recognise(annotation))}")
+        answer = store(site, multipart(annotation))
+        assert (answer.status_code, site.orthanc.received) == (200, [annotation])
+
+    def test_is_a_mismatch_where_it_does_not(self, site, annotation):
+        answer = store(site, multipart(annotation))
+        (item,) = items(answer, "00081198")
+        assert (answer.status_code, item["00081197"]["Value"]) == (409, [0xA900])
+        assert site.orthanc.received == []
+
+
+class TestAttributesWithBulkData:
+    """PS3.18 section 10.5.2: metadata in JSON, and beside it the bulk data that it names."""
+
+    JSON = 'multipart/related; type="application/dicom+json"; boundary=XX'
+
+    def body(self, *parts: tuple[str, str, bytes]) -> bytes:
+        head = "--XX\r\nContent-Type: {}\r\nContent-Location: {}\r\n\r\n"
+        return b"".join(head.format(kind, at).encode() + part + b"\r\n" for kind, at, part in parts) + (
+            b"--XX--\r\n"
+        )
+
+    def attributes(self, **more) -> bytes:
+        attributes = dcmread(BytesIO(instance())).to_json_dict()
+        return json.dumps([attributes | more]).encode()
+
+    def test_are_put_together(self, site):
+        pixels = {"7FE00010": {"vr": "OW", "BulkDataURI": "pixels/1"}}
+        content = self.body(
+            ("application/dicom+json", "", self.attributes(**pixels)),
+            ("application/octet-stream", "pixels/1", b"\1\2\3\4"),
+        )
+        assert store(site, content, kind=self.JSON).status_code == 200
+        (received,) = site.orthanc.received
+        assert dcmread(BytesIO(received)).PixelData == b"\1\2\3\4"
+
+    def test_without_bulk_data_in_one_part(self, site):
+        assert store(site, self.attributes(), kind="application/dicom+json").status_code == 200
+
+    def test_what_lacks_its_bulk_data_fails_and_the_other_is_stored(self, site):
+        both = json.loads(self.attributes()) + json.loads(
+            self.attributes(**{"7FE00010": {"vr": "OW", "BulkDataURI": "missing"}})
+        )
+        answer = store(site, json.dumps(both).encode(), kind="application/dicom+json")
+        assert (answer.status_code, len(items(answer, "0008119A"))) == (202, 1)
+
+    @pytest.mark.parametrize("content", [b"{", b"[1]", b'"x"'])
+    def test_what_is_no_instance_in_json_is_400(self, site, content):
+        assert store(site, content, kind="application/dicom+json").status_code == 400
 
 
 class TestFailed:
@@ -137,7 +229,7 @@ class TestFailed:
         ]
 
     def test_one_that_vanishes_is_not_called_stored(self, site):
-        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": "", "Status": "FilteredOut"})
+        site.orthanc.door = lambda body: httpx.Response(200, json={"ID": ""})
         assert store(site, multipart(instance())).status_code == 409
 
     def test_another_study_is_refused_before_anything_is_stored(self, site):
@@ -151,7 +243,6 @@ class TestFailed:
             b"junk",
             instance()[:200],
             instance(StudyInstanceUID=""),
-            instance(ExplicitVRBigEndian),
             instance(DeflatedExplicitVRLittleEndian)[:-40] + zlib.compress(b"x"),
         ],
     )
@@ -185,7 +276,6 @@ class TestRequest:
         [
             "application/json",
             "multipart/form-data; boundary=XX",
-            'multipart/related; type="application/dicom+json"; boundary=XX',
             'multipart/related; type="application/dicom+xml"; boundary=XX',
         ],
     )

@@ -1,21 +1,26 @@
-"""The fail-closed door, with a crosswalk that can be made to fail. tests/integration/test_door.py has the real one."""
+"""The fail-closed door, with a database that can be made to fail. At the real Orthanc: integration/test_door.py."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from archive import secrets
 from archive.crosswalk import Crosswalk, SealedIdentity
+from archive.durable import DurableConnection
 from archive.errors import Unavailable
 from archive.settings import Settings
-from deidentification.deidentify import Deidentifier
+from archive.spool import Arrival, Spool, State
+from deidentification.deidentify import Deidentifier, Pixels
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
 from deidentification.seal import generate_keypair, open_sealed
 from inference.demo import demo_exam
-from orthanc_plugin.received import REFUSE, Door
+from orthanc_plugin.received import HELD, REFUSE, Door
+from tests.drawn_text import document, ultrasound, video
 
 SITE_KEY = bytes(range(32))
 
@@ -24,7 +29,7 @@ class Memory(Crosswalk):
     """A crosswalk in memory, which fails when told to."""
 
     def __init__(self) -> None:
-        super().__init__("")
+        super().__init__(DurableConnection(""))
         self.rows: dict[str, SealedIdentity] = {}
         self.commits = 0
         self.failure: BaseException | None = None
@@ -36,6 +41,20 @@ class Memory(Crosswalk):
         self.rows |= {row.pseudonym: row for row in rows}
 
 
+class Shelf(Spool):
+    """A spool in memory, which fails when told to."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), DurableConnection(""))
+        self.held: dict[bytes, tuple[Arrival, str, bytes]] = {}
+        self.failure: BaseException | None = None
+
+    def hold(self, arrival: Arrival, seal: Callable[[str], bytes]) -> None:
+        if self.failure:
+            raise self.failure
+        self.held[arrival.digest] = (arrival, "name", seal("name"))
+
+
 @pytest.fixture(scope="module")
 def exam() -> list[bytes]:
     return demo_exam()
@@ -44,6 +63,11 @@ def exam() -> list[bytes]:
 @pytest.fixture
 def crosswalk() -> Memory:
     return Memory()
+
+
+@pytest.fixture
+def spool() -> Shelf:
+    return Shelf()
 
 
 @pytest.fixture
@@ -60,8 +84,8 @@ def private_key(tmp_path: Path) -> bytes:
 
 
 @pytest.fixture
-def door(tmp_path: Path, crosswalk: Memory, warnings: list[str], private_key: bytes) -> Door:
-    return Door(Settings(home=tmp_path), crosswalk, warnings.append)
+def door(tmp_path: Path, crosswalk: Memory, spool: Shelf, warnings: list[str], private_key: bytes) -> Door:
+    return Door(Settings(home=tmp_path), crosswalk, spool, warnings.append)
 
 
 def test_lets_in_the_de_identified_instance_and_commits_who_it_was(
@@ -87,11 +111,13 @@ def test_refuses_whatever_goes_wrong(
     assert door.receive(exam[0])[1]
 
 
-def test_refuses_when_even_the_log_fails(tmp_path: Path, crosswalk: Memory, exam: list[bytes]) -> None:
+def test_refuses_when_even_the_log_fails(
+    tmp_path: Path, crosswalk: Memory, spool: Shelf, exam: list[bytes]
+) -> None:
     def fail(message: str) -> None:
         raise OSError(message)
 
-    assert Door(Settings(home=tmp_path), crosswalk, fail).receive(exam[0]) == REFUSE
+    assert Door(Settings(home=tmp_path), crosswalk, spool, fail).receive(exam[0]) == REFUSE
 
 
 def test_refuses_without_a_key_and_finds_it_when_it_is_back(
@@ -156,3 +182,98 @@ def test_pseudonyms_are_those_that_the_site_tells_its_senders(
     door.receive(exam[0])
     pseudonyms = Pseudonyms(Keys.derive(SITE_KEY))
     assert all(pseudonyms.is_own_uid(row.pseudonym) for row in crosswalk.rows.values())
+
+
+class TestWhatMayNameAPersonInItsPixels:
+    """PS3.15 E.3.1: sealed into the spool, and told to be accepted only when it is there."""
+
+    @pytest.fixture
+    def scan(self) -> bytes:
+        return ultrasound(np.zeros((64, 64), np.uint8))
+
+    def test_is_sealed_whole_and_only_the_private_key_opens_it(
+        self, door: Door, spool: Shelf, crosswalk: Memory, private_key: bytes, scan: bytes
+    ) -> None:
+        assert door.receive(scan) == HELD
+        ((arrival, name, sealed),) = spool.held.values()
+        assert open_sealed(private_key, sealed, name.encode()) == scan
+        assert b"PAT-40404" not in sealed
+        assert (arrival.state, arrival.reason, arrival.size) == (
+            State.WAITING,
+            "pixels-may-carry-text",
+            len(scan),
+        )
+        assert {arrival.study_instance_uid, arrival.sop_instance_uid} <= set(crosswalk.rows)
+
+    @pytest.mark.parametrize("failure", [Unavailable("x"), OSError("full"), MemoryError(), SystemExit()])
+    def test_is_refused_when_it_can_not_be_held(
+        self, door: Door, spool: Shelf, scan: bytes, failure: BaseException
+    ) -> None:
+        spool.failure = failure
+        assert door.receive(scan) == REFUSE
+
+    def test_is_refused_when_who_it_is_about_can_not_be_kept(
+        self, door: Door, spool: Shelf, crosswalk: Memory, scan: bytes
+    ) -> None:
+        crosswalk.failure = Unavailable("x")
+        assert door.receive(scan) == REFUSE
+        assert not spool.held
+
+    def test_sent_again_has_the_same_digest_whoever_sends_it(
+        self, door: Door, spool: Shelf, scan: bytes
+    ) -> None:
+        other_preamble = b"TEST" + scan[4:]
+        assert door.receive(scan) == door.receive(other_preamble) == HELD
+        assert len(spool.held) == 1
+
+    @pytest.mark.parametrize("cut", [10, 400, 4000])
+    def test_is_refused_when_it_is_malformed_besides(
+        self, door: Door, spool: Shelf, scan: bytes, cut: int
+    ) -> None:
+        assert door.receive(scan[:-cut]) == REFUSE
+        assert not spool.held
+
+    def test_captures_and_documents_are_held(self, door: Door) -> None:
+        capture = ultrasound(np.zeros((64, 64), np.uint8), SOPClassUID=SecondaryCaptureImageStorage)
+        assert door.receive(capture) == door.receive(document()) == HELD
+
+    @pytest.mark.parametrize("make", [document, video], ids=["document", "video"])
+    def test_what_can_not_be_cleaned_is_quarantined_at_once(self, door: Door, spool: Shelf, make) -> None:
+        assert door.receive(make()) == HELD
+        ((arrival, _, _),) = spool.held.values()
+        assert (arrival.state, arrival.reason) == (State.QUARANTINED, "not-an-image")
+
+    @pytest.mark.parametrize("make", [document, video], ids=["document", "video"])
+    def test_or_refused_where_the_site_says_so(
+        self, door: Door, spool: Shelf, warnings: list[str], tmp_path: Path, make
+    ) -> None:
+        refusing = Door(Settings(home=tmp_path, documents="refuse"), Memory(), spool, warnings.append)
+        assert refusing.receive(make()) == REFUSE
+        assert not spool.held and "not-an-image" in warnings[-1]
+
+    def test_it_is_refused_where_it_can_not_be_held_durably(self, door: Door, spool: Shelf) -> None:
+        spool.failure = OSError("no space left")
+        assert door.receive(document()) == REFUSE
+
+    def test_comes_in_when_it_was_cleaned_here(self, door: Door, spool: Shelf, scan: bytes) -> None:
+        deidentifier = Deidentifier(Keys.derive(SITE_KEY), Profile.load("breast-screening"))
+        cleaned = deidentifier.deidentify(scan, Pixels.CLEANED).instance
+        assert door.receive(cleaned)[0] == "keep"
+        assert door.may_be_stored(cleaned)
+        assert not spool.held
+
+    @pytest.mark.parametrize("site_key", [bytes(32), bytes(range(1, 33))])
+    def test_is_held_with_the_proof_of_another_site(self, door: Door, site_key: bytes) -> None:
+        capture = ultrasound(np.zeros((64, 64), np.uint8), SOPClassUID=SecondaryCaptureImageStorage)
+        foreign = Deidentifier(Keys.derive(site_key), Profile.load("breast-screening"))
+        assert door.receive(foreign.deidentify(capture, Pixels.CLEANED).instance) == HELD
+
+    @pytest.mark.parametrize("place", [-1, -2000, 700, 400])
+    def test_is_not_kept_when_a_byte_of_it_was_changed_after_it_was_cleaned(
+        self, door: Door, place: int
+    ) -> None:
+        deidentifier = Deidentifier(Keys.derive(SITE_KEY), Profile.load("breast-screening"))
+        capture = ultrasound(np.zeros((64, 64), np.uint8), SOPClassUID=SecondaryCaptureImageStorage)
+        forged = bytearray(deidentifier.deidentify(capture, Pixels.CLEANED).instance)
+        forged[place] ^= 1
+        assert door.receive(bytes(forged)) in (HELD, REFUSE)

@@ -51,6 +51,21 @@ def test_a_port_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
         load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_DICOM_PORT": "65536"})
 
 
+def test_a_way_of_cleaning_pixels_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="pixel_cleaning"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_PIXEL_CLEANING": "never"})
+
+
+def test_documents_are_quarantined_or_refused(tmp_path: Path) -> None:
+    assert load({"SENOGATE_HOME": str(tmp_path)}).documents == "quarantine"
+    with pytest.raises(ConfigurationError, match="documents"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_DOCUMENTS": "store"})
+
+
+def test_a_person_reviews_cleaned_pixels_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load({"SENOGATE_HOME": str(tmp_path)}).pixel_cleaning == "review"
+
+
 def test_relative_paths_lie_in_the_home(tmp_path: Path) -> None:
     settings = load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_SECRETS": "keys"})
     assert settings.secrets == f"{tmp_path}/keys"

@@ -1,0 +1,25 @@
+-- name: find_sealed
+-- By the pseudonymous UID of a study, series or instance; by that of a patient, the latest of his studies.
+select crosswalk.pseudonym, crosswalk.kind, crosswalk.sealed
+from crosswalk
+where crosswalk.pseudonym = coalesce(
+    (select pseudonym from crosswalk where pseudonym = %(pseudonym)s),
+    (
+        select study_instance_uid from study
+        where patient_id = %(pseudonym)s
+        order by study_date desc, study_instance_uid limit 1
+    )
+)
+
+-- name: note_opening
+insert into reidentification (opened_by, pseudonym, kind, reason, was_opened)
+values (%(opened_by)s, %(pseudonym)s, %(kind)s, %(reason)s, %(was_opened)s)
+
+-- name: openings
+select number, opened_at, opened_by, pseudonym, kind, reason, was_opened from reidentification order by number
+
+-- name: counts
+select kind, count(*) from crosswalk group by kind order by kind
+
+-- name: pseudonyms
+select pseudonym, created_at from crosswalk where kind = 'study' order by created_at, pseudonym

@@ -1,0 +1,84 @@
+"""The stored files that answers are made of: only those whose proof of de-identification holds."""
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+
+from archive import instances
+from archive.errors import NotFound, Unproven
+from archive.search import Place
+from deidentification import stored
+
+_REMEMBERED = 50_000  # files whose proof was found to hold
+_LOG = logging.getLogger("senogate.stored")
+
+_State = tuple[str, int, int, int, int]  # the instance, and its file's size, times of change and inode
+
+
+class StoredFiles:
+    """Checks the proof of a file once for each state that it is found in. `refused` counts the others."""
+
+    def __init__(self, storage: str, proof_key: bytes) -> None:
+        self._storage = storage
+        self._proof_key = proof_key
+        self._proven: OrderedDict[str, _State] = OrderedDict()
+        self._lock = threading.Lock()
+        self.refused = 0
+
+    async def paths(self, places: Sequence[Place]) -> list[Path]:
+        """Where the instances lie.
+
+        Raises NotFound where a file is gone, and Unproven where one is not the instance that was indexed, as
+        this site made it.
+        """
+        return await run_sync(self._paths, places)
+
+    async def path(self, place: Place) -> Path:
+        """Where one instance lies. Raises as `paths` does."""
+        (path,) = await self.paths([place])
+        return path
+
+    def _paths(self, places: Sequence[Place]) -> list[Path]:
+        try:
+            return [self._require(place) for place in places]
+        except OSError:
+            raise NotFound("the stored bytes of an instance are no longer there") from None
+
+    def _require(self, place: Place) -> Path:
+        path = instances.path(self._storage, place.place)
+        state = _state(place, os.stat(path))
+        if self._proven.get(place.place) != state:
+            self._check(place, path)
+        return path
+
+    def _check(self, place: Place, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            status = os.fstat(descriptor)
+            proven = stored.check(self._proof_key, descriptor) if status.st_size == place.size else None
+        finally:
+            os.close(descriptor)
+        if proven is None or proven.sop_instance_uid != place.sop_instance_uid:
+            self._refuse(place)
+        with self._lock:
+            self._proven[place.place] = _state(place, status)
+            while len(self._proven) > _REMEMBERED:
+                self._proven.popitem(last=False)
+
+    def _refuse(self, place: Place) -> None:
+        with self._lock:
+            self.refused += 1
+            self._proven.pop(place.place, None)
+        _LOG.error("the stored file %s carries no valid proof; %d such answers", place.place, self.refused)
+        raise Unproven(
+            "the stored bytes of an instance carry no valid proof of de-identification, so they are not served"
+        )
+
+
+def _state(place: Place, status: os.stat_result) -> _State:
+    return place.sop_instance_uid, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -1,0 +1,1 @@
+"""Burned-in text: found, masked and checked, so that what an ultrasound shows of a person is not stored."""

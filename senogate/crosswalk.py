@@ -1,0 +1,95 @@
+"""`senogate crosswalk`: what it holds, who opened it, and, for who has the private key, whom a pseudonym stands for."""
+
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+
+from archive import reidentification, secrets
+from archive import settings as site_settings
+from archive.pool import connect, translated_errors
+from archive.reidentification import Opened
+from deidentification.seal import open_sealed
+from senogate import site
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+app = typer.Typer(
+    no_args_is_help=True, help="Whom pseudonyms stand for: only with the private key, and noted."
+)
+
+
+@app.command("list")
+def list_pseudonyms(as_json: AsJson = False) -> None:
+    """Count what the crosswalk holds and list its studies, by pseudonym."""
+    with _connected() as connection:
+        counts, studies = reidentification.counts(connection), reidentification.pseudonyms(connection)
+    if as_json:
+        rows = [{"pseudonym": pseudonym, "since": since.isoformat()} for pseudonym, since in studies]
+        _show_json({"counts": counts, "studies": rows})
+        return
+    typer.echo(", ".join(f"{kind} {count}" for kind, count in counts.items()) or "empty")
+    for pseudonym, since in studies:
+        typer.echo(f"{pseudonym}  {since:%Y-%m-%d %H:%M}")
+
+
+@app.command("open")
+def open_pseudonym(
+    pseudonym: Annotated[
+        str, typer.Argument(help="A pseudonymous Study, Series or SOP Instance UID, or Patient ID.")
+    ],
+    key: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The private key, 32 bytes.")],
+    reason: Annotated[str, typer.Option(help="What it is opened for; it is kept, so name nobody in it.")],
+) -> None:
+    """Print as JSON whom a pseudonym stands for; who, when and why is noted before."""
+    _show_json(asdict(open_identity(key, pseudonym, reason)))
+
+
+@app.command("audit")
+def audit(as_json: AsJson = False) -> None:
+    """Every opening there was, the first first."""
+    with _connected() as connection:
+        rows = reidentification.openings(connection)
+    if as_json:
+        _show_json([asdict(row) | {"opened_at": row.opened_at.isoformat()} for row in rows])
+        return
+    for row in rows:
+        outcome = "opened" if row.was_opened else "not opened: another key"
+        typer.echo(
+            f"{row.number}  {row.opened_at:%Y-%m-%d %H:%M:%S}  {row.opened_by}  {row.kind} {row.pseudonym}"
+            f"  {outcome}  {row.reason}"
+        )
+
+
+def open_identity(key: Path, pseudonym: str, reason: str) -> Opened:
+    """Whom a pseudonym stands for. Raises ConfigurationError for a key that is none, and as `reidentify` does."""
+    private = secrets.read_key(str(key.parent), key.name)
+    unseal = partial(open_sealed, private)
+    with _connected() as connection:
+        return reidentification.reidentify(connection, unseal, pseudonym, opened_by=_user(), reason=reason)
+
+
+def _user() -> str:
+    """The operating system's user that this process runs as."""
+    try:
+        return f"os:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"os:{os.getuid()}"
+
+
+def _show_json(content: object) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+@contextmanager
+def _connected() -> Iterator[psycopg.Connection]:
+    settings = site.complete(site_settings.load())
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        yield connection
