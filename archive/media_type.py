@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from archive.errors import BadRequest, NotAcceptable
 
@@ -71,6 +72,7 @@ def parse_media_type(text: str) -> MediaType:
     return found
 
 
+@lru_cache(maxsize=1024)
 def parse_accept(header: str | None, query: str | None = None) -> tuple[Preference, ...]:
     """What a client accepts; the query parameter `accept` stands in for the header (PS3.18 section 8.3.3.1).
 
@@ -106,34 +108,32 @@ def _parse_one(text: str, position: int) -> tuple[MediaType, int]:
 
 
 def _preference(found: MediaType) -> Preference:
-    quality = found.parameter("q")
-    if quality is None:
+    wanted = found.parameter("q")
+    if wanted is None:
         return Preference(found, 1000)
-    if not _QUALITY.fullmatch(quality):
+    if not _QUALITY.fullmatch(wanted):
         raise BadRequest("a media type's q is a number from 0 to 1 with three decimals at most")
     rest = tuple((name, value) for name, value in found.parameters if name != "q")
-    return Preference(MediaType(found.type, found.subtype, rest), round(float(quality) * 1000))
+    return Preference(MediaType(found.type, found.subtype, rest), round(float(wanted) * 1000))
 
 
 def select(preferences: Sequence[Preference], offers: Sequence[MediaType]) -> MediaType:
-    """The offer that is wanted most; the first one among equals.
-
-    An offer's quality is that of the most specific range that covers it (RFC 9110 section 12.5.1). Raises
-    NotAcceptable, which lists the offers.
-    """
-    qualities = [_quality(preferences, offer) for offer in offers]
+    """The offer that is wanted most; the first one among equals. Raises NotAcceptable, which lists the offers."""
+    qualities = [quality(preferences, offer) for offer in offers]
     if not offers or max(qualities) == 0:
         offered = ", ".join(dict.fromkeys(map(str, offers)))
         raise NotAcceptable(f"offered is: {offered or 'nothing'}")
     return offers[qualities.index(max(qualities))]
 
 
-def _quality(preferences: Sequence[Preference], offer: MediaType) -> int:
-    covering = [preference for preference in preferences if _covers(preference.range, offer)]
+def quality(preferences: Sequence[Preference], offer: MediaType) -> int:
+    """How much an offer is wanted: by the most specific range that covers it (RFC 9110 section 12.5.1)."""
+    covering = [preference for preference in preferences if covers(preference.range, offer)]
     return max(covering, key=lambda preference: _specificity(preference.range)).quality if covering else 0
 
 
-def _covers(accepted: MediaType, offer: MediaType) -> bool:
+def covers(accepted: MediaType, offer: MediaType) -> bool:
+    """Whether the range has the offer in it."""
     if accepted.type not in ("*", offer.type) or accepted.subtype not in ("*", offer.subtype):
         return False
     return all(_matches(accepted.parameter(name), offer.parameter(name)) for name in _RELEVANT)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from tests.live import find_free_ports, temporary_home
 
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _JSON = {"Accept": "application/dicom+json"}
+Plan = Callable[[int], tuple[str, dict[str, str]]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000, help="studies of four 256 x 256 instances")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--cases", default="", help="only those that have this in their names")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="senogate-bench-")))
@@ -42,6 +45,7 @@ def main() -> None:
         rows = [
             row
             for case in _CASES
+            if arguments.cases in case[0]
             for clients in (1, 8)
             for row in _compare(case, clients, servers, arguments.seconds)
         ]
@@ -66,15 +70,25 @@ def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
     return answer
 
 
-def _by_patient(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+def _instances(server: Server) -> list[dict[str, Any]]:
+    """Every instance as QIDO-RS tells it with its Rows, page by page."""
+    found: list[dict[str, Any]] = []
+    while page := _ask(server, f"/instances?limit=1000&offset={len(found)}&includefield=Rows", _JSON).json():
+        found += page
+        if len(page) < 1000:
+            break
+    return found
+
+
+def _by_patient(server: Server) -> Plan:
     found = _ask(server, "/studies?limit=200", _JSON).json()
     patients = [study["00100020"]["Value"][0] for study in found]
     return lambda number: (f"/studies?PatientID={patients[number % len(patients)]}", _JSON)
 
 
-def _of_study(large: bool) -> Callable[[Server], Callable[[int], tuple[str, dict[str, str]]]]:
-    def plan(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
-        everything = _ask(server, "/instances?limit=5000&includefield=Rows", _JSON).json()
+def _of_study(large: bool) -> Callable[[Server], Plan]:
+    def plan(server: Server) -> Plan:
+        everything = _instances(server)
         rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
         studies = [uid for uid, height in rows.items() if (height > 256) == large]
         return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
@@ -82,10 +96,50 @@ def _of_study(large: bool) -> Callable[[Server], Callable[[int], tuple[str, dict
     return plan
 
 
+def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Plan]:
+    """A resource below each of the instances in turn; a number in it makes each request one not met before."""
+    numbers = count(200)
+
+    def plan(server: Server) -> Plan:
+        everything = _instances(server)
+        uids = ("0020000D", "0020000E", "00080018")
+        found = [
+            [each[name]["Value"][0] for name in uids]
+            for each in everything
+            if (each["00280010"]["Value"][0] > 256) == large
+        ]
+        paths = ["/studies/{}/series/{}/instances/{}".format(*each) for each in found]
+        return lambda number: (
+            f"{paths[number % len(paths)]}/{resource.format(number=next(numbers))}",
+            {"Accept": kind},
+        )
+
+    return plan
+
+
+_OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+_JPEG = "image/jpeg"
+_FRAMES = (
+    ("WADO-RS frames/1, 128 KB", _of_instance(False, "frames/1", _OCTETS)),
+    ("WADO-RS frames/1, 17 MB", _of_instance(True, "frames/1", _OCTETS)),
+)
+_PICTURES = (
+    ("thumbnail, 256 x 256", _of_instance(False, "thumbnail", _JPEG)),
+    ("thumbnail, 3328 x 2560, new each time", _of_instance(True, "thumbnail?viewport=128,{number}", _JPEG)),
+    ("rendered, 256 x 256", _of_instance(False, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
+    ("rendered, 3328 x 2560", _of_instance(True, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
+    (
+        "rendered, viewport 512 and window",
+        _of_instance(True, "rendered?viewport=512,512&window=2048,4096.{number:06d},linear", _JPEG),
+    ),
+    ("rendered, 3328 x 2560, again", _of_instance(True, "rendered?window=2048,4096,linear", _JPEG)),
+)
 _CASES = (
     ("QIDO-RS studies?PatientID", _by_patient),
     ("WADO-RS study, 4 instances, 0.5 MB", _of_study(False)),
     ("WADO-RS study, 4 instances, 68 MB", _of_study(True)),
+    *_FRAMES,
+    *_PICTURES,
 )
 
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
-from gateway import health, oauth, portal, qido, stow, wado
+from gateway import health, oauth, portal, qido, rendered, stow, wado, wado_uri
 from gateway.authentication import Authentication
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
@@ -37,16 +37,17 @@ def create(
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
-    dicomweb = Mount(
-        "/dicom-web",
-        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
-        middleware=[
-            Middleware(PluginGuard, readiness=readiness),
-            Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
-        ],
-    )
+    guarded = [
+        Middleware(PluginGuard, readiness=readiness),
+        Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
+    ]
+    resources = Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES, *rendered.ROUTES], redirect_slashes=False)
+    dicomweb = [
+        Mount("/dicom-web", app=resources, middleware=guarded),
+        Route("/wado", wado_uri.retrieve, middleware=guarded),
+    ]
     app = Starlette(
-        routes=[*_ROUTES, dicomweb],
+        routes=[*_ROUTES, *dicomweb],
         middleware=[Middleware(SecurityHeaders), Middleware(LastResort)],
         exception_handlers=HANDLERS,
     )

@@ -2,14 +2,17 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from archive.errors import SenogateError
 
 CHUNK = 1024 * 1024  # bytes read and sent at a time
 
@@ -21,6 +24,22 @@ class FileRange:
     path: Path
     offset: int
     length: int
+    keep: object = field(default=None, compare=False, repr=False)  # what the file is there as long as
+
+
+class Scratch:
+    """A file without a name, for what a worker process makes: it is gone with this object, however a process ends.
+
+    It is closed when nobody holds it any more: not this object, and no range of it.
+    """
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+        self.path = Path(f"/proc/{os.getpid()}/fd/{self._file.fileno()}")
+
+    def ranges(self) -> list["FileRange"]:
+        """All of it."""
+        return [FileRange(self.path, 0, os.fstat(self._file.fileno()).st_size, keep=self)]
 
 
 Segment = bytes | FileRange
@@ -39,7 +58,7 @@ def cut(segments: Sequence[Segment], first: int, last: int) -> list[Segment]:
         length = size([segment])
         low, high = max(first - position, 0), min(last + 1 - position, length)
         if low < high and isinstance(segment, FileRange):
-            found.append(FileRange(segment.path, segment.offset + low, high - low))
+            found.append(replace(segment, offset=segment.offset + low, length=high - low))
         elif low < high and isinstance(segment, bytes):
             found.append(segment[low:high])
         position += length
@@ -79,6 +98,35 @@ class SegmentsResponse(Response):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
+class BrokenOff(Exception):
+    """The rest of an answer that has begun can't be made; the connection is closed without its end."""
+
+
+class PartsResponse(SegmentsResponse):
+    """Sends lists of segments, each made when the one before has been taken. Their length is not known beforehand.
+
+    Raises BrokenOff where one can't be made.
+    """
+
+    def __init__(
+        self, parts: AsyncGenerator[Sequence[Segment], None], media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__((), media_type, headers=headers)
+        del self.headers["content-length"]
+        self._parts = parts
+
+    async def _send_chunks(self, send: Send, gone: asyncio.Future[None]) -> None:
+        try:
+            async with aclosing(self._parts) as parts:
+                async for segments in parts:
+                    self._segments = segments
+                    await super()._send_chunks(send, gone)
+                    if gone.done():
+                        return
+        except SenogateError as error:
+            raise BrokenOff(str(error)) from None
+
+
 async def _until_disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -86,12 +134,26 @@ async def _until_disconnected(receive: Receive) -> None:
 
 async def _chunks(segments: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
     for segment in segments:
-        if isinstance(segment, FileRange):
+        if isinstance(segment, FileRange) and segment.length <= CHUNK:
+            yield await run_sync(_read, segment)
+        elif isinstance(segment, FileRange):
             async with aclosing(_file_chunks(segment)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         else:
             yield segment
+
+
+def _read(part: FileRange) -> bytes:
+    """Raises OSError where the file is gone or has become shorter."""
+    descriptor = os.open(part.path, os.O_RDONLY)
+    try:
+        data = os.pread(descriptor, part.length, part.offset)
+    finally:
+        os.close(descriptor)
+    if len(data) != part.length:
+        raise OSError("a stored file has become shorter")
+    return data
 
 
 async def _file_chunks(part: FileRange) -> AsyncGenerator[bytes, None]:

@@ -30,11 +30,20 @@ def render(parts: Iterable[tuple[dict[str, str], Sequence[Segment]]], boundary: 
     """The segments of a body with these parts, each of header fields and segments."""
     segments: list[Segment] = []
     for number, (headers, body) in enumerate(parts):
-        fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        opening = "\r\n" if number else ""
-        segments += [f"{opening}--{boundary}\r\n{fields}\r\n".encode(), *body]
-    closing = f"\r\n--{boundary}--\r\n" if segments else f"--{boundary}--\r\n"
-    return [*segments, closing.encode("ascii")]
+        segments += [open_part(headers, boundary, first=number == 0), *body]
+    return [*segments, close(boundary, empty=not segments)]
+
+
+def open_part(headers: dict[str, str], boundary: str, *, first: bool) -> bytes:
+    """What comes before a part's bytes."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    opening = "" if first else "\r\n"
+    return f"{opening}--{boundary}\r\n{fields}\r\n".encode()
+
+
+def close(boundary: str, *, empty: bool = False) -> bytes:
+    """What comes after the last part's bytes."""
+    return ("" if empty else "\r\n").encode() + f"--{boundary}--\r\n".encode("ascii")
 
 
 def boundary_of(content_type: MediaType) -> bytes:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.errors import HTTP_STATUS, Forbidden, SenogateError, Unauthenticated
 from gateway.authentication import AmbiguousCredentials, InvalidToken
+from gateway.body import BrokenOff
 
 # The most particular kind first: the code is of RFC 6750 section 3.1, none where no token came.
 _BEARER_ERRORS: dict[type[SenogateError], str] = {
@@ -100,6 +101,8 @@ class LastResort:
             await self._app(scope, receive, watch)
         except ClientDisconnect:
             _LOG.info("a client went away before its request was whole")
+        except BrokenOff as error:
+            _LOG.warning("an answer was broken off: %s", error)
         except Exception as error:
             _LOG.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if not begun:

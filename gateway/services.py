@@ -16,14 +16,18 @@ from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
+from gateway.cache import Cache
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
 from gateway.stored import StoredFiles
+from gateway.workers import Workers
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
 STORED_AT_ONCE = (
     8  # requests to store that are read at a time; each holds one instance in memory, the others wait
 )
+
+PICTURES = 64 * 1024 * 1024  # bytes of rendered pictures that are kept to be asked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Services:
     deidentifier: Deidentifier
     stored: StoredFiles
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    workers: Workers = field(default_factory=Workers)
+    pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

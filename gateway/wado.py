@@ -1,6 +1,6 @@
-"""WADO-RS: instances, metadata, frames and bulk data as they are stored (PS3.18 section 10.4)."""
+"""WADO-RS: instances, metadata, frames and bulk data, as they are stored or recoded (PS3.18 section 10.4)."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -8,25 +8,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from archive.dicom_json import PIXEL_DATA, decode
-from archive.errors import NotFound
-from archive.json_values import Attributes
-from archive.media_type import MediaType, media_type, multipart, select
+from archive.dicom_json import PIXEL_DATA
+from archive.media_type import media_type, multipart, select
+from archive.pixels.layout import Undecodable
+from archive.pixels.recode import Stored, recode_header, recode_instance
+from archive.pixels.syntaxes import EXPLICIT
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
-from gateway import ranges
-from gateway.body import FileRange, Segment, SegmentsResponse
+from gateway.body import FileRange, PartsResponse, Scratch, Segment
 from gateway.bulkdata import find_bulkdata
-from gateway.frames import encapsulated_frames, native_frames, pick
-from gateway.multipart import new_boundary, render
-from gateway.negotiation import preferences
+from gateway.multipart import close, new_boundary, open_part
+from gateway.negotiation import Offer, choose, preferences
+from gateway.pixel_data import Part, StoredPixels, respond, send
 from gateway.qido import JSON, join
 from gateway.services import scope_of, services_of
-from gateway.transfer_syntax import MIXED, frame_media_type, pixel_syntax
+from gateway.transfer_syntax import DICOM, OCTETS, instance_offers, instance_syntax
+from gateway.workers import FRAME_SECONDS
 
-DICOM = "application/dicom"
-OCTETS = "application/octet-stream"
 PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
 
 
@@ -36,32 +35,80 @@ async def retrieve_instances(request: Request) -> Response:
     accepted = preferences(request)
     async with services_of(request).connection() as connection:
         found = await places(connection, scope, resource)
-    chosen = select(accepted, _instance_offers(found, single=resource.sop_instance_uid is not None))
-    return await _render_instances(request, found, chosen)
+    single = resource.sop_instance_uid is not None
+    chosen = choose(accepted, instance_offers((place.transfer_syntax_uid for place in found), single=single))
+    located = list(zip(found, await services_of(request).stored.paths(found), strict=True))
+    if all(
+        instance_syntax(place.transfer_syntax_uid, chosen) == place.transfer_syntax_uid for place in found
+    ):
+        return respond(request, [_as_stored(request, *each) for each in located], chosen.media_type)
+    if single:
+        return respond(request, [await make_part(request, *located[0], chosen)], chosen.media_type)
+    return await _stream(request, located, chosen)
 
 
-def _instance_offers(found: Sequence[Place], *, single: bool) -> list[MediaType]:
-    """As stored is what is offered; a study of several transfer syntaxes only to who asks for no particular one."""
-    syntaxes = {place.transfer_syntax_uid for place in found}
-    syntax = syntaxes.pop() if len(syntaxes) == 1 else MIXED
-    offers = [multipart(DICOM, transfer_syntax=syntax)]
-    return [*offers, media_type(DICOM, transfer_syntax=syntax)] if single else offers
+def _as_stored(request: Request, place: Place, path: Path) -> Part:
+    return _fields(request, place, place.transfer_syntax_uid), [FileRange(path, 0, place.size)]
 
 
-async def _render_instances(request: Request, found: Sequence[Place], chosen: MediaType) -> Response:
-    paths = await services_of(request).stored.paths(found)
-    base_url = services_of(request).settings.dicomweb_url
-    parts = [
-        (
-            {
-                "Content-Type": str(media_type(DICOM, transfer_syntax=place.transfer_syntax_uid)),
-                "Content-Location": base_url + place.resource.path,
-            },
-            [FileRange(path, 0, place.size)],
-        )
-        for place, path in zip(found, paths, strict=True)
-    ]
-    return _respond(request, parts, chosen)
+def _fields(request: Request, place: Place, syntax: str) -> dict[str, str]:
+    return {
+        "Content-Type": str(media_type(DICOM, transfer_syntax=syntax)),
+        "Content-Location": services_of(request).settings.dicomweb_url + place.resource.path,
+    }
+
+
+async def make_part(request: Request, place: Place, path: Path, chosen: Offer) -> Part:
+    """One instance in the transfer syntax that was chosen.
+
+    Where the client named none, one that can't be decoded is sent as it is stored, and its part says so. Raises
+    Undecodable, NotFound, Unavailable.
+    """
+    syntax = instance_syntax(place.transfer_syntax_uid, chosen)
+    if syntax == place.transfer_syntax_uid:
+        return _as_stored(request, place, path)
+    try:
+        return await _recode(request, place, path, syntax)
+    except Undecodable:
+        if not (chosen.is_default or chosen.is_stored):
+            raise
+        return _as_stored(request, place, path)
+
+
+async def _recode(request: Request, place: Place, path: Path, syntax: str) -> Part:
+    workers = services_of(request).workers
+    stored = Stored(
+        path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
+    )
+    if syntax == EXPLICIT and place.pixel_offset is not None and place.pixel_length is not None:
+        head, tail = await workers.run(request, FRAME_SECONDS, recode_header, stored)
+        body: list[Segment] = [head, FileRange(path, place.pixel_offset, place.pixel_length), tail]
+        return _fields(request, place, syntax), body
+    scratch = Scratch()
+    seconds = FRAME_SECONDS * place.number_of_frames
+    made = await workers.run(request, seconds, recode_instance, stored, syntax, scratch.path)
+    return _fields(request, place, made), list(scratch.ranges())
+
+
+async def _stream(request: Request, located: Sequence[tuple[Place, Path]], chosen: Offer) -> Response:
+    """A part after another, each made when its turn comes; the first before the answer begins, so that it can fail.
+
+    A later one that can't be had in the transfer syntax that was named is sent as it is stored, and says so.
+    """
+    boundary = new_boundary()
+    first = await make_part(request, *located[0], chosen)
+
+    async def parts() -> AsyncGenerator[Sequence[Segment], None]:
+        for number, each in enumerate(located):
+            try:
+                fields, body = await make_part(request, *each, chosen) if number else first
+            except Undecodable:
+                fields, body = _as_stored(request, *each)
+            yield [open_part(fields, boundary, first=number == 0), *body]
+        yield [close(boundary)]
+
+    content_type = str(multipart(DICOM, boundary=boundary))
+    return PartsResponse(parts(), content_type, headers={"cache-control": "no-store"})
 
 
 async def retrieve_metadata(request: Request) -> Response:
@@ -80,9 +127,8 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    chosen = select(preferences(request), _pixel_offers(place, single=len(numbers) == 1))
-    frames = pick(await _frames(request, place, rendered), numbers)
-    return _respond(request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
+    path = await services_of(request).stored.path(place)
+    return await send(request, StoredPixels(path, place, rendered), numbers)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -90,70 +136,12 @@ async def retrieve_bulkdata(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
-    address = request.path_params["attribute"]
+    address, path = request.path_params["attribute"], await services_of(request).stored.path(place)
     if address.upper() in PIXELS and place.pixel_offset is not None:
-        return await _retrieve_pixels(request, place, rendered)
-    path = await services_of(request).stored.path(place)
+        return await send(request, StoredPixels(path, place, rendered), None)
     value = await run_sync(find_bulkdata, path, address)
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
-    return _respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
-
-
-async def _retrieve_pixels(request: Request, place: Place, rendered: bytes) -> Response:
-    """Pixel Data whole where native, its frames as parts where encapsulated (PS3.18 section 8.7.3)."""
-    native = place.pixel_length is not None
-    chosen = select(preferences(request), _pixel_offers(place, single=native or place.number_of_frames == 1))
-    if native:
-        path = await services_of(request).stored.path(place)
-        frames: Sequence[Sequence[Segment]] = [
-            [FileRange(path, place.pixel_offset or 0, place.pixel_length or 0)]
-        ]
-    else:
-        frames = await _frames(request, place, rendered)
-    return _respond(request, [({"Content-Type": _part_type(chosen)}, frame) for frame in frames], chosen)
-
-
-def _pixel_offers(place: Place, *, single: bool) -> list[MediaType]:
-    """Pixels as stored: as the media type of their compression, and as octets for who wants the stored bits as such."""
-    syntax = pixel_syntax(place.transfer_syntax_uid)
-    kinds = dict.fromkeys([frame_media_type(syntax), OCTETS])
-    offers = [multipart(kind, transfer_syntax=syntax) for kind in kinds]
-    return offers + [media_type(kind, transfer_syntax=syntax) for kind in kinds] if single else offers
-
-
-def _part_type(chosen: MediaType) -> str:
-    """The Content-Type of a part of the chosen multipart type."""
-    kind, syntax = chosen.parameter("type") or chosen.essence, chosen.parameter("transfer-syntax") or ""
-    return str(media_type(kind, transfer_syntax=syntax))
-
-
-async def _frames(request: Request, place: Place, rendered: bytes) -> Sequence[Sequence[Segment]]:
-    path = await services_of(request).stored.path(place)
-    if place.pixel_offset is None:
-        return await _deflated_frames(path, decode(rendered))
-    if place.pixel_length is None:
-        return await run_sync(encapsulated_frames, path, place.pixel_offset, place.number_of_frames)
-    return native_frames(FileRange(path, place.pixel_offset, place.pixel_length), decode(rendered))
-
-
-async def _deflated_frames(path: Path, attributes: Attributes) -> Sequence[Sequence[Segment]]:
-    """Frames of a deflated data set, which lie nowhere in the file: it is inflated as a whole."""
-    if not (present := [name for name in PIXELS if name in attributes]):
-        raise NotFound("the instance has no frames")
-    return native_frames(await run_sync(find_bulkdata, path, present[0]), attributes)
-
-
-def _respond(
-    request: Request, parts: Sequence[tuple[dict[str, str], Sequence[Segment]]], chosen: MediaType
-) -> Response:
-    """The parts as multipart/related, or the one part as it is, or a range of it."""
-    if chosen.essence == "multipart/related":
-        boundary = new_boundary()
-        segments = render(parts, boundary)
-        content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
-        return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
-    ((fields, body),) = parts
-    return ranges.respond(request.headers, body, fields["Content-Type"])
+    return respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 
 
 _INSTANCE = "/studies/{study}/series/{series}/instances/{instance}"

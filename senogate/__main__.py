@@ -1,3 +1,4 @@
-from senogate.cli import main
+if __name__ == "__main__":  # processes that decode load it by another name
+    from senogate.cli import main
 
-main()
+    main()

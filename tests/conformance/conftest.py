@@ -7,7 +7,8 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,29 +110,42 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway over an index of its own, on the shared site's PostgreSQL."""
-    home = tmp_path_factory.mktemp("gateway")
-    name = f"conformance_{uuid.uuid4().hex}"
-    with site.database() as connection:
-        connection.execute(f'create database "{name}"')  # noqa: S608
-    address = make_conninfo(site.settings.database_url, dbname=name)
-    settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
-    files, paths = _fill(settings)
-    keys = oauth.SigningKeys.create(home / "signing.pem")
-    stop = _serve(settings, keys)
-    yield Gateway(settings, oauth.issue(keys, settings, subject="conformance", ttl=3600), files, paths)
-    stop()
+def gateway(
+    site: LiveSite, serve_instances: Callable[[list[bytes]], AbstractContextManager[Gateway]]
+) -> Iterator[Gateway]:
+    """A gateway over the exams."""
+    with serve_instances(exams()) as made:
+        yield made
 
 
-def _fill(settings: Settings) -> tuple[dict[str, bytes], dict[str, Path]]:
-    from pydicom import dcmread
-    from pydicom.filebase import DicomBytesIO
+@pytest.fixture(scope="session")
+def serve_instances(
+    site: LiveSite, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[list[bytes]], AbstractContextManager[Gateway]]:
+    """A callable that serves instances, past the door, over an index of its own on the shared site's PostgreSQL."""
 
+    @contextmanager
+    def serve(parts: list[bytes]) -> Iterator[Gateway]:
+        home = tmp_path_factory.mktemp("gateway")
+        name = f"conformance_{uuid.uuid4().hex}"
+        with site.database() as connection:
+            connection.execute(f'create database "{name}"')  # noqa: S608
+        address = make_conninfo(site.settings.database_url, dbname=name)
+        settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
+        files, paths = _fill(settings, parts)
+        keys = oauth.SigningKeys.create(home / "signing.pem")
+        stop = _serve(settings, keys)
+        yield Gateway(settings, oauth.issue(keys, settings, subject="conformance", ttl=3600), files, paths)
+        stop()
+
+    return serve
+
+
+def _fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
     migrate(settings.database_url)
     files, paths, places = {}, {}, {}
-    for exam in (prove(each, PROOF_KEY) for each in exams()):
-        uid, place = str(dcmread(DicomBytesIO(exam)).SOPInstanceUID), str(uuid.uuid4())
+    for exam in (prove(each, PROOF_KEY) for each in parts):
+        uid, place = read_instance(exam).sop_instance_uid, str(uuid.uuid4())
         instances.write(settings.storage, place, exam)
         places[orthanc_id(read_instance(exam))] = place
         files[uid], paths[uid] = exam, instances.path(settings.storage, place)

@@ -1,0 +1,141 @@
+"""Frames of Pixel Data as parts of an answer: as they are stored, or recoded one at a time."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.responses import Response
+
+from archive.dicom_json import PIXEL_DATA, decode
+from archive.errors import NotFound
+from archive.json_values import Attributes
+from archive.media_type import MediaType, media_type, multipart
+from archive.pixels.fragments import locate_frames
+from archive.pixels.layout import Layout, layout_of
+from archive.pixels.recode import recode_frame
+from archive.pixels.source import Frame, native_spans
+from archive.pixels.syntaxes import DEFLATED
+from archive.search import Place
+from gateway import ranges
+from gateway.body import FileRange, PartsResponse, Segment, SegmentsResponse
+from gateway.bulkdata import find_bulkdata
+from gateway.frames import encapsulated_frames, native_frames, pick
+from gateway.multipart import close, new_boundary, open_part, render
+from gateway.negotiation import Offer, preferences
+from gateway.services import services_of
+from gateway.transfer_syntax import choose_frames, pixel_syntax
+from gateway.workers import FRAME_SECONDS
+
+_PIXELS = tuple(f"{number:08X}" for number in PIXEL_DATA)
+Part = tuple[dict[str, str], Sequence[Segment]]
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """An instance's pixels: its file, where in it they are, and its metadata as DICOM JSON."""
+
+    path: Path
+    place: Place
+    rendered: bytes
+
+    @cached_property
+    def attributes(self) -> Attributes:
+        return decode(self.rendered)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Raises Undecodable."""
+        return layout_of(self.attributes)
+
+    async def as_stored(self) -> Sequence[Sequence[Segment]]:
+        """Every frame's segments. Raises NotFound where there is none, NotAcceptable where they can't be told apart."""
+        place = self.place
+        if place.pixel_offset is None:
+            return await self._inflated()
+        if place.pixel_length is None:
+            return await run_sync(encapsulated_frames, self.path, place.pixel_offset, place.number_of_frames)
+        return native_frames(FileRange(self.path, place.pixel_offset, place.pixel_length), self.attributes)
+
+    async def _inflated(self) -> Sequence[Sequence[Segment]]:
+        """Frames of a deflated data set, which lie nowhere in the file: it is inflated as a whole."""
+        if not (present := [name for name in _PIXELS if name in self.attributes]):
+            raise NotFound("the instance has no frames")
+        return native_frames(await run_sync(find_bulkdata, self.path, present[0]), self.attributes)
+
+    async def to_decode(self) -> list[Frame]:
+        """Every frame, to be decoded by a worker process. Raises NotFound, NotAcceptable."""
+        place, syntax = self.place, self.place.transfer_syntax_uid
+        if "7FE00010" not in self.attributes:
+            raise NotFound("the instance has no frames")
+        if syntax == DEFLATED:
+            spans: Sequence[tuple[tuple[int, int], ...]] = [()] * self.layout.frames
+        elif place.pixel_offset is None:
+            raise NotFound("the instance has no frames")
+        elif place.pixel_length is None:
+            spans = await run_sync(locate_frames, self.path, place.pixel_offset, place.number_of_frames)
+        else:
+            spans = native_spans(place.pixel_offset, place.pixel_length, self.layout)
+        return [Frame(self.path, each, self.layout, syntax, number) for number, each in enumerate(spans)]
+
+
+async def send(request: Request, pixels: StoredPixels, numbers: Sequence[int] | None) -> Response:
+    """The frames of these numbers from 1 in their order; None is all of them, native ones as one part."""
+    place = pixels.place
+    whole = numbers is None and place.pixel_length is not None
+    count = 1 if whole else len(numbers) if numbers else place.number_of_frames
+    chosen = choose_frames(preferences(request), place.transfer_syntax_uid, single=count == 1)
+    if chosen.transfer_syntax_uid != pixel_syntax(place.transfer_syntax_uid):
+        return await _recode(request, pixels, numbers, chosen)
+    if whole:
+        parts: Sequence[Sequence[Segment]] = [
+            [FileRange(pixels.path, place.pixel_offset or 0, place.pixel_length or 0)]
+        ]
+    else:
+        frames = await pixels.as_stored()
+        parts = pick(frames, numbers) if numbers else frames
+    return respond(request, [(_fields(chosen), part) for part in parts], chosen.media_type)
+
+
+async def _recode(
+    request: Request, pixels: StoredPixels, numbers: Sequence[int] | None, chosen: Offer
+) -> Response:
+    """A frame after another; the first is made before the answer begins, so that it can fail."""
+    everything = await pixels.to_decode()
+    frames = pick(everything, numbers) if numbers else everything
+    if not frames:
+        raise NotFound("the instance has no frames")
+    workers, syntax = services_of(request).workers, chosen.transfer_syntax_uid
+    first = await workers.make(request, FRAME_SECONDS, recode_frame, frames[0], syntax)
+    if len(frames) == 1:
+        return respond(request, [(_fields(chosen), first)], chosen.media_type)
+    boundary = new_boundary()
+
+    async def parts() -> AsyncGenerator[Sequence[Segment], None]:
+        for number, frame in enumerate(frames):
+            again = (
+                await workers.make(request, FRAME_SECONDS, recode_frame, frame, syntax) if number else first
+            )
+            yield [open_part(_fields(chosen), boundary, first=number == 0), *again]
+        yield [close(boundary)]
+
+    content_type = str(multipart(chosen.media_type.parameter("type") or "", boundary=boundary))
+    return PartsResponse(parts(), content_type, headers={"cache-control": "no-store"})
+
+
+def _fields(chosen: Offer) -> dict[str, str]:
+    kind = chosen.media_type.parameter("type") or chosen.media_type.essence
+    return {"Content-Type": str(media_type(kind, transfer_syntax=chosen.transfer_syntax_uid))}
+
+
+def respond(request: Request, parts: Sequence[Part], chosen: MediaType) -> Response:
+    """The parts as multipart/related, or the one part as it is, or a range of it."""
+    if chosen.essence == "multipart/related":
+        boundary = new_boundary()
+        segments = render(parts, boundary)
+        content_type = str(multipart(chosen.parameter("type") or "", boundary=boundary))
+        return SegmentsResponse(segments, content_type, headers={"cache-control": "no-store"})
+    ((fields, body),) = parts
+    return ranges.respond(request.headers, body, fields["Content-Type"])

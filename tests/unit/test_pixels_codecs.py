@@ -1,0 +1,100 @@
+"""Frames decoded and encoded without loss (PS3.5 section 8.2 and annex A)."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from archive.pixels.codecs import decode, encode
+from archive.pixels.layout import Layout, Undecodable, layout_of_dataset, unpack, values_of
+from archive.pixels.syntaxes import DECODED, ENCODED, EXPLICIT, JPEG_LS, NATIVE, RLE
+from tests.unit.dicom_files import dataset, pixels
+
+COMPRESSED = [syntax for syntax in ENCODED if syntax not in NATIVE]
+RANDOM = np.random.default_rng(1)
+
+
+def layout(
+    rows=13, columns=9, samples=1, allocated=16, stored=12, high=None, signed=False, planar=False
+) -> Layout:
+    photometric = "RGB" if samples == 3 else "MONOCHROME2"
+    high_bit = stored - 1 if high is None else high
+    return Layout(rows, columns, samples, allocated, stored, high_bit, signed, photometric, planar, 1)
+
+
+LAYOUTS = [
+    layout(), layout(stored=16), layout(signed=True), layout(stored=16, signed=True), layout(stored=10, high=13),
+    layout(allocated=8, stored=8), layout(allocated=8, stored=8, samples=3), layout(1, 1), layout(1, 300, stored=9),
+    layout(stored=16, samples=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED)
+@pytest.mark.parametrize("made", LAYOUTS, ids=str)
+def test_nothing_is_lost(syntax, made):
+    cells = RANDOM.integers(0, 1 << made.allocated, made.shape).astype(made.dtype)
+    data, encoded = encode(cells, made, syntax)
+    again, found = decode(data, encoded, syntax)
+    assert np.array_equal(values_of(again, found), values_of(cells, made))
+    assert encoded.stored in (made.stored, made.allocated)
+
+
+def test_jpeg_ls_tells_how_many_bits_there_are():
+    made = layout(100, 100)
+    cells = RANDOM.integers(0, 4096, made.shape).astype(made.dtype)
+    data, encoded = encode(cells, made, JPEG_LS)
+    assert (data[data.index(b"\xff\xf7") + 4], encoded) == (12, made)
+
+
+def test_planes_become_pixels():
+    """PlanarConfiguration (PS3.3 section C.7.6.3.1.3)."""
+    made = layout(1, 2, samples=3, allocated=8, stored=8, planar=True)
+    assert decode(b"\1\2\3\4\5\6", made, EXPLICIT)[0].tolist() == [[[1, 3, 5], [2, 4, 6]]]
+
+
+def test_half_of_the_chroma_is_drawn_out():
+    """YBR_FULL_422: Y Y CB CR (PS3.3 section C.7.6.3.1.2)."""
+    made = Layout(1, 2, 3, 8, 8, 7, False, "YBR_FULL_422", False, 1)
+    cells, decoded = decode(b"\1\2\3\4", made, EXPLICIT)
+    assert (cells.tolist(), decoded.photometric) == ([[[1, 3, 4], [2, 3, 4]]], "YBR_FULL")
+
+
+def test_single_bits_begin_with_the_lowest():
+    """PS3.5 section 8.1.1."""
+    assert unpack(b"\x05", layout(1, 4, allocated=1, stored=1)).tolist() == [[1, 0, 1, 0]]
+
+
+@pytest.mark.parametrize("syntax", sorted(DECODED))
+@given(data=st.binary(max_size=300))
+@settings(max_examples=30, deadline=None)
+def test_garbage_is_undecodable_or_a_frame(syntax, data):
+    """Nothing else comes out of a decoder."""
+    made = layout(4, 4, allocated=8, stored=8)
+    try:
+        cells, _ = decode(data, made, syntax)
+    except Undecodable:
+        return
+    assert cells.shape == (4, 4)
+
+
+@pytest.mark.parametrize("syntax", [syntax for syntax in COMPRESSED if syntax != RLE])
+def test_a_codestream_of_another_size_is_not_decoded(syntax):
+    """So that it can't claim more memory than the header admits to."""
+    made = layout(stored=16)
+    data, encoded = encode(np.zeros(made.shape, made.dtype), made, syntax)
+    with pytest.raises(Undecodable):
+        decode(data, layout(rows=12, stored=16), syntax)
+    assert encoded.rows == 13
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Rows": None}, {"Rows": 0}, {"BitsAllocated": 12}, {"BitsStored": 9}, {"HighBit": 8}, {"SamplesPerPixel": 2},
+        {"Rows": 65535, "Columns": 65535},
+    ],
+)  # fmt: skip
+def test_headers_that_make_no_frame(change):
+    values = pixels(4, 4) | change
+    with pytest.raises(Undecodable):
+        layout_of_dataset(dataset(**values))
