@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -13,6 +13,8 @@ from psycopg.conninfo import make_conninfo
 from archive.errors import Unavailable
 
 CONNECT_TIMEOUT = 5  # seconds
+SESSION: dict[str, Any] = {"options": "-c jit=off", "prepare_threshold": 2}
+"""How connections that serve searches are opened: a compiled plan would cost more than most searches do."""
 
 
 @cache

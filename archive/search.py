@@ -4,57 +4,29 @@ What the caller may see is a condition of each statement, so that hidden and abs
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
-from psycopg.sql import Literal as Constant
 
 from archive.attributes import ATTRIBUTES, RETURNED, Level, tag
+from archive.conditions import TABLES, Parameters, condition, every
 from archive.dicom_json import decode, encode
 from archive.errors import NotFound
 from archive.json_values import Attributes
+from archive.matching import OneOf
 from archive.policy import Scope
 from archive.pool import queries
-from archive.query import COUNTED, Between, Condition, Like, Match, Named, OneOf, Query
+from archive.query import COUNTED, MODALITIES_IN_STUDY, Match, Query
 from archive.resource import Resource
 
-_TABLES = {Level.STUDY: "study", Level.SERIES: "series", Level.INSTANCE: "instance"}
-_STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
+DEEP = 500
+"""Rows before a page from which on it is looked for by its day."""
 
-_COLUMNS: dict[str, tuple[str, str]] = {
-    tag(keyword): column
-    for keyword, column in {
-        "StudyInstanceUID": ("study", "study_instance_uid"),
-        "PatientID": ("study", "patient_id"),
-        "PatientName": ("study", "patient_name"),
-        "PatientBirthDate": ("study", "patient_birth_date"),
-        "PatientSex": ("study", "patient_sex"),
-        "StudyDate": ("study", "study_date"),
-        "StudyTime": ("study", "study_time"),
-        "AccessionNumber": ("study", "accession_number"),
-        "StudyID": ("study", "study_id"),
-        "ReferringPhysicianName": ("study", "referring_physician_name"),
-        "StudyDescription": ("study", "study_description"),
-        "NumberOfStudyRelatedSeries": ("study", "number_of_series"),
-        "NumberOfStudyRelatedInstances": ("study", "number_of_instances"),
-        "SeriesInstanceUID": ("series", "series_instance_uid"),
-        "Modality": ("series", "modality"),
-        "SeriesNumber": ("series", "series_number"),
-        "NumberOfSeriesRelatedInstances": ("series", "number_of_instances"),
-        "SOPInstanceUID": ("instance", "sop_instance_uid"),
-        "SOPClassUID": ("instance", "sop_class_uid"),
-        "InstanceNumber": ("instance", "instance_number"),
-        "NumberOfFrames": ("instance", "number_of_frames"),
-        "AvailableTransferSyntaxUID": ("instance", "transfer_syntax_uid"),
-    }.items()
-}
-_ARRAYS = {
-    tag("ModalitiesInStudy"): ("study", "modalities"),
-    tag("SOPClassesInStudy"): ("study", "sop_classes"),
-}
+_STUDY_DATE = (tag("StudyDate"),)
+_COUNTS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+_STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,31 +56,21 @@ class Page:
     more: bool
 
 
-@dataclass(slots=True)
-class _Parameters:
-    """Values on their way into a statement, each under a name of its own."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def add(self, value: object) -> Placeholder:
-        name = f"p{next(self._numbers)}"
-        self.values[name] = value
-        return Placeholder(name)
-
-
 async def find(connection: AsyncConnection, scope: Scope, resource: Resource, query: Query) -> Page:
     """The page of a search below a resource."""
-    parameters = _Parameters()
+    parameters = Parameters()
     matches = [
         *_named(resource, query.level, parameters),
-        *(_match(match, parameters) for match in query.matches),
+        *(condition(match, parameters) for match in query.matches),
     ]
     above = _levels_told(resource, query)
+    start, offset, since = _begin(scope, resource, query, parameters)
     statement = SQL(queries("search.sql")[_STATEMENTS[query.level]]).format(
+        start=start,
         beside=_columns_beside(above),
         scope=restrict(scope, parameters),
-        matches=_all(matches),
+        matches=every([*matches, *since]),
+        offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
     cursor = await connection.execute(statement, values)
@@ -116,6 +78,41 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     return Page([_widen(row, above, query) if above else row[0] for row in rows], more)
+
+
+def _begin(
+    scope: Scope, resource: Resource, query: Query, parameters: Parameters
+) -> tuple[Composable, Composable, list[Composable]]:
+    """Where a page begins: what precedes the statement, its offset, and conditions that spare it what lies before.
+
+    Pages deep in a list begin at a day, which the counts of `study_day` tell as long as these count what the
+    search finds.
+    """
+    days = _days_counted(query) if query.offset >= DEEP and scope.everything and not resource.level else None
+    if days is None:
+        return SQL(""), Placeholder("offset"), []
+    dates, modality = days
+    start = SQL(queries("search.sql")["day_of_page"]).format(
+        counted=Identifier(_COUNTS[query.level]),
+        modality=parameters.add(modality),
+        days=every(condition(match, parameters, table="study_day") for match in dates),
+    )
+    since = SQL("study.study_date <= (select study_date from begins)")
+    return start, SQL("(select skipped from begins)"), [since]
+
+
+def _days_counted(query: Query) -> tuple[list[Match], str] | None:
+    """The days and the modality that `study_day` counts by, where these are all that the search asks for."""
+    dates = [match for match in query.matches if match.path == _STUDY_DATE]
+    others = [match for match in query.matches if match.path != _STUDY_DATE]
+    if not others:
+        return dates, ""
+    match others:
+        case [Match((name,), _, _, OneOf((modality,)))] if (
+            name == MODALITIES_IN_STUDY and query.level == Level.STUDY
+        ):
+            return dates, modality
+    return None
 
 
 async def places(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[Place]:
@@ -143,10 +140,10 @@ async def index_position(connection: AsyncConnection) -> int:
 
 
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
-    parameters = _Parameters()
+    parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
     statement = SQL(queries("search.sql")[name]).format(
-        scope=restrict(scope, parameters), matches=_all(matches)
+        scope=restrict(scope, parameters), matches=every(matches)
     )
     rows = await (await connection.execute(statement, parameters.values)).fetchall()
     if not rows:
@@ -154,114 +151,19 @@ async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resourc
     return rows
 
 
-def restrict(scope: Scope, parameters: _Parameters) -> Composable:
+def restrict(scope: Scope, parameters: Parameters) -> Composable:
     """The studies of a scope, as a condition on the table `study`."""
     return SQL("true") if scope.everything else SQL("false")
 
 
-def _named(resource: Resource, level: Level, parameters: _Parameters) -> Iterator[Composable]:
+def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[Composable]:
     """The conditions that the address sets on the table of the level."""
-    table = _TABLES[level]
+    table = TABLES[level]
     columns = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
     uids = (resource.study_instance_uid, resource.series_instance_uid, resource.sop_instance_uid)
     for column, uid in zip(columns, uids, strict=True):
         if uid:
             yield SQL("{} = {}").format(Identifier(table, column), parameters.add(uid))
-
-
-def _all(conditions: Iterable[Composable]) -> Composable:
-    return SQL(" and ").join(conditions) if (conditions := list(conditions)) else SQL("true")
-
-
-def _match(match: Match, parameters: _Parameters) -> Composable:
-    name = match.path[0]
-    if len(match.path) == 1 and name in _COLUMNS:
-        return _compare(Identifier(*_COLUMNS[name]), match, parameters)
-    if len(match.path) == 1 and name in _ARRAYS:
-        return _match_array(Identifier(*_ARRAYS[name]), match, parameters)
-    return _match_attribute(match, parameters)
-
-
-def _match_array(column: Identifier, match: Match, parameters: _Parameters) -> Composable:
-    if isinstance(match.condition, OneOf):
-        return SQL("{} && {}::text[]").format(column, parameters.add(list(match.condition.values)))
-    compared = _compare(SQL("member"), match, parameters)
-    return SQL("exists (select from unnest({}) member where {})").format(column, compared)
-
-
-def _match_attribute(match: Match, parameters: _Parameters) -> Composable:
-    """An attribute that only the DICOM JSON of its level has, in any item of the sequences above it."""
-    attributes = Identifier(_TABLES[match.level], "attributes")
-    steps = "".join(f'."{name}"."Value"[*]' for name in match.path)
-    path = Constant(f"lax ${steps}" + (".*" if match.vr == "PN" else ""))
-    compared = _compare(SQL("(found #>> '{}')"), match, parameters)
-    return SQL("exists (select from jsonb_path_query({}, {}::jsonpath) found where {})").format(
-        attributes, path, compared
-    )
-
-
-def _compare(value: Composable, match: Match, parameters: _Parameters) -> Composable:
-    """A condition on a value as SQL."""
-    condition: Condition = match.condition
-    match condition:
-        case OneOf(values):
-            return _equal(value, match.vr, values, parameters)
-        case Like(pattern):
-            return SQL("{} like {}").format(value, parameters.add(_like(pattern)))
-        case Between(low, high):
-            return _between(_digits(value) if match.vr == "TM" else value, low, high, value, parameters)
-        case Named():
-            return _is_named(value, condition, parameters)
-
-
-def _equal(value: Composable, kind: str, values: tuple[str, ...], parameters: _Parameters) -> Composable:
-    if kind == "IS":
-        return SQL("{}::bigint = any({}::bigint[])").format(
-            value, parameters.add([int(text) for text in values])
-        )
-    if len(values) == 1:
-        return SQL("{} = {}").format(value, parameters.add(values[0]))
-    return SQL("{} = any({}::text[])").format(value, parameters.add(list(values)))
-
-
-def _digits(value: Composable) -> Composable:
-    """A time as twelve digits, so that times of any precision compare."""
-    return SQL("rpad(replace({}, '.', ''), 12, '0')").format(value)
-
-
-def _between(
-    compared: Composable, low: str | None, high: str | None, value: Composable, parameters: _Parameters
-) -> Composable:
-    conditions = [SQL("{} <> ''").format(value)]
-    conditions += [SQL("{} >= {}").format(compared, parameters.add(low))] if low else []
-    conditions += [SQL("{} <= {}").format(compared, parameters.add(high))] if high else []
-    return _all(conditions)
-
-
-def _is_named(value: Composable, name: Named, parameters: _Parameters) -> Composable:
-    """Letter case apart, in any component group; trailing empty components don't count (PS3.5 6.2.1)."""
-    if name.words:
-        words = SQL("regexp_split_to_table({}, '[ ^=,-]+')").format(_lower(value))
-        begins = SQL("exists (select from {} word where word like {})")
-        return _all(begins.format(words, parameters.add(_like(word) + "%")) for word in name.words)
-    group = _lower(value)
-    if "=" in name.pattern:
-        return SQL("{} like {}").format(group, parameters.add(_like(name.pattern)))
-    one_group = SQL(
-        "exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})"
-    )
-    return one_group.format(group, parameters.add(_like(name.pattern)))
-
-
-def _lower(value: Composable) -> Composable:
-    """In lower case by Unicode's rules, whatever the locale of the database."""
-    return SQL('lower({} collate "und-x-icu")').format(value)
-
-
-def _like(pattern: str) -> str:
-    """A pattern of `*` and `?` as one of LIKE."""
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%").replace("?", "_")
 
 
 def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
@@ -290,7 +192,7 @@ def _columns_beside(levels: Iterable[Level]) -> Composable:
     """For studies and series their answer and attributes, for instances their metadata."""
     columns: list[Composable] = []
     for level in levels:
-        table = _TABLES[level]
+        table = TABLES[level]
         if level == Level.INSTANCE:
             columns.append(Identifier(table, "metadata"))
         else:

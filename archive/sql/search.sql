@@ -1,28 +1,39 @@
 -- {scope} is what the caller may see and {matches} what was asked for; both are conditions composed of constants, their
--- values being parameters. {beside} adds columns of the levels above.
+-- values being parameters. {beside} adds columns of the levels above. {start} and {offset} say where the page begins:
+-- the number of rows before it, or that number after a day that `day_of_page` finds.
 
 -- name: find_studies
-select study.dicom_json {beside}
+{start} select study.dicom_json {beside}
 from study
 where {scope} and {matches}
 order by study.study_date desc, study.study_instance_uid
-limit %(limit)s offset %(offset)s
+limit %(limit)s offset {offset}
 
 -- name: find_series
-select series.dicom_json {beside}
+{start} select series.dicom_json {beside}
 from series join study using (study_instance_uid)
 where {scope} and {matches}
-order by study.study_instance_uid, series.series_number, series.series_instance_uid
-limit %(limit)s offset %(offset)s
+order by study.study_date desc, study.study_instance_uid, series.series_number, series.series_instance_uid
+limit %(limit)s offset {offset}
 
 -- name: find_instances
-select instance.dicom_json {beside}
+{start} select instance.dicom_json {beside}
 from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid
 where {scope} and {matches}
 order by
-    study.study_instance_uid, series.series_number, series.series_instance_uid,
+    study.study_date desc, study.study_instance_uid, series.series_number, series.series_instance_uid,
     instance.instance_number, instance.sop_instance_uid
-limit %(limit)s offset %(offset)s
+limit %(limit)s offset {offset}
+
+-- name: day_of_page
+with day as (
+    select study_date, {counted} as here, sum({counted}) over (order by study_date desc) as reached
+    from study_day
+    where modality = {modality} and {days}
+), begins as (
+    select study_date, %(offset)s - (reached - here) as skipped
+    from day where reached > %(offset)s order by study_date desc limit 1
+)
 
 -- name: places
 select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
