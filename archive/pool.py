@@ -13,8 +13,12 @@ from psycopg.conninfo import make_conninfo
 from archive.errors import Unavailable
 
 CONNECT_TIMEOUT = 5  # seconds
-SESSION: dict[str, Any] = {"options": "-c jit=off", "prepare_threshold": 2}
-"""How connections that serve searches are opened: a compiled plan would cost more than most searches do."""
+SESSION: dict[str, Any] = {
+    "options": "-c jit=off -c max_parallel_workers_per_gather=0",
+    "prepare_threshold": 2,
+}
+"""How connections that serve searches are opened: to compile a plan, or to start processes for it, takes longer
+than most searches do."""
 
 
 @cache

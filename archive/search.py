@@ -3,9 +3,10 @@
 What the caller may see is a condition of each statement, so that hidden and absent are the same: no row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
@@ -22,10 +23,17 @@ from archive.query import COUNTED, MODALITIES_IN_STUDY, Match, Query
 from archive.resource import Resource
 
 DEEP = 500
-"""Rows before a page from which on it is looked for by its day."""
+"""Rows before a page from which on it is looked for by counts of what lies before."""
 
 _STUDY_DATE = (tag("StudyDate"),)
-_COUNTS = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+# How many rows of a level lie on a day (a column of study_day), and in a study.
+_COUNTS: dict[Level, tuple[str, LiteralString]] = {
+    Level.STUDY: ("studies", "1"),
+    Level.SERIES: ("series", "number_of_series"),
+    Level.INSTANCE: ("instances", "number_of_instances"),
+}
+_SINCE: LiteralString = """(study.study_date, study.study_instance_uid)
+    <= ((select study_date from day), (select study_instance_uid from begin))"""
 _STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
 
 
@@ -67,17 +75,17 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     start, offset, since = _begin(scope, resource, query, parameters)
     statement = SQL(queries("search.sql")[_STATEMENTS[query.level]]).format(
         start=start,
-        beside=_columns_beside(above),
+        beside=_columns_beside(above, query),
         scope=restrict(scope, parameters),
         matches=every([*matches, *since]),
         offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    cursor = await connection.execute(statement, values)
+    cursor = await connection.execute(statement, values, prepare=_is_plain(query))
     rows = await cursor.fetchall()
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
-    return Page([_widen(row, above, query) if above else row[0] for row in rows], more)
+    return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)
 
 
 def _begin(
@@ -85,23 +93,25 @@ def _begin(
 ) -> tuple[Composable, Composable, list[Composable]]:
     """Where a page begins: what precedes the statement, its offset, and conditions that spare it what lies before.
 
-    Pages deep in a list begin at a day, which the counts of `study_day` tell as long as these count what the
+    Those deep in a list begin in a study that the counts of days and studies tell, where these count what the
     search finds.
     """
-    days = _days_counted(query) if query.offset >= DEEP and scope.everything and not resource.level else None
-    if days is None:
+    counted = _counted(query) if query.offset >= DEEP and scope.everything and not resource.level else None
+    if counted is None:
         return SQL(""), Placeholder("offset"), []
-    dates, modality = days
-    start = SQL(queries("search.sql")["day_of_page"]).format(
-        counted=Identifier(_COUNTS[query.level]),
+    dates, modality = counted
+    count, here = _COUNTS[query.level]
+    start = SQL(queries("search.sql")["begin_of_page"]).format(
+        count=Identifier(count),
+        here=SQL(here),
         modality=parameters.add(modality),
-        days=every(condition(match, parameters, table="study_day") for match in dates),
+        dates=every(condition(match, parameters, table="study_day") for match in dates),
+        matches=every(condition(match, parameters) for match in query.matches),
     )
-    since = SQL("study.study_date <= (select study_date from begins)")
-    return start, SQL("(select skipped from begins)"), [since]
+    return start, SQL("(select skipped from begin)"), [SQL(_SINCE)]
 
 
-def _days_counted(query: Query) -> tuple[list[Match], str] | None:
+def _counted(query: Query) -> tuple[list[Match], str] | None:
     """The days and the modality that `study_day` counts by, where these are all that the search asks for."""
     dates = [match for match in query.matches if match.path == _STUDY_DATE]
     others = [match for match in query.matches if match.path != _STUDY_DATE]
@@ -188,25 +198,51 @@ def _extra(level: Level, query: Query) -> frozenset[str]:
     return lacking & {*ATTRIBUTES[level], *(name for name, counted in COUNTED.items() if counted == level)}
 
 
-def _columns_beside(levels: Iterable[Level]) -> Composable:
-    """For studies and series their answer and attributes, for instances their metadata."""
+def _columns_beside(levels: Mapping[Level, bool], query: Query) -> Composable:
+    """Of studies and series the answer, and the attributes where more is asked for; of instances the metadata."""
     columns: list[Composable] = []
     for level in levels:
-        table = TABLES[level]
         if level == Level.INSTANCE:
-            columns.append(Identifier(table, "metadata"))
-        else:
-            columns += [Identifier(table, "dicom_json"), Identifier(table, "attributes")]
+            columns.append(Identifier(TABLES[level], "metadata"))
+            continue
+        columns.append(Identifier(TABLES[level], "dicom_json"))
+        if _wants_attributes(level, query):
+            columns.append(SQL("{}::text").format(Identifier(TABLES[level], "attributes")))
     return Composed([SQL(", ") + column for column in columns])
 
 
-def _widen(row: tuple[Any, ...], levels: Mapping[Level, bool], query: Query) -> bytes:
-    """The row's answer with what the levels beside it tell and the query lets in."""
+def _wants_attributes(level: Level, query: Query) -> bool:
+    return query.include_all or bool(_extra(level, query))
+
+
+def _is_plain(query: Query) -> bool:
+    """Whether one plan is good for all values; where it is not, PostgreSQL is to see them before it makes one."""
+    return all(
+        isinstance(match.condition, OneOf) and match.vr in ("LO", "SH", "UI") for match in query.matches
+    )
+
+
+def _widen(rows: Sequence[tuple[Any, ...]], levels: Mapping[Level, bool], query: Query) -> list[bytes]:
+    """The rows' answers with what the levels beside them tell; rows of one study or series share that."""
+    shared: dict[tuple[Any, ...], Attributes] = {}
+    answers = []
+    for answer, *beside in rows:
+        key = tuple(beside)
+        if key not in shared:
+            shared[key] = _told(beside, levels, query)
+        answers.append(encode(shared[key] | decode(answer)))
+    return answers
+
+
+def _told(values: Sequence[Any], levels: Mapping[Level, bool], query: Query) -> Attributes:
+    """What the levels beside a row's own answer tell and the query lets in."""
     beside: Attributes = {}
-    columns = iter(row[1:])
+    columns = iter(values)
     for level, wholly in levels.items():
         answer = decode(next(columns))
-        told = answer if level == Level.INSTANCE else next(columns) | answer
+        told = answer
+        if level != Level.INSTANCE and _wants_attributes(level, query):
+            told = json.loads(next(columns)) | answer
         wanted = (set(answer) if wholly else set()) | _extra(level, query)
         beside |= told if query.include_all else {name: told[name] for name in wanted if name in told}
-    return encode(beside | decode(row[0]))
+    return beside

@@ -4,6 +4,10 @@
 alter table instance add column attributes jsonb not null default '{}';   -- DICOM JSON of what can be matched
 update follow_position set sequence = 0;   -- the follower fills it from the instances themselves
 
+drop index study_by_date;
+create index study_by_date on study (study_date desc, study_instance_uid desc)
+    include (number_of_series, number_of_instances);
+
 -- The order of searches begins with study_date; these are counts of that order's parts.
 create table study_day (
     study_date text collate "C" not null,
