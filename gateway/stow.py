@@ -14,10 +14,10 @@ from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from archive.media_type import MediaType, parse_media_type, select
 from archive.policy import Action
 from archive.resource import Resource, parse_resource
+from gateway.datasets import JSON
 from gateway.door import Outcome, deliver
 from gateway.multipart import Parser, Part, boundary_of
 from gateway.negotiation import preferences
-from gateway.qido import JSON
 from gateway.services import scope_of, services_of
 from gateway.store_response import render_outcomes, status_of
 

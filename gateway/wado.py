@@ -16,13 +16,12 @@ from archive.media_type import MediaType, media_type, multipart, select
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
-from gateway import ranges
+from gateway import datasets, ranges
 from gateway.body import FileRange, Segment, SegmentsResponse, require
 from gateway.bulkdata import find_bulkdata
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import new_boundary, render
 from gateway.negotiation import preferences
-from gateway.qido import JSON, join
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import MIXED, frame_media_type, pixel_syntax
 
@@ -66,13 +65,12 @@ async def _render_instances(request: Request, found: Sequence[Place], chosen: Me
 
 
 async def retrieve_metadata(request: Request) -> Response:
-    """The instances' data sets without bulk data, as DICOM JSON (PS3.18 section 10.4.1.1.5)."""
+    """The instances' data sets without bulk data, as DICOM JSON or XML (PS3.18 section 10.4.1.1.5)."""
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
-    chosen = select(preferences(request), JSON)
+    chosen = select(preferences(request), datasets.OFFERS)
     async with services_of(request).connection() as connection:
         rows = await metadata(connection, scope, resource)
-    body = join(rows, services_of(request).settings.dicomweb_url)
-    return Response(body, headers={"content-type": str(chosen), "cache-control": "no-store"})
+    return datasets.respond(rows, chosen, services_of(request).settings.dicomweb_url)
 
 
 async def retrieve_frames(request: Request) -> Response:

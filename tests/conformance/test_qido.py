@@ -389,7 +389,7 @@ class TestAnswer:
 
     @pytest.mark.parametrize(
         "accept",
-        ["text/html", 'multipart/related; type="application/dicom+xml"', "application/dicom+json;q=0"],
+        ["text/html", 'multipart/related; type="application/dicom"', "application/dicom+json;q=0, text/*"],
     )
     def test_others_are_406(self, dicomweb, accept):
         """Table 8.5-1."""
