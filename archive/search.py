@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
 from archive.attributes import ATTRIBUTES, RETURNED, Level, tag
 from archive.conditions import TABLES, Parameters, condition, every
 from archive.dicom_json import decode, encode
-from archive.errors import NotFound
+from archive.errors import Gone, NotFound
 from archive.json_values import Attributes
 from archive.matching import OneOf
 from archive.policy import Scope
@@ -126,7 +126,7 @@ def _counted(query: Query) -> tuple[list[Match], str] | None:
 
 
 async def places(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[Place]:
-    """Where the instances that the resource names lie. Raises NotFound where there is none to see."""
+    """Where the instances that the resource names lie. Raises NotFound where there is none to see, or Gone."""
     return [Place(*row) for row in await _rows_of(connection, "places", scope, resource)]
 
 
@@ -138,9 +138,12 @@ async def place_and_metadata(
     return Place(*values), rendered
 
 
-async def metadata(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[bytes]:
-    """The metadata of the resource's instances as DICOM JSON. Raises NotFound where there is none to see."""
-    return [row[0] for row in await _rows_of(connection, "metadata", scope, resource)]
+async def metadata(
+    connection: AsyncConnection, scope: Scope, resource: Resource
+) -> list[tuple[Place, bytes]]:
+    """Where the resource's instances lie, and their metadata as DICOM JSON. Raises NotFound as `places` does."""
+    rows = await _rows_of(connection, "metadata", scope, resource)
+    return [(Place(*values), rendered) for *values, rendered in rows]
 
 
 async def index_position(connection: AsyncConnection) -> int:
@@ -157,8 +160,18 @@ async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resourc
     )
     rows = await (await connection.execute(statement, parameters.values)).fetchall()
     if not rows:
-        raise NotFound("no such resource")
+        raise await _absence(connection, scope, resource)
     return rows
+
+
+async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource) -> NotFound:
+    """What to say of a resource that is not there; that it was is told only to who might have seen it."""
+    uid = resource.sop_instance_uid or resource.series_instance_uid or resource.study_instance_uid
+    if scope.everything:
+        row = await (await connection.execute(queries("search.sql")["is_deleted"], {"uid": uid})).fetchone()
+        if row and row[0]:
+            return Gone("the resource has been deleted")
+    return NotFound("no such resource")
 
 
 def restrict(scope: Scope, parameters: Parameters) -> Composable:

@@ -24,6 +24,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str = ""
+    cors_origins: str = ""
     dicom_host: str = "127.0.0.1"
     dicom_port: int = 4242
     dicom_aet: str = "SENOGATE"

@@ -5,6 +5,7 @@ from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
@@ -13,11 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from archive.settings import Settings
 from gateway import health, oauth, portal, qido, stow, wado
 from gateway.authentication import Authentication
+from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
 from gateway.services import Services
 from gateway.signing import SigningKeys
 
+_EXPOSED = [
+    *("Accept-Ranges", "Content-Location", "Content-Range", "ETag", "Location"),
+    *("Retry-After", "Warning", "WWW-Authenticate"),
+]
 _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -44,12 +50,33 @@ def create(
     )
     app = Starlette(
         routes=[*_ROUTES, dicomweb],
-        middleware=[Middleware(SecurityHeaders), Middleware(LastResort)],
-        exception_handlers=HANDLERS,
+        middleware=[
+            *_cross_origin(settings),
+            Middleware(SecurityHeaders),
+            Middleware(LastResort),
+            Middleware(EntityTags),
+        ],
+        exception_handlers=HANDLERS | {NotModified: on_not_modified},
     )
     app.router.redirect_slashes = False
     app.state.services = Services(settings, pool, orthanc, keys, readiness)
     return app
+
+
+def _cross_origin(settings: Settings) -> list[Middleware]:
+    """What lets pages of other origins ask, where a site names any (the Fetch standard's CORS protocol)."""
+    origins = settings.cors_origins.replace(",", " ").split()
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"],
+            allow_headers=["Accept", "Authorization", "Content-Type", "If-None-Match", "Range"],
+            expose_headers=_EXPOSED,
+        )
+    ]
 
 
 class SecurityHeaders:

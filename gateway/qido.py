@@ -5,11 +5,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from archive.attributes import Level
-from archive.media_type import MediaType, select
+from archive.media_type import select
 from archive.policy import Action
 from archive.query import parse_parameters, parse_query
 from archive.resource import parse_resource
-from archive.search import Page, find
+from archive.search import find
 from gateway import datasets
 from gateway.negotiation import preferences
 from gateway.services import scope_of, services_of
@@ -38,13 +38,8 @@ async def _search(request: Request, level: Level) -> Response:
     chosen = select(preferences(request), datasets.OFFERS)
     async with services_of(request).connection() as connection:
         page = await find(connection, scope, resource, query)
-    return _render(request, page, chosen)
-
-
-def _render(request: Request, page: Page, chosen: MediaType) -> Response:
-    base_url = services_of(request).settings.dicomweb_url
-    headers = {"warning": f'299 {base_url} "{_MORE}"'} if page.more else {}
-    return datasets.respond(page.rows, chosen, base_url, headers)
+    headers = {"warning": f'299 {services_of(request).settings.dicomweb_url} "{_MORE}"'} if page.more else {}
+    return await datasets.respond(request, page.rows, chosen, headers)
 
 
 ROUTES = [

@@ -19,6 +19,7 @@ from archive.search import Place, metadata, place_and_metadata, places
 from gateway import datasets, ranges
 from gateway.body import FileRange, Segment, SegmentsResponse, require
 from gateway.bulkdata import find_bulkdata
+from gateway.conditional import is_conditional, revalidate
 from gateway.frames import encapsulated_frames, native_frames, pick
 from gateway.multipart import new_boundary, render
 from gateway.negotiation import preferences
@@ -36,6 +37,7 @@ async def retrieve_instances(request: Request) -> Response:
     accepted = preferences(request)
     async with services_of(request).connection() as connection:
         found = await places(connection, scope, resource)
+    revalidate(request, found)
     chosen = select(accepted, _instance_offers(found, single=resource.sop_instance_uid is not None))
     return await _render_instances(request, found, chosen)
 
@@ -69,8 +71,11 @@ async def retrieve_metadata(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
     chosen = select(preferences(request), datasets.OFFERS)
     async with services_of(request).connection() as connection:
-        rows = await metadata(connection, scope, resource)
-    return datasets.respond(rows, chosen, services_of(request).settings.dicomweb_url)
+        if is_conditional(request):
+            revalidate(request, await places(connection, scope, resource))
+        found = await metadata(connection, scope, resource)
+    revalidate(request, [place for place, _ in found])
+    return await datasets.respond(request, [rendered for _, rendered in found], chosen)
 
 
 async def retrieve_frames(request: Request) -> Response:
@@ -79,6 +84,7 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
+    revalidate(request, [place])
     chosen = select(preferences(request), _pixel_offers(place, single=len(numbers) == 1))
     frames = pick(await _frames(request, place, rendered), numbers)
     return await _respond(
@@ -91,6 +97,7 @@ async def retrieve_bulkdata(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
+    revalidate(request, [place])
     address = request.path_params["attribute"]
     if address.upper() in PIXELS and place.pixel_offset is not None:
         return await _retrieve_pixels(request, place, rendered)

@@ -1,8 +1,14 @@
 -- What searches need beyond the first schema: keys of the instance level, and how many studies, series and instances
--- lie on each day, so that a page deep in the list is found without passing all before it.
+-- lie on each day, so that a page deep in the list is found without passing all before it, and what has gone.
 
 alter table instance add column attributes jsonb not null default '{}';   -- DICOM JSON of what can be matched
 update follow_position set sequence = 0;   -- the follower fills it from the instances themselves
+
+-- Studies, series and instances that were here once. One that came again is found before it is looked for here.
+create table deleted (
+    uid        text collate "C" primary key,
+    deleted_at timestamptz not null default now()
+);
 
 drop index study_by_date;
 create index study_by_date on study (study_date desc, study_instance_uid desc)

@@ -95,10 +95,19 @@ select sop_instance_uid, orthanc_id from instance
 delete from unindexed
 
 -- name: forget_instances
-delete from instance where sop_instance_uid = any(%(gone)s)
+with gone as (delete from instance where sop_instance_uid = any(%(gone)s) returning sop_instance_uid)
+insert into deleted (uid) select sop_instance_uid from gone on conflict do nothing
 
 -- name: forget_empty_series
-delete from series s where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+with gone as (
+    delete from series s
+    where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+    returning series_instance_uid)
+insert into deleted (uid) select series_instance_uid from gone on conflict do nothing
 
 -- name: forget_empty_studies
-delete from study t where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+with gone as (
+    delete from study t
+    where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+    returning study_instance_uid)
+insert into deleted (uid) select study_instance_uid from gone on conflict do nothing
