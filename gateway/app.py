@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
-from gateway import health, oauth, portal, qido, stow, wado
+from gateway import capabilities, health, oauth, openapi, portal, qido, stow, wado
 from gateway.authentication import Authentication
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
@@ -42,7 +42,7 @@ def create(
     readiness = Readiness(pool, orthanc, proof_key)
     dicomweb = Mount(
         "/dicom-web",
-        app=Router([*_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
+        app=Router([*capabilities.ROUTES, *_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
         middleware=[
             Middleware(PluginGuard, readiness=readiness),
             Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
@@ -98,9 +98,11 @@ class AllStudies(HTTPEndpoint):
     """/studies: search and store."""
 
     async def get(self, request: Request) -> Response:
+        """Search for studies."""
         return await qido.search_studies(request)
 
     async def post(self, request: Request) -> Response:
+        """Store instances of any studies."""
         return await stow.store(request)
 
 
@@ -108,9 +110,11 @@ class OneStudy(HTTPEndpoint):
     """/studies/{study}: retrieve and store."""
 
     async def get(self, request: Request) -> Response:
+        """All instances of a study."""
         return await wado.retrieve_instances(request)
 
     async def post(self, request: Request) -> Response:
+        """Store instances of one study."""
         return await stow.store(request)
 
 
@@ -118,6 +122,7 @@ _STUDIES: list[BaseRoute] = [Route("/studies", AllStudies), Route("/studies/{stu
 _ROUTES: list[BaseRoute] = [
     *portal.ROUTES,
     *health.ROUTES,
+    *openapi.ROUTES,
     Route("/oauth/token", oauth.token, methods=["POST"]),
     Route("/.well-known/openid-configuration", oauth.configuration),
     Route("/.well-known/jwks.json", oauth.jwks),

@@ -20,14 +20,17 @@ _MORE = (
 
 
 async def search_studies(request: Request) -> Response:
+    """Search for studies."""
     return await _search(request, Level.STUDY)
 
 
 async def search_series(request: Request) -> Response:
+    """Search for series."""
     return await _search(request, Level.SERIES)
 
 
 async def search_instances(request: Request) -> Response:
+    """Search for instances."""
     return await _search(request, Level.INSTANCE)
 
 

@@ -11,6 +11,12 @@ def site(tmp_path_factory):
     return fake_site.build(tmp_path_factory.mktemp("home"))
 
 
+@pytest.fixture(scope="module")
+def open_site(tmp_path_factory):
+    origins = "https://viewer.test https://b.test"
+    return fake_site.build(tmp_path_factory.mktemp("home"), cors_origins=origins)
+
+
 @pytest.mark.parametrize(
     "path", ["/none", "/dicom-web/none", "/dicom-web/studies/", "/dicom-web/studies/1.2/none", "/health"]
 )
@@ -87,12 +93,6 @@ def test_the_front_page_loads_nothing_from_elsewhere(site):
 
 class TestOtherOrigins:
     """The Fetch standard's CORS protocol, by configuration."""
-
-    @pytest.fixture(scope="class")
-    def open_site(self, tmp_path_factory):
-        return fake_site.build(
-            tmp_path_factory.mktemp("home"), cors_origins="https://viewer.test https://b.test"
-        )
 
     @pytest.mark.parametrize(
         "path", ["/dicom-web/studies", "/dicom-web/none", "/oauth/token", "/health/live"]
