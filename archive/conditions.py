@@ -76,7 +76,7 @@ def condition(match: Match, parameters: Parameters, table: str = "") -> Composab
         return _match_column(Identifier(table or own, column), match, parameters)
     if len(match.path) == 1 and name in _ARRAYS:
         return _match_array(Identifier(*_ARRAYS[name]), match, parameters)
-    return _match_attribute(match, parameters)
+    return match_attribute(match, parameters, TABLES[match.level])
 
 
 def _match_column(column: Identifier, match: Match, parameters: Parameters) -> Composable:
@@ -105,17 +105,17 @@ def _match_array(column: Identifier, match: Match, parameters: Parameters) -> Co
     return SQL("exists (select from unnest({}) member where {})").format(column, compared)
 
 
-def _match_attribute(match: Match, parameters: Parameters) -> Composable:
-    """An attribute that only the DICOM JSON of its level has, in any item of the sequences above it."""
-    found = _values_found(match)
+def match_attribute(match: Match, parameters: Parameters, table: str) -> Composable:
+    """An attribute in a table's DICOM JSON, in any item of the sequences above it."""
+    found = _values_found(match, table)
     if isinstance(match.condition, Empty):
         return SQL("not exists (select from {})").format(found)
     if isinstance(match.condition, AllOf):
         each = [replace(match, condition=OneOf((value,))) for value in match.condition.values]
-        return every(_match_attribute(one, parameters) for one in each)
+        return every(match_attribute(one, parameters, table) for one in each)
     text = SQL("(found #>> '{{}}')").format()
     if isinstance(match.condition, Within):
-        compared = _within(text, _first_value(match, match.condition.date), match.condition, parameters)
+        compared = _within(text, _first_value(table, match.condition.date), match.condition, parameters)
     elif match.vr in NUMBER_VRS and isinstance(match.condition, OneOf):
         numbers = parameters.add(list(match.condition.values))
         compared = SQL("found = any({}::text[]::jsonb[])").format(numbers)
@@ -124,15 +124,15 @@ def _match_attribute(match: Match, parameters: Parameters) -> Composable:
     return SQL("exists (select from {} where {})").format(found, compared)
 
 
-def _values_found(match: Match) -> Composable:
-    attributes = Identifier(TABLES[match.level], "attributes")
+def _values_found(match: Match, table: str) -> Composable:
+    attributes = Identifier(table, "attributes")
     steps = "".join(f'."{name}"."Value"[*]' for name in match.path)
     path = Constant(f"lax ${steps}" + (".*" if match.vr == "PN" else ""))
     return SQL("jsonb_path_query({}, {}::jsonpath) found").format(attributes, path)
 
 
-def _first_value(match: Match, name: str) -> Composable:
-    attributes = Identifier(TABLES[match.level], "attributes")
+def _first_value(table: str, name: str) -> Composable:
+    attributes = Identifier(table, "attributes")
     return SQL("({} #>> array[{}, 'Value', '0'])").format(attributes, Constant(name))
 
 

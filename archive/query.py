@@ -98,8 +98,11 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
         raise BadRequest(f"the query has more than {MAXIMUM_PARAMETERS} parameters") from None
 
 
-def parse_query(level: Level, parameters: Iterable[tuple[str, str]]) -> Query:
-    """The search that a query string asks for. Raises BadRequest, which names the parameter and never its value."""
+def parse_query(level: Level | None, parameters: Iterable[tuple[str, str]]) -> Query:
+    """The search that a query string asks for; without a level, one for workitems.
+
+    Raises BadRequest, which names the parameter and never its value.
+    """
     options: dict[str, str] = {}
     keys: dict[tuple[str, ...], str] = {}
     included: set[str] = set()
@@ -115,7 +118,7 @@ def parse_query(level: Level, parameters: Iterable[tuple[str, str]]) -> Query:
     manner = Manner(*(_boolean(name, options.get(name, "false")) for name in _MANNERS))
     matches = [_match(level, path, value, manner) for path, value in keys.items()]
     return Query(
-        level=level,
+        level=Level.STUDY if level is None else level,
         matches=_combine([match for match in matches if match]),
         include=frozenset((included | {path[0] for path in keys}) - {"all"}),
         include_all="all" in included,
@@ -150,7 +153,7 @@ def _parse_tag(name: str) -> str:
     return f"{number:08X}"
 
 
-def _match(level: Level, path: tuple[str, ...], value: str, manner: Manner) -> Match | None:
+def _match(level: Level | None, path: tuple[str, ...], value: str, manner: Manner) -> Match | None:
     """The condition that a key's value means; None where it matches everything (PS3.4 section C.2.2.2.3)."""
     found, kind, name = _attribute(level, path)
     condition = parse_condition(kind, name, value, manner)
@@ -174,10 +177,10 @@ def _combine(matches: list[Match]) -> tuple[Match, ...]:
 
 
 @lru_cache(4096)
-def _attribute(level: Level, path: tuple[str, ...]) -> tuple[Level, str, str]:
+def _attribute(level: Level | None, path: tuple[str, ...]) -> tuple[Level, str, str]:
     """The level that the key belongs to, its VR and its name. Raises BadRequest where it can't be matched."""
     name = ".".join(keyword_for_tag(part) or part for part in path)
-    return _level(level, path, name), _vr(path, name), name
+    return Level.STUDY if level is None else _level(level, path, name), _vr(path, name), name
 
 
 def _level(level: Level, path: tuple[str, ...], name: str) -> Level:

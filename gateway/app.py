@@ -12,7 +12,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
-from gateway import capabilities, health, oauth, openapi, portal, qido, stow, wado
+from gateway import capabilities, health, oauth, openapi, portal, qido, stow, ups, wado
 from gateway.authentication import Authentication
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
@@ -42,7 +42,9 @@ def create(
     readiness = Readiness(pool, orthanc, proof_key)
     dicomweb = Mount(
         "/dicom-web",
-        app=Router([*capabilities.ROUTES, *_STUDIES, *qido.ROUTES, *wado.ROUTES], redirect_slashes=False),
+        app=Router(
+            [*capabilities.ROUTES, *_STUDIES, *qido.ROUTES, *wado.ROUTES, *ups.ROUTES], redirect_slashes=False
+        ),
         middleware=[
             Middleware(PluginGuard, readiness=readiness),
             Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),

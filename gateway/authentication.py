@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import jwt
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
@@ -40,13 +40,13 @@ class Authentication:
         self._audience = audience
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] != "OPTIONS":
-            token = bearer_token(Request(scope))
+        if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] != "OPTIONS"):
+            token = bearer_token(HTTPConnection(scope))
             scope["principal"] = verify(token, self._keys, issuer=self._issuer, audience=self._audience)
         await self._app(scope, receive, send)
 
 
-def bearer_token(request: Request) -> str:
+def bearer_token(request: HTTPConnection) -> str:
     """The token of the request's one Authorization header.
 
     Raises Unauthenticated without one, AmbiguousCredentials for several or for one in the query.

@@ -18,8 +18,8 @@ from procrastinate.exceptions import AlreadyEnqueued
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
-from archive import instances
-from archive.errors import SenogateError, Unavailable
+from archive import instances, worklist
+from archive.errors import Conflict, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
 from archive.orthanc import Orthanc
@@ -36,6 +36,7 @@ from inference.session import Session, open_session
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
+_TELL = 1.0  # seconds between two looks at what the worklist is to be told
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -148,7 +149,7 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            others = [asyncio.create_task(self._follow()), asyncio.create_task(self._nudge())]
+            others = [asyncio.create_task(work()) for work in (self._follow, self._nudge, self._perform)]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
             queue.cancel()
@@ -193,6 +194,21 @@ class Worker:
             except procrastinate.exceptions.ConnectorException as error:
                 _log.warning("the queue does not answer (%s)", type(error).__name__)
             await self._pause(_NUDGE)
+
+    async def _perform(self) -> None:
+        """Tell the worklist how far the readings are that it asked for."""
+        address = connection_string(self._settings.database_url)
+        while not self._ended.is_set():
+            try:
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    while not self._ended.is_set():
+                        await worklist.perform(connection)
+                        await self._pause(_TELL)
+            except psycopg.OperationalError as error:
+                _log.warning("the worklist does not answer (%s)", type(error).__name__)
+            except Conflict:
+                continue  # another worker or a client was first: what is to be told is looked up anew
+            await self._pause(_PAUSE)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
