@@ -34,6 +34,10 @@ _COUNTS: dict[Level, tuple[str, LiteralString]] = {
 }
 _SINCE: LiteralString = """(study.study_date, study.study_instance_uid)
     <= ((select study_date from day), (select study_instance_uid from begin))"""
+_ANSWERED = {
+    level: frozenset({*RETURNED[level], *(name for name, counted in COUNTED.items() if counted == level)})
+    for level in Level
+}
 _STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
 
 
@@ -81,7 +85,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
         offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    cursor = await connection.execute(statement, values, prepare=_is_plain(query))
+    cursor = await connection.execute(statement, values, prepare=_is_plain(query), binary=True)
     rows = await cursor.fetchall()
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
@@ -158,7 +162,7 @@ async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resourc
     statement = SQL(queries("search.sql")[name]).format(
         scope=restrict(scope, parameters), matches=every(matches)
     )
-    rows = await (await connection.execute(statement, parameters.values)).fetchall()
+    rows = await (await connection.execute(statement, parameters.values, binary=True)).fetchall()
     if not rows:
         raise await _absence(connection, scope, resource)
     return rows
@@ -205,7 +209,7 @@ def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
 
 def _extra(level: Level, query: Query) -> frozenset[str]:
     """The included attributes that the row's own answer lacks and the level may have."""
-    lacking = query.include - set(RETURNED[query.level])
+    lacking = query.include - _ANSWERED[query.level]
     if level == Level.INSTANCE:
         return lacking - {*ATTRIBUTES[Level.STUDY], *ATTRIBUTES[Level.SERIES], *COUNTED}
     return lacking & {*ATTRIBUTES[level], *(name for name, counted in COUNTED.items() if counted == level)}

@@ -10,7 +10,7 @@ import uvloop
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
-from archive.pool import connection_string
+from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
@@ -39,7 +39,7 @@ async def _serve(settings: Settings) -> None:
             base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
         ) as orthanc,
         AsyncConnectionPool(
-            address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
+            address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True, **SESSION}
         ) as pool,
     ):
         application = app.create(settings, pool, orthanc, keys, proof_key)

@@ -24,6 +24,7 @@ from archive import instances
 from archive.follow import Follower
 from archive.migration import migrate
 from archive.orthanc import Orthanc
+from archive.pool import SESSION
 from archive.settings import Settings
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
@@ -158,7 +159,7 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
             base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
         )
         async with AsyncConnectionPool(
-            settings.database_url, open=False, kwargs={"autocommit": True}
+            settings.database_url, open=False, kwargs={"autocommit": True, **SESSION}
         ) as pool:
             application = app.create(settings, pool, orthanc, keys, PROOF_KEY)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
