@@ -12,18 +12,21 @@ from pathlib import Path
 
 from archive.errors import ConfigurationError
 
+MOST_GATEWAYS = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
 
-    Raises ConfigurationError for a port that is none.
+    Raises ConfigurationError for a port that is none, or too many gateways.
     """
 
     home: Path
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str = ""
+    gateway_processes: int = 1
     cors_origins: str = ""
     dicom_host: str = "127.0.0.1"
     dicom_port: int = 4242
@@ -62,6 +65,8 @@ class Settings:
         for name in ("port", "dicom_port", "orthanc_port"):
             if not 0 < getattr(self, name) < 2**16:
                 raise ConfigurationError(f"{name} must be from 1 to 65535")
+        if not 0 < self.gateway_processes <= MOST_GATEWAYS:
+            raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
 
     @property
     def dicomweb_url(self) -> str:

@@ -76,9 +76,10 @@ def peer(ports: list[int]) -> Iterator[Server]:
 
 
 @contextmanager
-def senogate(home: Path, ports: list[int]) -> Iterator[Server]:
+def senogate(home: Path, ports: list[int], gateways: int = 1) -> Iterator[Server]:
     """A whole site with de-identification on."""
-    live = LiveSite(home, ports, {"SENOGATE_STABLE_AGE": "3600"}).start()
+    extra = {"SENOGATE_STABLE_AGE": "3600", "SENOGATE_GATEWAY_PROCESSES": str(gateways)}
+    live = LiveSite(home, ports, extra).start()
     try:
         client = live.client()
         client.headers.update(_IDENTITY)

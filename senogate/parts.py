@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import socket
 import warnings
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
 
-_POOL = 16  # connections to PostgreSQL at most, for one gateway
+_POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
+_FEWEST = 3  # for one of them
 _GRACE = 10  # seconds that answers under way may take to end
 
 
@@ -39,7 +41,11 @@ async def _serve(settings: Settings) -> None:
             base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
         ) as orthanc,
         AsyncConnectionPool(
-            address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True, **SESSION}
+            address,
+            min_size=2,
+            max_size=_connections(settings),
+            open=False,
+            kwargs={"autocommit": True, **SESSION},
         ) as pool,
     ):
         application = app.create(settings, pool, orthanc, keys, proof_key)
@@ -54,7 +60,25 @@ async def _serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
-        await uvicorn.Server(configuration).serve()
+        await uvicorn.Server(configuration).serve(
+            [_shared_socket(settings)] if settings.gateway_processes > 1 else None
+        )
+
+
+def _connections(settings: Settings) -> int:
+    return max(min(16, _POOL // settings.gateway_processes), _FEWEST)
+
+
+def _shared_socket(settings: Settings) -> socket.socket:
+    """A socket on the gateways' common port: the kernel gives each of them its share of the connections."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind(address)
+    return listening
 
 
 def run_worker(settings: Settings) -> None:
