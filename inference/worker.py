@@ -19,7 +19,7 @@ from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
 from archive import instances, worklist
-from archive.errors import Conflict, SenogateError, Unavailable
+from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
 from archive.orthanc import Orthanc
@@ -204,10 +204,10 @@ class Worker:
                     while not self._ended.is_set():
                         await worklist.perform(connection)
                         await self._pause(_TELL)
-            except psycopg.OperationalError as error:
+            except psycopg.Error as error:
                 _log.warning("the worklist does not answer (%s)", type(error).__name__)
-            except Conflict:
-                continue  # another worker or a client was first: what is to be told is looked up anew
+            except (BadRequest, Conflict, NotFound):
+                _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
 
     async def _enqueue_due(self) -> None:

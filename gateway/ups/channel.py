@@ -13,7 +13,8 @@ from archive import worklist
 from archive.errors import Unavailable
 from archive.policy import Action
 from gateway.problem import ProblemResponse
-from gateway.services import scope_of, services_of
+from gateway.services import services_of
+from gateway.ups.access import worklist_scope
 from gateway.ups.subscriptions import subscriber_of
 
 INTERVAL = 0.5  # seconds between two looks for events
@@ -21,7 +22,7 @@ INTERVAL = 0.5  # seconds between two looks for events
 
 async def open_channel(websocket: WebSocket) -> None:
     """Open the connection over which a subscriber is sent its Event Reports."""
-    scope_of(websocket, Action.READ)
+    worklist_scope(websocket, Action.READ)
     subscriber = subscriber_of(websocket.path_params)
     await websocket.accept()
     gone = asyncio.create_task(_until_disconnected(websocket))

@@ -15,7 +15,8 @@ from archive.policy import Action
 from archive.query import parse_parameters
 from archive.resource import parse_uid
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST
-from gateway.services import scope_of, services_of
+from gateway.services import services_of
+from gateway.ups.access import worklist_scope
 
 _SUBSCRIBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
@@ -25,7 +26,7 @@ class Subscription(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Subscribe to a workitem or a worklist."""
-        scope_of(request, Action.WRITE)
+        worklist_scope(request, Action.WRITE)
         uid, subscriber = _named(request)
         lock, conditions = _parameters(request)
         if conditions and uid != FILTERED_WORKLIST:
@@ -38,7 +39,7 @@ class Subscription(HTTPEndpoint):
 
     async def delete(self, request: Request) -> Response:
         """Unsubscribe from a workitem or a worklist."""
-        scope_of(request, Action.WRITE)
+        worklist_scope(request, Action.WRITE)
         uid, subscriber = _named(request)
         async with services_of(request).connection() as connection:
             await worklist.unsubscribe(connection, subscriber, uid)
@@ -47,7 +48,7 @@ class Subscription(HTTPEndpoint):
 
 async def suspend(request: Request) -> Response:
     """Be told of no workitems that will come."""
-    scope_of(request, Action.WRITE)
+    worklist_scope(request, Action.WRITE)
     uid, subscriber = _named(request)
     if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
         raise BadRequest("a subscription to a worklist is what can be suspended")

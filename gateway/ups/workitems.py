@@ -23,7 +23,8 @@ from archive.resource import is_uid, parse_uid
 from gateway import datasets
 from gateway.negotiation import preferences
 from gateway.problem import ProblemResponse
-from gateway.services import scope_of, services_of
+from gateway.services import services_of
+from gateway.ups.access import worklist_scope
 from gateway.ups.payload import read_dataset
 
 _MODIFIED = "The Workitem was created with modifications."
@@ -34,7 +35,7 @@ class Workitems(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Search for workitems."""
-        scope_of(request, Action.READ)
+        worklist_scope(request, Action.READ)
         query = parse_query(None, parse_parameters(request.scope["query_string"]))
         chosen = select(preferences(request), datasets.OFFERS)
         async with services_of(request).connection() as connection:
@@ -46,7 +47,7 @@ class Workitems(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Create a workitem; its UID is the query, or the data set's, or made here."""
-        scope = scope_of(request, Action.WRITE)
+        scope = worklist_scope(request, Action.WRITE)
         named = _uid_in_query(request, "workitem")
         payload = await read_dataset(request)
         uid = named or _one_uid(payload, "SOPInstanceUID") or _one_uid(payload, "AffectedSOPInstanceUID")
@@ -63,7 +64,7 @@ class OneWorkitem(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Retrieve a workitem."""
-        scope_of(request, Action.READ)
+        worklist_scope(request, Action.READ)
         uid, chosen = _workitem(request), select(preferences(request), datasets.OFFERS)
         async with services_of(request).connection() as connection:
             found = await worklist.retrieve(connection, uid)
@@ -71,7 +72,7 @@ class OneWorkitem(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Update a workitem; who has claimed it names the Transaction UID."""
-        scope_of(request, Action.WRITE)
+        worklist_scope(request, Action.WRITE)
         uid, named = _workitem(request), _uid_in_query(request, "transaction-uid", "transaction")
         payload = await read_dataset(request)
         transaction = named or _one_uid(payload, "TransactionUID")
@@ -85,7 +86,7 @@ class OneWorkitem(HTTPEndpoint):
 
 async def change_state(request: Request) -> Response:
     """Claim, complete or cancel a workitem."""
-    scope_of(request, Action.WRITE)
+    worklist_scope(request, Action.WRITE)
     uid = _workitem(request)
     payload = await read_dataset(request)
     wanted = ups.values(payload, tag("ProcedureStepState"))
@@ -105,7 +106,7 @@ async def change_state(request: Request) -> Response:
 
 async def request_cancellation(request: Request) -> Response:
     """Ask for a workitem's cancellation; one that nobody has claimed is canceled."""
-    scope_of(request, Action.WRITE)
+    worklist_scope(request, Action.WRITE)
     uid = _workitem(request)
     payload = await read_dataset(request, required=False)
     headers: dict[str, str] = {}
