@@ -1,12 +1,8 @@
 """Matching keys as SQL: conditions composed of constants, every value a parameter (PS3.4 section C.2.2.2)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any
-
-from psycopg.sql import SQL, Composable, Identifier, Placeholder
-from psycopg.sql import Literal as Constant
 
 from archive.attributes import Level, tag
 from archive.matching import NUMBER_VRS, AllOf, Between, Condition, Empty, Like, Named, OneOf, Within
@@ -52,20 +48,20 @@ class Parameters:
     """Values on their way into a statement, each under a name of its own."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    _numbers: Iterator[int] = field(default_factory=count)
 
-    def add(self, value: object) -> Placeholder:
-        name = f"p{next(self._numbers)}"
+    def add(self, value: object) -> str:
+        """The placeholder that stands for the value."""
+        name = f"p{len(self.values)}"
         self.values[name] = value
-        return Placeholder(name)
+        return f"%({name})s"
 
 
-def every(conditions: Iterable[Composable]) -> Composable:
+def every(conditions: Iterable[str]) -> str:
     """All of the conditions; true without one."""
-    return SQL(" and ").join(conditions) if (conditions := list(conditions)) else SQL("true")
+    return " and ".join(conditions) or "true"
 
 
-def condition(match: Match, parameters: Parameters, table: str = "") -> Composable:
+def condition(match: Match, parameters: Parameters, table: str = "") -> str:
     """What the tables `study`, `series` and `instance` must say for a key to match.
 
     `table` names another one that has a column of the same name.
@@ -73,140 +69,121 @@ def condition(match: Match, parameters: Parameters, table: str = "") -> Composab
     name = match.path[0]
     if len(match.path) == 1 and name in _COLUMNS:
         own, column = _COLUMNS[name]
-        return _match_column(Identifier(table or own, column), match, parameters)
+        return _match_column(f"{table or own}.{column}", match, parameters)
     if len(match.path) == 1 and name in _ARRAYS:
-        return _match_array(Identifier(*_ARRAYS[name]), match, parameters)
+        return _match_array(".".join(_ARRAYS[name]), match, parameters)
     return match_attribute(match, parameters, TABLES[match.level])
 
 
-def _match_column(column: Identifier, match: Match, parameters: Parameters) -> Composable:
+def _match_column(column: str, match: Match, parameters: Parameters) -> str:
     if isinstance(match.condition, Empty):
-        return SQL("coalesce({}::text, '') = ''").format(column)
+        return f"coalesce({column}::text, '') = ''"
     if isinstance(match.condition, AllOf):
         return every(
             _compare(column, match.vr, OneOf((value,)), parameters) for value in match.condition.values
         )
     if isinstance(match.condition, Within):
-        return _within(column, Identifier(*_COLUMNS[match.condition.date]), match.condition, parameters)
+        return _within(column, ".".join(_COLUMNS[match.condition.date]), match.condition, parameters)
     if match.vr in NUMBER_VRS and isinstance(match.condition, OneOf):
         numbers = [int(text) for text in match.condition.values]
-        return SQL("{}::bigint = any({}::bigint[])").format(column, parameters.add(numbers))
+        return f"{column}::bigint = any({parameters.add(numbers)}::bigint[])"
     return _compare(column, match.vr, match.condition, parameters)
 
 
-def _match_array(column: Identifier, match: Match, parameters: Parameters) -> Composable:
+def _match_array(column: str, match: Match, parameters: Parameters) -> str:
     if isinstance(match.condition, OneOf):
-        return SQL("{} && {}::text[]").format(column, parameters.add(list(match.condition.values)))
+        return f"{column} && {parameters.add(list(match.condition.values))}::text[]"
     if isinstance(match.condition, AllOf):
-        return SQL("{} @> {}::text[]").format(column, parameters.add(list(match.condition.values)))
+        return f"{column} @> {parameters.add(list(match.condition.values))}::text[]"
     if isinstance(match.condition, Empty):
-        return SQL("{} = '{{}}'").format(column)
-    compared = _compare(SQL("member"), match.vr, match.condition, parameters)
-    return SQL("exists (select from unnest({}) member where {})").format(column, compared)
+        return f"{column} = '{{}}'"
+    compared = _compare("member", match.vr, match.condition, parameters)
+    return f"exists (select from unnest({column}) member where {compared})"
 
 
-def match_attribute(match: Match, parameters: Parameters, table: str) -> Composable:
+def match_attribute(match: Match, parameters: Parameters, table: str) -> str:
     """An attribute in a table's DICOM JSON, in any item of the sequences above it."""
     found = _values_found(match, table)
     if isinstance(match.condition, Empty):
-        return SQL("not exists (select from {})").format(found)
+        return f"not exists (select from {found})"
     if isinstance(match.condition, AllOf):
         each = [replace(match, condition=OneOf((value,))) for value in match.condition.values]
         return every(match_attribute(one, parameters, table) for one in each)
-    text = SQL("(found #>> '{{}}')").format()
+    text = "(found #>> '{}')"
     if isinstance(match.condition, Within):
-        compared = _within(text, _first_value(table, match.condition.date), match.condition, parameters)
+        date = f"({table}.attributes #>> array['{match.condition.date}', 'Value', '0'])"
+        compared = _within(text, date, match.condition, parameters)
     elif match.vr in NUMBER_VRS and isinstance(match.condition, OneOf):
-        numbers = parameters.add(list(match.condition.values))
-        compared = SQL("found = any({}::text[]::jsonb[])").format(numbers)
+        compared = f"found = any({parameters.add(list(match.condition.values))}::text[]::jsonb[])"
     else:
         compared = _compare(text, match.vr, match.condition, parameters)
-    return SQL("exists (select from {} where {})").format(found, compared)
+    return f"exists (select from {found} where {compared})"
 
 
-def _values_found(match: Match, table: str) -> Composable:
-    attributes = Identifier(table, "attributes")
+def _values_found(match: Match, table: str) -> str:
     steps = "".join(f'."{name}"."Value"[*]' for name in match.path)
-    path = Constant(f"lax ${steps}" + (".*" if match.vr == "PN" else ""))
-    return SQL("jsonb_path_query({}, {}::jsonpath) found").format(attributes, path)
+    groups = ".*" if match.vr == "PN" else ""
+    return f"jsonb_path_query({table}.attributes, 'lax ${steps}{groups}'::jsonpath) found"
 
 
-def _first_value(table: str, name: str) -> Composable:
-    attributes = Identifier(table, "attributes")
-    return SQL("({} #>> array[{}, 'Value', '0'])").format(attributes, Constant(name))
-
-
-def _compare(value: Composable, kind: str, wanted: Condition, parameters: Parameters) -> Composable:
+def _compare(value: str, kind: str, wanted: Condition, parameters: Parameters) -> str:
     """A condition on one value as SQL."""
     match wanted:
         case OneOf(values) if len(values) == 1:
-            return SQL("{} = {}").format(value, parameters.add(values[0]))
+            return f"{value} = {parameters.add(values[0])}"
         case OneOf(values):
-            return SQL("{} = any({}::text[])").format(value, parameters.add(list(values)))
+            return f"{value} = any({parameters.add(list(values))}::text[])"
         case Like(pattern):
-            return SQL("{} like {}").format(value, parameters.add(_like(pattern)))
-        case Between(low, high):
-            return _between(_digits(value, kind), low, high, value, parameters)
+            return f"{value} like {parameters.add(_like(pattern))}"
+        case Between():
+            return _between(value, kind, wanted, parameters)
         case Named():
             return _is_named(value, wanted, parameters)
         case _:
             raise TypeError(f"{type(wanted).__name__} is no condition on one value")
 
 
-def _digits(value: Composable, kind: str) -> Composable:
+def _digits(value: str, kind: str) -> str:
     """A time, or a date and time without its offset from UTC, as digits, so that those of any precision compare."""
     if kind == "TM":
-        return SQL("rpad(replace({}, '.', ''), 12, '0')").format(value)
+        return f"rpad(replace({value}, '.', ''), 12, '0')"
     if kind == "DT":
-        digits = SQL("replace(regexp_replace({}, '[-+].*', ''), '.', '')").format(value)
-        return SQL("({0} || substr('00000101000000000000', length({0}) + 1))").format(digits)
+        digits = f"replace(regexp_replace({value}, '[-+].*', ''), '.', '')"
+        return f"({digits} || substr('00000101000000000000', length({digits}) + 1))"
     return value
 
 
-def _between(
-    compared: Composable, low: str | None, high: str | None, value: Composable, parameters: Parameters
-) -> Composable:
-    conditions = [SQL("{} <> ''").format(value)]
-    conditions += [SQL("{} >= {}").format(compared, parameters.add(low))] if low else []
-    conditions += [SQL("{} <= {}").format(compared, parameters.add(high))] if high else []
+def _between(value: str, kind: str, wanted: Between, parameters: Parameters) -> str:
+    compared = _digits(value, kind)
+    conditions = [f"{value} <> ''"]
+    conditions += [f"{compared} >= {parameters.add(wanted.low)}"] if wanted.low else []
+    conditions += [f"{compared} <= {parameters.add(wanted.high)}"] if wanted.high else []
     return every(conditions)
 
 
-def _within(time: Composable, date: Composable, wanted: Within, parameters: Parameters) -> Composable:
+def _within(time: str, date: str, wanted: Within, parameters: Parameters) -> str:
     """The times of the first and the last day; which days are in the range is the condition on the date."""
-    conditions = [SQL("{} <> ''").format(time)]
-    for sign, day, moment in (
-        (SQL(">"), wanted.dates.low, wanted.times.low),
-        (SQL("<"), wanted.dates.high, wanted.times.high),
-    ):
+    conditions = [f"{time} <> ''"]
+    ends = ((">", wanted.dates.low, wanted.times.low), ("<", wanted.dates.high, wanted.times.high))
+    for sign, day, moment in ends:
         if day and moment:
-            beyond = SQL("({} {} {} or {} {}= {})")
-            conditions.append(
-                beyond.format(
-                    date, sign, parameters.add(day), _digits(time, "TM"), sign, parameters.add(moment)
-                )
-            )
+            first, then = parameters.add(day), parameters.add(moment)
+            conditions.append(f"({date} {sign} {first} or {_digits(time, 'TM')} {sign}= {then})")
     return every(conditions)
 
 
-def _is_named(value: Composable, name: Named, parameters: Parameters) -> Composable:
+def _is_named(value: str, name: Named, parameters: Parameters) -> str:
     """Letter case apart, in any component group; trailing empty components don't count (PS3.5 6.2.1)."""
+    group = f'lower({value} collate "und-x-icu")'  # by Unicode's rules, whatever the locale of the database
     if name.words:
-        words = SQL("regexp_split_to_table({}, '[ ^=,-]+')").format(_lower(value))
-        begins = SQL("exists (select from {} word where word like {})")
-        return every(begins.format(words, parameters.add(_like(word) + "%")) for word in name.words)
-    group = _lower(value)
+        words = f"regexp_split_to_table({group}, '[ ^=,-]+')"
+        begins = [parameters.add(_like(word) + "%") for word in name.words]
+        return every(f"exists (select from {words} word where word like {begin})" for begin in begins)
+    pattern = parameters.add(_like(name.pattern))
     if "=" in name.pattern:
-        return SQL("{} like {}").format(group, parameters.add(_like(name.pattern)))
-    one_group = SQL(
-        "exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})"
-    )
-    return one_group.format(group, parameters.add(_like(name.pattern)))
-
-
-def _lower(value: Composable) -> Composable:
-    """In lower case by Unicode's rules, whatever the locale of the database."""
-    return SQL('lower({} collate "und-x-icu")').format(value)
+        return f"{group} like {pattern}"
+    groups = f"regexp_split_to_table({group}, '=')"
+    return f"exists (select from {groups} named where rtrim(named, '^ ') like {pattern})"
 
 
 def _like(pattern: str) -> str:

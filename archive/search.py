@@ -6,10 +6,9 @@ What the caller may see is a condition of each statement, so that hidden and abs
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
 
 from archive.attributes import ATTRIBUTES, RETURNED, Level, tag
 from archive.conditions import TABLES, Parameters, condition, every
@@ -27,12 +26,12 @@ DEEP = 500
 
 _STUDY_DATE = (tag("StudyDate"),)
 # How many rows of a level lie on a day (a column of study_day), and in a study.
-_COUNTS: dict[Level, tuple[str, LiteralString]] = {
+_COUNTS: dict[Level, tuple[str, str]] = {
     Level.STUDY: ("studies", "1"),
     Level.SERIES: ("series", "number_of_series"),
     Level.INSTANCE: ("instances", "number_of_instances"),
 }
-_SINCE: LiteralString = """(study.study_date, study.study_instance_uid)
+_SINCE = """(study.study_date, study.study_instance_uid)
     <= ((select study_date from day), (select study_instance_uid from begin))"""
 _ANSWERED = {
     level: frozenset({*RETURNED[level], *(name for name, counted in COUNTED.items() if counted == level)})
@@ -77,7 +76,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     ]
     above = _levels_told(resource, query)
     start, offset, since = _begin(scope, resource, query, parameters)
-    statement = SQL(queries("search.sql")[_STATEMENTS[query.level]]).format(
+    statement = queries("search.sql")[_STATEMENTS[query.level]].format(
         start=start,
         beside=_columns_beside(above, query),
         scope=restrict(scope, parameters),
@@ -85,7 +84,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
         offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    cursor = await connection.execute(statement, values, prepare=_is_plain(query), binary=True)
+    cursor = await connection.execute(statement.encode(), values, prepare=_is_plain(query), binary=True)
     rows = await cursor.fetchall()
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
@@ -94,7 +93,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
 
 def _begin(
     scope: Scope, resource: Resource, query: Query, parameters: Parameters
-) -> tuple[Composable, Composable, list[Composable]]:
+) -> tuple[str, str, list[str]]:
     """Where a page begins: what precedes the statement, its offset, and conditions that spare it what lies before.
 
     Those deep in a list begin in a study that the counts of days and studies tell, where these count what the
@@ -102,17 +101,17 @@ def _begin(
     """
     counted = _counted(query) if query.offset >= DEEP and scope.everything and not resource.level else None
     if counted is None:
-        return SQL(""), Placeholder("offset"), []
+        return "", "%(offset)s", []
     dates, modality = counted
     count, here = _COUNTS[query.level]
-    start = SQL(queries("search.sql")["begin_of_page"]).format(
-        count=Identifier(count),
-        here=SQL(here),
+    start = queries("search.sql")["begin_of_page"].format(
+        count=count,
+        here=here,
         modality=parameters.add(modality),
         dates=every(condition(match, parameters, table="study_day") for match in dates),
         matches=every(condition(match, parameters) for match in query.matches),
     )
-    return start, SQL("(select skipped from begin)"), [SQL(_SINCE)]
+    return start, "(select skipped from begin)", [_SINCE]
 
 
 def _counted(query: Query) -> tuple[list[Match], str] | None:
@@ -159,10 +158,8 @@ async def index_position(connection: AsyncConnection) -> int:
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
     parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
-    statement = SQL(queries("search.sql")[name]).format(
-        scope=restrict(scope, parameters), matches=every(matches)
-    )
-    rows = await (await connection.execute(statement, parameters.values, binary=True)).fetchall()
+    statement = queries("search.sql")[name].format(scope=restrict(scope, parameters), matches=every(matches))
+    rows = await (await connection.execute(statement.encode(), parameters.values, binary=True)).fetchall()
     if not rows:
         raise await _absence(connection, scope, resource)
     return rows
@@ -178,19 +175,19 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
     return NotFound("no such resource")
 
 
-def restrict(scope: Scope, parameters: Parameters) -> Composable:
+def restrict(scope: Scope, parameters: Parameters) -> str:
     """The studies of a scope, as a condition on the table `study`."""
-    return SQL("true") if scope.everything else SQL("false")
+    return "true" if scope.everything else "false"
 
 
-def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[Composable]:
+def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:
     """The conditions that the address sets on the table of the level."""
     table = TABLES[level]
     columns = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
     uids = (resource.study_instance_uid, resource.series_instance_uid, resource.sop_instance_uid)
     for column, uid in zip(columns, uids, strict=True):
         if uid:
-            yield SQL("{} = {}").format(Identifier(table, column), parameters.add(uid))
+            yield f"{table}.{column} = {parameters.add(uid)}"
 
 
 def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
@@ -215,17 +212,17 @@ def _extra(level: Level, query: Query) -> frozenset[str]:
     return lacking & {*ATTRIBUTES[level], *(name for name, counted in COUNTED.items() if counted == level)}
 
 
-def _columns_beside(levels: Mapping[Level, bool], query: Query) -> Composable:
+def _columns_beside(levels: Mapping[Level, bool], query: Query) -> str:
     """Of studies and series the answer, and the attributes where more is asked for; of instances the metadata."""
-    columns: list[Composable] = []
+    columns = []
     for level in levels:
         if level == Level.INSTANCE:
-            columns.append(Identifier(TABLES[level], "metadata"))
+            columns.append("instance.metadata")
             continue
-        columns.append(Identifier(TABLES[level], "dicom_json"))
+        columns.append(f"{TABLES[level]}.dicom_json")
         if _wants_attributes(level, query):
-            columns.append(SQL("{}::text").format(Identifier(TABLES[level], "attributes")))
-    return Composed([SQL(", ") + column for column in columns])
+            columns.append(f"{TABLES[level]}.attributes::text")
+    return "".join(f", {column}" for column in columns)
 
 
 def _wants_attributes(level: Level, query: Query) -> bool:

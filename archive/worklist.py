@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.sql import SQL, Composable
 from psycopg.types.json import Jsonb
 
 from archive import workitem as ups
@@ -106,9 +105,9 @@ async def tell_cancel_requested(connection: AsyncConnection, uid: str, asked: At
 async def search(connection: AsyncConnection, query: Query) -> list[bytes]:
     """The workitems that match, as DICOM JSON, the last changed first; one more than the page has where more match."""
     parameters = Parameters()
-    statement = SQL(queries("ups.sql")["search"]).format(matches=_matches(query, parameters))
+    statement = queries("ups.sql")["search"].format(matches=_matches(query, parameters))
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    rows = await (await connection.execute(statement, values)).fetchall()
+    rows = await (await connection.execute(statement.encode(), values)).fetchall()
     return [encode(attributes) for (attributes,) in rows]
 
 
@@ -130,8 +129,8 @@ async def subscribe(
     matches = _matches(_filter(filter_text), parameters)
     async with connection.transaction():
         await _execute(connection, "subscribe", row)
-        statement = SQL(queries("ups.sql")["subscribe_to_all"]).format(matches=matches)
-        await connection.execute(statement, row | parameters.values)
+        statement = queries("ups.sql")["subscribe_to_all"].format(matches=matches)
+        await connection.execute(statement.encode(), row | parameters.values)
 
 
 async def unsubscribe(connection: AsyncConnection, subscriber: str, uid: str) -> None:
@@ -220,8 +219,10 @@ async def _subscribers_of_worklists(connection: AsyncConnection, uid: str) -> li
     found = []
     for subscriber, _, text in await rows.fetchall():
         parameters = Parameters()
-        statement = SQL(queries("ups.sql")["matches"]).format(matches=_matches(_filter(text), parameters))
-        row = await (await connection.execute(statement, {"workitem": uid} | parameters.values)).fetchone()
+        statement = queries("ups.sql")["matches"].format(matches=_matches(_filter(text), parameters))
+        row = await (
+            await connection.execute(statement.encode(), {"workitem": uid} | parameters.values)
+        ).fetchone()
         found += [subscriber] if row and row[0] else []
     return found
 
@@ -230,7 +231,7 @@ def _filter(text: str) -> Query:
     return parse_query(None, parse_parameters(text.encode("utf-8")))
 
 
-def _matches(query: Query, parameters: Parameters) -> Composable:
+def _matches(query: Query, parameters: Parameters) -> str:
     return every(match_attribute(match, parameters, "workitem") for match in query.matches)
 
 

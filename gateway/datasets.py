@@ -3,7 +3,7 @@
 import gzip
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 from anyio.to_thread import run_sync
@@ -12,9 +12,10 @@ from starlette.responses import Response, StreamingResponse
 
 from archive.dicom_json import BASE, decode
 from archive.json_values import Attributes
-from archive.media_type import MediaType, media_type, multipart
+from archive.media_type import MediaType, media_type, multipart, parse_accept, select
 from gateway.multipart import new_boundary
 from gateway.native_model import render_native_model
+from gateway.negotiation import preferences
 from gateway.services import services_of
 
 XML = "application/dicom+xml"
@@ -22,6 +23,18 @@ JSON = (media_type("application/dicom+json"), media_type("application/json"))
 """What DICOM JSON is offered as; the second name is from before it had one of its own."""
 WORTH_COMPRESSING = 16 * 1024  # bytes of JSON; of fewer the network is not what a client waits for
 OFFERS = (*JSON, multipart(XML))
+
+
+def choose(request: Request) -> MediaType:
+    """The one of OFFERS that the request wants most. Raises NotAcceptable, or BadRequest."""
+    if b"accept" in request.scope["query_string"]:
+        return select(preferences(request), OFFERS)
+    return _choose(", ".join(request.headers.getlist("accept")))
+
+
+@lru_cache(256)
+def _choose(accept: str) -> MediaType:
+    return select(parse_accept(accept), OFFERS)
 
 
 async def respond(

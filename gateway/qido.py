@@ -5,13 +5,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from archive.attributes import Level
-from archive.media_type import select
 from archive.policy import Action
 from archive.query import parse_parameters, parse_query
 from archive.resource import parse_resource
 from archive.search import find
 from gateway import datasets
-from gateway.negotiation import preferences
 from gateway.services import scope_of, services_of
 
 _MORE = (
@@ -38,7 +36,7 @@ async def _search(request: Request, level: Level) -> Response:
     scope = scope_of(request, Action.READ)
     resource = parse_resource(request.path_params)
     query = parse_query(level, parse_parameters(request.scope["query_string"]))
-    chosen = select(preferences(request), datasets.OFFERS)
+    chosen = datasets.choose(request)
     async with services_of(request).connection() as connection:
         page = await find(connection, scope, resource, query)
     headers = {"warning": f'299 {services_of(request).settings.dicomweb_url} "{_MORE}"'} if page.more else {}

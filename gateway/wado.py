@@ -69,7 +69,7 @@ async def _render_instances(request: Request, found: Sequence[Place], chosen: Me
 async def retrieve_metadata(request: Request) -> Response:
     """The instances' data sets without bulk data, as DICOM JSON or XML (PS3.18 section 10.4.1.1.5)."""
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
-    chosen = select(preferences(request), datasets.OFFERS)
+    chosen = datasets.choose(request)
     async with services_of(request).connection() as connection:
         if is_conditional(request):
             revalidate(request, await places(connection, scope, resource))

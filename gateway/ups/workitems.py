@@ -16,12 +16,10 @@ from archive.attributes import tag
 from archive.dicom_json import encode
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.json_values import Attributes
-from archive.media_type import select
 from archive.policy import Action
 from archive.query import parse_parameters, parse_query
 from archive.resource import is_uid, parse_uid
 from gateway import datasets
-from gateway.negotiation import preferences
 from gateway.problem import ProblemResponse
 from gateway.services import services_of
 from gateway.ups.access import worklist_scope
@@ -37,7 +35,7 @@ class Workitems(HTTPEndpoint):
         """Search for workitems."""
         worklist_scope(request, Action.READ)
         query = parse_query(None, parse_parameters(request.scope["query_string"]))
-        chosen = select(preferences(request), datasets.OFFERS)
+        chosen = datasets.choose(request)
         async with services_of(request).connection() as connection:
             rows = await worklist.search(connection, query)
         more = _warning(request, "There are additional results that can be requested.")
@@ -65,7 +63,7 @@ class OneWorkitem(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Retrieve a workitem."""
         worklist_scope(request, Action.READ)
-        uid, chosen = _workitem(request), select(preferences(request), datasets.OFFERS)
+        uid, chosen = _workitem(request), datasets.choose(request)
         async with services_of(request).connection() as connection:
             found = await worklist.retrieve(connection, uid)
         return await datasets.respond(request, [encode(found.attributes)], chosen)
