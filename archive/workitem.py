@@ -45,7 +45,7 @@ class Workitem:
     state: State
     transaction_uid: str | None
     attributes: Attributes
-    task: str | None = None
+    performed_here: bool = False  # by this site's own worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
 """The worklist in PostgreSQL: workitems, who is told of their events, and the readings that they ask this site for."""
 
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,8 +22,6 @@ from archive.resource import Resource
 from archive.search import find
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, Event, State, Workitem
 
-PERFORMER = "2.25.173838384021570466103215083612905414012"
-"""The Transaction UID under which this site's own worker performs workitems."""
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
@@ -83,6 +83,7 @@ async def change(
             "state": after.state,
             "transaction_uid": after.transaction_uid,
             "attributes": Jsonb(after.attributes),
+            "performed_here": after.performed_here,
         }
         await _execute(connection, "change", row)
         await _tell(connection, uid, ups.report(uid, _event(before, after), after))
@@ -121,9 +122,10 @@ async def subscribe(
     row: dict[str, Any] = {"subscriber": subscriber, "workitem": uid, "filter": filter_text}
     row |= {"deletion_lock": deletion_lock}
     if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
-        await retrieve(connection, uid)
-        await _execute(connection, "subscribe", row)
-        await _add_event(connection, subscriber, uid, await retrieve(connection, uid))
+        async with connection.transaction():
+            found = await retrieve(connection, uid)
+            await _execute(connection, "subscribe", row)
+            await _add_event(connection, subscriber, ups.report(uid, Event.STATE, found))
         return
     parameters = Parameters()
     matches = _matches(_filter(filter_text), parameters)
@@ -162,8 +164,8 @@ async def take_events(connection: AsyncConnection, subscriber: str) -> list[str]
 
 async def perform(connection: AsyncConnection) -> int:
     """Bring the workitems that ask for readings to where the readings are; the number of changes."""
-    rows = await (await _execute(connection, "readings", {"performer": PERFORMER})).fetchall()
-    for uid, state, reading, _, *output in rows:
+    rows = await (await _execute(connection, "readings", {})).fetchall()
+    for uid, state, reading, *output in rows:
         if state == State.SCHEDULED:
             await change(connection, uid, _claimed)
         if reading == "done":
@@ -174,15 +176,17 @@ async def perform(connection: AsyncConnection) -> int:
 
 
 def _claimed(item: Workitem) -> Workitem | None:
-    return ups.change_state(item, State.IN_PROGRESS, PERFORMER)
+    claimed = ups.change_state(item, State.IN_PROGRESS, f"2.25.{uuid.uuid4().int}")
+    return claimed and replace(claimed, performed_here=True)
 
 
 def _given_up(item: Workitem) -> Workitem | None:
-    return ups.change_state(item, State.CANCELED, PERFORMER)
+    return ups.change_state(item, State.CANCELED, item.transaction_uid)
 
 
 def _completed(item: Workitem, *, performed: Attributes) -> Workitem | None:
-    return ups.change_state(ups.update(item, performed, PERFORMER), State.COMPLETED, PERFORMER)
+    performed_item = ups.update(item, performed, item.transaction_uid)
+    return ups.change_state(performed_item, State.COMPLETED, item.transaction_uid)
 
 
 def _performed(study: str, series: str | None, sop_class: str | None, instance: str | None) -> Attributes:
@@ -210,8 +214,8 @@ async def _read(connection: AsyncConnection, name: str, uid: str) -> Workitem:
     row = await (await _execute(connection, name, {"workitem": uid})).fetchone()
     if row is None:
         raise NotFound("no such workitem")
-    state, transaction_uid, attributes, task = row
-    return Workitem(State(state), transaction_uid, attributes, task)
+    state, *rest = row
+    return Workitem(State(state), *rest)
 
 
 async def _subscribers_of_worklists(connection: AsyncConnection, uid: str) -> list[str]:
@@ -236,15 +240,16 @@ def _matches(query: Query, parameters: Parameters) -> str:
 
 
 async def _tell(connection: AsyncConnection, uid: str, report: Attributes) -> int:
+    """Let the workitem's subscribers know; how many there are."""
     rows = await (await _execute(connection, "subscriptions", {"workitems": [uid]})).fetchall()
-    for subscriber in {row[0] for row in rows}:
-        await _execute(connection, "add_event", {"subscriber": subscriber, "report": encode(report).decode()})
+    for subscriber, _, _ in rows:
+        await _add_event(connection, subscriber, report)
     return len(rows)
 
 
-async def _add_event(connection: AsyncConnection, subscriber: str, uid: str, item: Workitem) -> None:
-    report = encode(ups.report(uid, Event.STATE, item)).decode()
-    await _execute(connection, "add_event", {"subscriber": subscriber, "report": report})
+async def _add_event(connection: AsyncConnection, subscriber: str, report: Attributes) -> None:
+    row = {"subscriber": subscriber, "report": encode(report).decode()}
+    await _execute(connection, "add_event", row)
 
 
 async def _execute(connection: AsyncConnection, name: str, row: dict[str, Any]) -> AsyncCursor:

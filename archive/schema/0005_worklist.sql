@@ -6,6 +6,7 @@ create table workitem (
     state              text not null check (state in ('SCHEDULED', 'IN PROGRESS', 'COMPLETED', 'CANCELED')),
     transaction_uid    text collate "C",        -- of who claimed it; never told
     attributes         jsonb not null,          -- DICOM JSON, with the state and without the Transaction UID
+    performed_here     boolean not null default false,   -- claimed by this site's own worker
     -- A reading that this site does itself when it is asked for: the table reading says how far it is.
     study_instance_uid text collate "C" references study on delete set null,
     task               text collate "C",

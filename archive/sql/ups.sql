@@ -6,14 +6,15 @@ values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(tas
 on conflict do nothing
 
 -- name: retrieve
-select state, transaction_uid, attributes, task from workitem where sop_instance_uid = %(workitem)s
+select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s
 
 -- name: retrieve_to_change
-select state, transaction_uid, attributes, task from workitem where sop_instance_uid = %(workitem)s for update
+select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s for update
 
 -- name: change
 update workitem set
-    state = %(state)s, transaction_uid = %(transaction_uid)s, attributes = %(attributes)s, changed_at = now()
+    state = %(state)s, transaction_uid = %(transaction_uid)s, attributes = %(attributes)s,
+    performed_here = %(performed_here)s, changed_at = now()
 where sop_instance_uid = %(workitem)s
 
 -- name: search
@@ -58,17 +59,20 @@ insert into reading (study_instance_uid, task, state, fingerprint)
 select study_instance_uid, %(task)s, 'due', fingerprint
 from study_images where study_instance_uid = %(study_instance_uid)s
 on conflict (study_instance_uid, task) do update set
-    state = case when reading.state = 'done' and reading.fingerprint = excluded.fingerprint then 'done' else 'due' end,
+    state = case
+        when reading.state = 'done' and reading.fingerprint = excluded.fingerprint
+            and (reading.result_sop_instance_uid is null
+                 or exists (select from instance i where i.sop_instance_uid = reading.result_sop_instance_uid))
+        then 'done' else 'due' end,
     fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
 
 -- name: readings
-select w.sop_instance_uid, w.state, r.state, r.attempts, r.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
+select w.sop_instance_uid, w.state, r.state, r.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
     i.sop_instance_uid
 from workitem w
     join reading r using (study_instance_uid, task)
     left join instance i on i.sop_instance_uid = r.result_sop_instance_uid
-where w.state in ('SCHEDULED', 'IN PROGRESS') and w.transaction_uid is not distinct from
-        (case w.state when 'IN PROGRESS' then %(performer)s end)
+where (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
     and (r.attempts > 0 or r.state <> 'due')
     and (r.state <> 'done' or r.result_sop_instance_uid is null or i.sop_instance_uid is not null)
     and not (w.state = 'IN PROGRESS' and r.state = 'due')
