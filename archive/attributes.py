@@ -35,7 +35,7 @@ def _tags(keywords: str) -> tuple[str, ...]:
     return tuple(sorted(map(tag, keywords.split())))
 
 
-_INSTANCE = "SOPClassUID SOPInstanceUID InstanceNumber Rows Columns BitsAllocated NumberOfFrames"
+_INSTANCE = "SOPClassUID SOPInstanceUID InstanceNumber Rows Columns BitsAllocated NumberOfFrames TimezoneOffsetFromUTC"
 
 ATTRIBUTES: dict[Level, tuple[str, ...]] = {
     Level.STUDY: _tags(
@@ -57,11 +57,34 @@ ATTRIBUTES: dict[Level, tuple[str, ...]] = {
         DeviceSerialNumber SoftwareVersions StationName InstitutionName PresentationIntentType
         PerformedProcedureStepID PerformedProcedureStepStartDate PerformedProcedureStepStartTime
         PerformedProcedureStepDescription RequestAttributesSequence SeriesDescriptionCodeSequence
+        TimezoneOffsetFromUTC
         """
     ),
-    Level.INSTANCE: _tags(_INSTANCE),
+    Level.INSTANCE: _tags(
+        f"""
+        {_INSTANCE} ImageType ViewPosition ImageLaterality ViewCodeSequence PatientOrientation PartialView
+        BreastImplantPresent AnatomicRegionSequence ImageComments BurnedInAnnotation
+        InstanceCreationDate InstanceCreationTime ContentDate ContentTime AcquisitionDate AcquisitionTime
+        AcquisitionDateTime AcquisitionNumber ImagesInAcquisition AcquisitionContextSequence
+        SamplesPerPixel PhotometricInterpretation BitsStored HighBit PixelRepresentation PixelSpacing
+        ImagerPixelSpacing PixelAspectRatio WindowCenter WindowWidth VOILUTFunction RescaleSlope
+        RescaleIntercept RescaleType PixelIntensityRelationship LossyImageCompression
+        LossyImageCompressionRatio LossyImageCompressionMethod QualityControlImage
+        KVP Exposure ExposureTime ExposureInuAs XRayTubeCurrent ExposureControlMode AnodeTargetMaterial
+        FilterMaterial FilterType Grid FocalSpots DistanceSourceToDetector DistanceSourceToPatient
+        BodyPartThickness CompressionForce OrganDose EntranceDoseInmGy HalfValueLayer
+        DetectorType DetectorID FieldOfViewShape FieldOfViewDimensions PositionerType
+        PositionerPrimaryAngle PositionerSecondaryAngle EstimatedRadiographicMagnificationFactor
+        ImagePositionPatient ImageOrientationPatient SliceLocation SliceThickness SpacingBetweenSlices
+        TemporalPositionIdentifier EchoTime RepetitionTime FlipAngle SequenceName ContrastBolusAgent
+        ConceptNameCodeSequence CompletionFlag VerificationFlag PreliminaryFlag ValueType
+        ContentLabel ContentDescription PresentationCreationDate PresentationCreationTime SegmentationType
+        SegmentSequence SourceImageSequence ReferencedImageSequence ReferencedSeriesSequence DerivationDescription
+        DerivationCodeSequence ContentQualification DocumentTitle MIMETypeOfEncapsulatedDocument
+        """
+    ),
 }
-"""Tags of each level that the index keeps."""
+"""Tags of each level that the index keeps, and that can be matched."""
 
 RETURNED: dict[Level, tuple[str, ...]] = {
     Level.STUDY: _tags(
@@ -74,6 +97,7 @@ RETURNED: dict[Level, tuple[str, ...]] = {
         """
         Modality SeriesDescription SeriesInstanceUID SeriesNumber Laterality BodyPartExamined StudyInstanceUID
         PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence
+        TimezoneOffsetFromUTC
         """
     ),
     Level.INSTANCE: _tags(f"{_INSTANCE} StudyInstanceUID SeriesInstanceUID"),

@@ -79,6 +79,7 @@ class InstanceRecord:
     pixel_offset: int | None  # of the value in the file; None: no pixels, or deflated
     pixel_length: int | None  # bytes of the value; None: encapsulated, or none
     has_pixels: bool
+    attributes: Attributes  # those of its own that can be matched
     dicom_json: bytes
     metadata: bytes
     study: StudyRecord
@@ -175,6 +176,7 @@ def _record(attributes: Attributes, pixels: _Pixels | None, transfer_syntax_uid:
         has_pixels=pixels is not None,
         pixel_offset=pixels.offset if pixels else None,
         pixel_length=pixels.length if pixels else None,
+        attributes=_select(attributes, ATTRIBUTES[Level.INSTANCE]),
         dicom_json=_render_instance(attributes, transfer_syntax_uid),
         metadata=encode(attributes),
         study=study,

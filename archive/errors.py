@@ -5,6 +5,7 @@
     ├── Unauthenticated       no token, or one that proves nothing
     ├── Forbidden             a valid token that does not cover the action
     ├── NotFound              absent, or hidden: the two are told apart nowhere
+    │   └── Gone              was there once, for who may see everything
     ├── NotAcceptable         no offered representation is acceptable
     ├── UnsupportedMediaType  the payload is of a kind that is not taken
     ├── PayloadTooLarge
@@ -36,6 +37,10 @@ class Forbidden(SenogateError):
 
 
 class NotFound(SenogateError):
+    pass
+
+
+class Gone(NotFound):
     pass
 
 
@@ -72,6 +77,7 @@ HTTP_STATUS: dict[type[SenogateError], HTTPStatus] = {
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    Gone: HTTPStatus.GONE,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -13,6 +13,16 @@ from psycopg.conninfo import make_conninfo
 from archive.errors import Unavailable
 
 CONNECT_TIMEOUT = 5  # seconds
+_OPTIONS = {"jit": "off", "max_parallel_workers_per_gather": "0", "random_page_cost": "1.1"}
+SESSION: dict[str, Any] = {
+    "options": " ".join(f"-c {name}={value}" for name, value in _OPTIONS.items()),
+    "prepare_threshold": 2,
+}
+"""How connections that serve searches are opened.
+
+To compile a plan, or to start processes for it, takes longer than most searches do; and pages in their order are to be
+read along an index, which costs no more than any other way where the index lies in memory or on flash.
+"""
 
 
 @cache

@@ -3,58 +3,41 @@
 What the caller may see is a condition of each statement, so that hidden and absent are the same: no row.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import count
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.sql import SQL, Composable, Composed, Identifier, Placeholder
-from psycopg.sql import Literal as Constant
 
 from archive.attributes import ATTRIBUTES, RETURNED, Level, tag
+from archive.conditions import TABLES, Parameters, condition, every
 from archive.dicom_json import decode, encode
-from archive.errors import NotFound
+from archive.errors import Gone, NotFound
 from archive.json_values import Attributes
+from archive.matching import OneOf
 from archive.policy import Scope
 from archive.pool import queries
-from archive.query import COUNTED, Between, Condition, Like, Match, Named, OneOf, Query
+from archive.query import COUNTED, MODALITIES_IN_STUDY, Match, Query
 from archive.resource import Resource
 
-_TABLES = {Level.STUDY: "study", Level.SERIES: "series", Level.INSTANCE: "instance"}
-_STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
+DEEP = 500
+"""Rows before a page from which on it is looked for by counts of what lies before."""
 
-_COLUMNS: dict[str, tuple[str, str]] = {
-    tag(keyword): column
-    for keyword, column in {
-        "StudyInstanceUID": ("study", "study_instance_uid"),
-        "PatientID": ("study", "patient_id"),
-        "PatientName": ("study", "patient_name"),
-        "PatientBirthDate": ("study", "patient_birth_date"),
-        "PatientSex": ("study", "patient_sex"),
-        "StudyDate": ("study", "study_date"),
-        "StudyTime": ("study", "study_time"),
-        "AccessionNumber": ("study", "accession_number"),
-        "StudyID": ("study", "study_id"),
-        "ReferringPhysicianName": ("study", "referring_physician_name"),
-        "StudyDescription": ("study", "study_description"),
-        "NumberOfStudyRelatedSeries": ("study", "number_of_series"),
-        "NumberOfStudyRelatedInstances": ("study", "number_of_instances"),
-        "SeriesInstanceUID": ("series", "series_instance_uid"),
-        "Modality": ("series", "modality"),
-        "SeriesNumber": ("series", "series_number"),
-        "NumberOfSeriesRelatedInstances": ("series", "number_of_instances"),
-        "SOPInstanceUID": ("instance", "sop_instance_uid"),
-        "SOPClassUID": ("instance", "sop_class_uid"),
-        "InstanceNumber": ("instance", "instance_number"),
-        "NumberOfFrames": ("instance", "number_of_frames"),
-        "AvailableTransferSyntaxUID": ("instance", "transfer_syntax_uid"),
-    }.items()
+_STUDY_DATE = (tag("StudyDate"),)
+# How many rows of a level lie on a day (a column of study_day), and in a study.
+_COUNTS: dict[Level, tuple[str, str]] = {
+    Level.STUDY: ("studies", "1"),
+    Level.SERIES: ("series", "number_of_series"),
+    Level.INSTANCE: ("instances", "number_of_instances"),
 }
-_ARRAYS = {
-    tag("ModalitiesInStudy"): ("study", "modalities"),
-    tag("SOPClassesInStudy"): ("study", "sop_classes"),
+_SINCE = """(study.study_date, study.study_instance_uid)
+    <= ((select study_date from day), (select study_instance_uid from begin))"""
+_ANSWERED = {
+    level: frozenset({*RETURNED[level], *(name for name, counted in COUNTED.items() if counted == level)})
+    for level in Level
 }
+_STATEMENTS = {Level.STUDY: "find_studies", Level.SERIES: "find_series", Level.INSTANCE: "find_instances"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,42 +67,69 @@ class Page:
     more: bool
 
 
-@dataclass(slots=True)
-class _Parameters:
-    """Values on their way into a statement, each under a name of its own."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    _numbers: Iterator[int] = field(default_factory=count)
-
-    def add(self, value: object) -> Placeholder:
-        name = f"p{next(self._numbers)}"
-        self.values[name] = value
-        return Placeholder(name)
-
-
 async def find(connection: AsyncConnection, scope: Scope, resource: Resource, query: Query) -> Page:
     """The page of a search below a resource."""
-    parameters = _Parameters()
+    parameters = Parameters()
     matches = [
         *_named(resource, query.level, parameters),
-        *(_match(match, parameters) for match in query.matches),
+        *(condition(match, parameters) for match in query.matches),
     ]
     above = _levels_told(resource, query)
-    statement = SQL(queries("search.sql")[_STATEMENTS[query.level]]).format(
-        beside=_columns_beside(above),
+    start, offset, since = _begin(scope, resource, query, parameters)
+    statement = queries("search.sql")[_STATEMENTS[query.level]].format(
+        start=start,
+        beside=_columns_beside(above, query),
         scope=restrict(scope, parameters),
-        matches=_all(matches),
+        matches=every([*matches, *since]),
+        offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    cursor = await connection.execute(statement, values)
+    cursor = await connection.execute(statement.encode(), values, prepare=_is_plain(query), binary=True)
     rows = await cursor.fetchall()
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
-    return Page([_widen(row, above, query) if above else row[0] for row in rows], more)
+    return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)
+
+
+def _begin(
+    scope: Scope, resource: Resource, query: Query, parameters: Parameters
+) -> tuple[str, str, list[str]]:
+    """Where a page begins: what precedes the statement, its offset, and conditions that spare it what lies before.
+
+    Those deep in a list begin in a study that the counts of days and studies tell, where these count what the
+    search finds.
+    """
+    counted = _counted(query) if query.offset >= DEEP and scope.everything and not resource.level else None
+    if counted is None:
+        return "", "%(offset)s", []
+    dates, modality = counted
+    count, here = _COUNTS[query.level]
+    start = queries("search.sql")["begin_of_page"].format(
+        count=count,
+        here=here,
+        modality=parameters.add(modality),
+        dates=every(condition(match, parameters, table="study_day") for match in dates),
+        matches=every(condition(match, parameters) for match in query.matches),
+    )
+    return start, "(select skipped from begin)", [_SINCE]
+
+
+def _counted(query: Query) -> tuple[list[Match], str] | None:
+    """The days and the modality that `study_day` counts by, where these are all that the search asks for."""
+    dates = [match for match in query.matches if match.path == _STUDY_DATE]
+    others = [match for match in query.matches if match.path != _STUDY_DATE]
+    if not others:
+        return dates, ""
+    match others:
+        case [Match((name,), _, _, OneOf((modality,)))] if (
+            name == MODALITIES_IN_STUDY and query.level == Level.STUDY
+        ):
+            return dates, modality
+    return None
 
 
 async def places(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[Place]:
-    """Where the instances that the resource names lie. Raises NotFound where there is none to see."""
+    """Where the instances that the resource names lie. Raises NotFound where there is none to see, or Gone."""
     return [Place(*row) for row in await _rows_of(connection, "places", scope, resource)]
 
 
@@ -131,9 +141,12 @@ async def place_and_metadata(
     return Place(*values), rendered
 
 
-async def metadata(connection: AsyncConnection, scope: Scope, resource: Resource) -> list[bytes]:
-    """The metadata of the resource's instances as DICOM JSON. Raises NotFound where there is none to see."""
-    return [row[0] for row in await _rows_of(connection, "metadata", scope, resource)]
+async def metadata(
+    connection: AsyncConnection, scope: Scope, resource: Resource
+) -> list[tuple[Place, bytes]]:
+    """Where the resource's instances lie, and their metadata as DICOM JSON. Raises NotFound as `places` does."""
+    rows = await _rows_of(connection, "metadata", scope, resource)
+    return [(Place(*values), rendered) for *values, rendered in rows]
 
 
 async def index_position(connection: AsyncConnection) -> int:
@@ -143,125 +156,38 @@ async def index_position(connection: AsyncConnection) -> int:
 
 
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
-    parameters = _Parameters()
+    parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
-    statement = SQL(queries("search.sql")[name]).format(
-        scope=restrict(scope, parameters), matches=_all(matches)
-    )
-    rows = await (await connection.execute(statement, parameters.values)).fetchall()
+    statement = queries("search.sql")[name].format(scope=restrict(scope, parameters), matches=every(matches))
+    rows = await (await connection.execute(statement.encode(), parameters.values, binary=True)).fetchall()
     if not rows:
-        raise NotFound("no such resource")
+        raise await _absence(connection, scope, resource)
     return rows
 
 
-def restrict(scope: Scope, parameters: _Parameters) -> Composable:
+async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource) -> NotFound:
+    """What to say of a resource that is not there; that it was is told only to who might have seen it."""
+    uid = resource.sop_instance_uid or resource.series_instance_uid or resource.study_instance_uid
+    if scope.everything:
+        row = await (await connection.execute(queries("search.sql")["is_deleted"], {"uid": uid})).fetchone()
+        if row and row[0]:
+            return Gone("the resource has been deleted")
+    return NotFound("no such resource")
+
+
+def restrict(scope: Scope, parameters: Parameters) -> str:
     """The studies of a scope, as a condition on the table `study`."""
-    return SQL("true") if scope.everything else SQL("false")
+    return "true" if scope.everything else "false"
 
 
-def _named(resource: Resource, level: Level, parameters: _Parameters) -> Iterator[Composable]:
+def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:
     """The conditions that the address sets on the table of the level."""
-    table = _TABLES[level]
+    table = TABLES[level]
     columns = ("study_instance_uid", "series_instance_uid", "sop_instance_uid")
     uids = (resource.study_instance_uid, resource.series_instance_uid, resource.sop_instance_uid)
     for column, uid in zip(columns, uids, strict=True):
         if uid:
-            yield SQL("{} = {}").format(Identifier(table, column), parameters.add(uid))
-
-
-def _all(conditions: Iterable[Composable]) -> Composable:
-    return SQL(" and ").join(conditions) if (conditions := list(conditions)) else SQL("true")
-
-
-def _match(match: Match, parameters: _Parameters) -> Composable:
-    name = match.path[0]
-    if len(match.path) == 1 and name in _COLUMNS:
-        return _compare(Identifier(*_COLUMNS[name]), match, parameters)
-    if len(match.path) == 1 and name in _ARRAYS:
-        return _match_array(Identifier(*_ARRAYS[name]), match, parameters)
-    return _match_attribute(match, parameters)
-
-
-def _match_array(column: Identifier, match: Match, parameters: _Parameters) -> Composable:
-    if isinstance(match.condition, OneOf):
-        return SQL("{} && {}::text[]").format(column, parameters.add(list(match.condition.values)))
-    compared = _compare(SQL("member"), match, parameters)
-    return SQL("exists (select from unnest({}) member where {})").format(column, compared)
-
-
-def _match_attribute(match: Match, parameters: _Parameters) -> Composable:
-    """An attribute that only the DICOM JSON of its level has, in any item of the sequences above it."""
-    attributes = Identifier(_TABLES[match.level], "attributes")
-    steps = "".join(f'."{name}"."Value"[*]' for name in match.path)
-    path = Constant(f"lax ${steps}" + (".*" if match.vr == "PN" else ""))
-    compared = _compare(SQL("(found #>> '{}')"), match, parameters)
-    return SQL("exists (select from jsonb_path_query({}, {}::jsonpath) found where {})").format(
-        attributes, path, compared
-    )
-
-
-def _compare(value: Composable, match: Match, parameters: _Parameters) -> Composable:
-    """A condition on a value as SQL."""
-    condition: Condition = match.condition
-    match condition:
-        case OneOf(values):
-            return _equal(value, match.vr, values, parameters)
-        case Like(pattern):
-            return SQL("{} like {}").format(value, parameters.add(_like(pattern)))
-        case Between(low, high):
-            return _between(_digits(value) if match.vr == "TM" else value, low, high, value, parameters)
-        case Named():
-            return _is_named(value, condition, parameters)
-
-
-def _equal(value: Composable, kind: str, values: tuple[str, ...], parameters: _Parameters) -> Composable:
-    if kind == "IS":
-        return SQL("{}::bigint = any({}::bigint[])").format(
-            value, parameters.add([int(text) for text in values])
-        )
-    if len(values) == 1:
-        return SQL("{} = {}").format(value, parameters.add(values[0]))
-    return SQL("{} = any({}::text[])").format(value, parameters.add(list(values)))
-
-
-def _digits(value: Composable) -> Composable:
-    """A time as twelve digits, so that times of any precision compare."""
-    return SQL("rpad(replace({}, '.', ''), 12, '0')").format(value)
-
-
-def _between(
-    compared: Composable, low: str | None, high: str | None, value: Composable, parameters: _Parameters
-) -> Composable:
-    conditions = [SQL("{} <> ''").format(value)]
-    conditions += [SQL("{} >= {}").format(compared, parameters.add(low))] if low else []
-    conditions += [SQL("{} <= {}").format(compared, parameters.add(high))] if high else []
-    return _all(conditions)
-
-
-def _is_named(value: Composable, name: Named, parameters: _Parameters) -> Composable:
-    """Letter case apart, in any component group; trailing empty components don't count (PS3.5 6.2.1)."""
-    if name.words:
-        words = SQL("regexp_split_to_table({}, '[ ^=,-]+')").format(_lower(value))
-        begins = SQL("exists (select from {} word where word like {})")
-        return _all(begins.format(words, parameters.add(_like(word) + "%")) for word in name.words)
-    group = _lower(value)
-    if "=" in name.pattern:
-        return SQL("{} like {}").format(group, parameters.add(_like(name.pattern)))
-    one_group = SQL(
-        "exists (select from regexp_split_to_table({}, '=') named where rtrim(named, '^ ') like {})"
-    )
-    return one_group.format(group, parameters.add(_like(name.pattern)))
-
-
-def _lower(value: Composable) -> Composable:
-    """In lower case by Unicode's rules, whatever the locale of the database."""
-    return SQL('lower({} collate "und-x-icu")').format(value)
-
-
-def _like(pattern: str) -> str:
-    """A pattern of `*` and `?` as one of LIKE."""
-    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return escaped.replace("*", "%").replace("?", "_")
+            yield f"{table}.{column} = {parameters.add(uid)}"
 
 
 def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
@@ -280,31 +206,57 @@ def _levels_told(resource: Resource, query: Query) -> dict[Level, bool]:
 
 def _extra(level: Level, query: Query) -> frozenset[str]:
     """The included attributes that the row's own answer lacks and the level may have."""
-    lacking = query.include - set(RETURNED[query.level])
+    lacking = query.include - _ANSWERED[query.level]
     if level == Level.INSTANCE:
         return lacking - {*ATTRIBUTES[Level.STUDY], *ATTRIBUTES[Level.SERIES], *COUNTED}
     return lacking & {*ATTRIBUTES[level], *(name for name, counted in COUNTED.items() if counted == level)}
 
 
-def _columns_beside(levels: Iterable[Level]) -> Composable:
-    """For studies and series their answer and attributes, for instances their metadata."""
-    columns: list[Composable] = []
+def _columns_beside(levels: Mapping[Level, bool], query: Query) -> str:
+    """Of studies and series the answer, and the attributes where more is asked for; of instances the metadata."""
+    columns = []
     for level in levels:
-        table = _TABLES[level]
         if level == Level.INSTANCE:
-            columns.append(Identifier(table, "metadata"))
-        else:
-            columns += [Identifier(table, "dicom_json"), Identifier(table, "attributes")]
-    return Composed([SQL(", ") + column for column in columns])
+            columns.append("instance.metadata")
+            continue
+        columns.append(f"{TABLES[level]}.dicom_json")
+        if _wants_attributes(level, query):
+            columns.append(f"{TABLES[level]}.attributes::text")
+    return "".join(f", {column}" for column in columns)
 
 
-def _widen(row: tuple[Any, ...], levels: Mapping[Level, bool], query: Query) -> bytes:
-    """The row's answer with what the levels beside it tell and the query lets in."""
+def _wants_attributes(level: Level, query: Query) -> bool:
+    return query.include_all or bool(_extra(level, query))
+
+
+def _is_plain(query: Query) -> bool:
+    """Whether one plan is good for all values; where it is not, PostgreSQL is to see them before it makes one."""
+    return all(
+        isinstance(match.condition, OneOf) and match.vr in ("LO", "SH", "UI") for match in query.matches
+    )
+
+
+def _widen(rows: Sequence[tuple[Any, ...]], levels: Mapping[Level, bool], query: Query) -> list[bytes]:
+    """The rows' answers with what the levels beside them tell; rows of one study or series share that."""
+    shared: dict[tuple[Any, ...], Attributes] = {}
+    answers = []
+    for answer, *beside in rows:
+        key = tuple(beside)
+        if key not in shared:
+            shared[key] = _told(beside, levels, query)
+        answers.append(encode(shared[key] | decode(answer)))
+    return answers
+
+
+def _told(values: Sequence[Any], levels: Mapping[Level, bool], query: Query) -> Attributes:
+    """What the levels beside a row's own answer tell and the query lets in."""
     beside: Attributes = {}
-    columns = iter(row[1:])
+    columns = iter(values)
     for level, wholly in levels.items():
         answer = decode(next(columns))
-        told = answer if level == Level.INSTANCE else next(columns) | answer
+        told = answer
+        if level != Level.INSTANCE and _wants_attributes(level, query):
+            told = json.loads(next(columns)) | answer
         wanted = (set(answer) if wholly else set()) | _extra(level, query)
         beside |= told if query.include_all else {name: told[name] for name in wanted if name in told}
-    return encode(beside | decode(row[0]))
+    return beside

@@ -12,18 +12,23 @@ from pathlib import Path
 
 from archive.errors import ConfigurationError
 
+MOST_GATEWAYS = 16
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
 
-    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none.
+    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none, or too many
+    gateways.
     """
 
     home: Path
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str = ""
+    gateway_processes: int = 1
+    cors_origins: str = ""
     dicom_host: str = "127.0.0.1"
     dicom_port: int = 4242
     dicom_aet: str = "SENOGATE"
@@ -67,6 +72,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if not 0 < self.gateway_processes <= MOST_GATEWAYS:
+            raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
 
     @property
     def spool(self) -> Path:

@@ -4,6 +4,7 @@ python -m benchmarks.dicomweb [--studies N] [--seconds S]
 """
 
 import argparse
+import http.client
 import tempfile
 import threading
 import time
@@ -29,6 +30,7 @@ Plan = Callable[[int], tuple[str, dict[str, str]]]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000, help="studies of four 256 x 256 instances")
+    parser.add_argument("--gateways", type=int, default=1, help="gateway processes of Senogate")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--cases", default="", help="only those that have this in their names")
     arguments = parser.parse_args()
@@ -37,7 +39,9 @@ def main() -> None:
         paths = write_studies(folder / "small", arguments.studies, 4, 256, 256)
         paths += write_studies(folder / "large", 1, 4, 3328, 2560)
         servers = [
-            stack.enter_context(senogate(stack.enter_context(temporary_home()), find_free_ports(3))),
+            stack.enter_context(
+                senogate(stack.enter_context(temporary_home()), find_free_ports(3), arguments.gateways)
+            ),
             stack.enter_context(peer(find_free_ports(2))),
         ]
         for server in servers:
@@ -134,8 +138,33 @@ _PICTURES = (
     ),
     ("rendered, 3328 x 2560, again", _of_instance(True, "rendered?window=2048,4096,linear", _JPEG)),
 )
+
+
+def _by_date(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+    """Pages of a hundred studies since a day, each of them full."""
+    found = _ask(server, "/studies?limit=1000", _JSON).json()
+    days = sorted(study["00080020"]["Value"][0] for study in found)
+    starts = days[: max(len(days) - 100, 1)]
+    return lambda number: (f"/studies?StudyDate={starts[number * 37 % len(starts)]}-&limit=100", _JSON)
+
+
+def _by_modality(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+    return lambda number: (f"/studies?ModalitiesInStudy=MG&limit=50&offset={number * 37 % 900}", _JSON)
+
+
+def _of_series(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
+    found = _ask(server, "/studies?limit=200", _JSON).json()
+    studies = [study["0020000D"]["Value"][0] for study in found]
+    rows = [_ask(server, f"/studies/{study}/series", _JSON).json()[0] for study in studies]
+    series = [f"/studies/{row['0020000D']['Value'][0]}/series/{row['0020000E']['Value'][0]}" for row in rows]
+    return lambda number: (f"{series[number % len(series)]}/instances", _JSON)
+
+
 _CASES = (
     ("QIDO-RS studies?PatientID", _by_patient),
+    ("QIDO-RS studies?StudyDate range, 100", _by_date),
+    ("QIDO-RS studies?ModalitiesInStudy page, 50", _by_modality),
+    ("QIDO-RS instances of a series", _of_series),
     ("WADO-RS study, 4 instances, 0.5 MB", _of_study(False)),
     ("WADO-RS study, 4 instances, 68 MB", _of_study(True)),
     *_FRAMES,
@@ -159,15 +188,25 @@ def _measure(server: Server, request: Callable[[int], Any], clients: int, second
     deadline = 0.0
 
     def work(first: int) -> tuple[list[float], int]:
+        base = server.dicomweb.base_url
+        own = {
+            name: server.dicomweb.headers[name]
+            for name in ("authorization",)
+            if name in server.dicomweb.headers
+        }
+        connection = http.client.HTTPConnection(base.host, base.port, timeout=120)
         waits, received, number = [], 0, first
         while time.perf_counter() < deadline:
             path, headers = request(number)
             began = time.perf_counter()
-            with server.dicomweb.stream("GET", path, headers=headers) as answer:
-                assert answer.status_code == 200
-                received += sum(len(chunk) for chunk in answer.iter_raw(1 << 20))
+            connection.request("GET", f"{base.path.rstrip('/')}{path}", headers=own | headers)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            while chunk := answer.read(1 << 20):
+                received += len(chunk)
             waits.append(time.perf_counter() - began)
             number += clients
+        connection.close()
         return waits, received
 
     for number in range(clients):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -13,11 +14,14 @@ from pathlib import Path
 import httpx
 import psutil
 
+from archive.errors import Unavailable
+from archive.pool import connect
 from archive.settings import Settings
 from benchmarks.report import family
 from senogate import site
+from senogate.cluster import locate
 from senogate.scu import Receiver
-from tests.live import LiveSite
+from tests.live import LiveSite, temporary_home
 
 
 @dataclass(frozen=True)
@@ -78,9 +82,12 @@ def peer(ports: list[int], script: Path | None = None) -> Iterator[Server]:
 
 
 @contextmanager
-def senogate(home: Path, ports: list[int], environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def senogate(
+    home: Path, ports: list[int], environment: Mapping[str, str] | None = None, gateways: int = 1
+) -> Iterator[Server]:
     """A whole site with de-identification on."""
-    live = LiveSite(home, ports, {"SENOGATE_STABLE_AGE": "3600", **(environment or {})}).start()
+    own = {"SENOGATE_STABLE_AGE": "3600", "SENOGATE_GATEWAY_PROCESSES": str(gateways)}
+    live = LiveSite(home, ports, own | dict(environment or {})).start()
     try:
         client = live.client()
         client.headers.update(_IDENTITY)
@@ -92,6 +99,34 @@ def senogate(home: Path, ports: list[int], environment: Mapping[str, str] | None
 
 def _plugins(folder: Path) -> list[str]:
     return [str(folder / "libOrthancDicomWeb.so")]
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The address of a PostgreSQL of its own, as a site's private cluster is."""
+    with temporary_home() as home:
+        cluster = locate(home)
+        cluster.create()
+        with open(home.with_name("postgresql.log"), "wb") as log:
+            process = subprocess.Popen(cluster.command(), stdout=log, stderr=log)
+        try:
+            _connect(cluster.database_url)
+            yield cluster.database_url
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+
+
+def _connect(url: str) -> None:
+    pause = threading.Event()
+    for _ in range(300):
+        try:
+            connect(url).close()
+        except Unavailable:
+            pause.wait(0.1)
+        else:
+            return
+    raise TimeoutError("PostgreSQL")
 
 
 _IDENTITY = {"Accept-Encoding": "identity"}

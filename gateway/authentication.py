@@ -2,11 +2,13 @@
 
 import base64
 import binascii
+import hashlib
 import json
+import time
 from typing import Any
 
 import jwt
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
@@ -14,6 +16,7 @@ from archive.policy import Principal, parse_actions
 from gateway.signing import SigningKeys
 
 MAXIMUM_TOKEN = 8192  # characters
+REMEMBERED = 4096  # tokens that were verified
 LEEWAY = 5  # seconds that clocks may differ
 REQUIRED = ("iss", "aud", "exp", "iat", "sub")
 _TIMES = ("exp", "nbf", "iat")
@@ -38,20 +41,31 @@ class Authentication:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._verified: dict[bytes, tuple[Principal, int]] = {}  # by the token's SHA-256, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] != "OPTIONS":
-            token = bearer_token(Request(scope))
-            scope["principal"] = verify(token, self._keys, issuer=self._issuer, audience=self._audience)
+        if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] != "OPTIONS"):
+            scope["principal"] = self._principal(bearer_token(HTTPConnection(scope)))
         await self._app(scope, receive, send)
 
+    def _principal(self, token: str) -> Principal:
+        """Whom the token speaks for; one that was verified is not verified again until it expires."""
+        digest = hashlib.sha256(token.encode("latin-1")).digest()
+        principal, expires = self._verified.get(digest, (None, 0))
+        if principal is None or time.time() >= expires + LEEWAY:
+            principal, expires = _verify(token, self._keys, self._issuer, self._audience)
+            while len(self._verified) >= REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+            self._verified[digest] = principal, expires
+        return principal
 
-def bearer_token(request: Request) -> str:
+
+def bearer_token(request: HTTPConnection) -> str:
     """The token of the request's one Authorization header.
 
     Raises Unauthenticated without one, AmbiguousCredentials for several or for one in the query.
     """
-    if "access_token" in request.query_params:
+    if b"access_token" in request.scope["query_string"] and "access_token" in request.query_params:
         raise AmbiguousCredentials("a token goes into the Authorization header and never into the address")
     headers = request.headers.getlist("authorization")
     if len(headers) > 1:
@@ -66,7 +80,12 @@ def bearer_token(request: Request) -> str:
 
 
 def verify(token: str, keys: SigningKeys, *, issuer: str, audience: str) -> Principal:
-    """Whom the token speaks for.
+    """Whom the token speaks for. Raises InvalidToken."""
+    return _verify(token, keys, issuer, audience)[0]
+
+
+def _verify(token: str, keys: SigningKeys, issuer: str, audience: str) -> tuple[Principal, int]:
+    """Whom the token speaks for, and when it expires, in seconds since 1970.
 
     The key is one of our own, found by `kid`; the algorithm is the one that key is for, whatever the token
     says. Raises InvalidToken.
@@ -92,7 +111,7 @@ def verify(token: str, keys: SigningKeys, *, issuer: str, audience: str) -> Prin
         raise InvalidToken("the token has expired") from None
     except jwt.PyJWTError:
         raise InvalidToken("the token is not valid here") from None
-    return Principal(subject=claims["sub"], actions=parse_actions(claims.get("scope", "")))
+    return Principal(subject=claims["sub"], actions=parse_actions(claims.get("scope", ""))), claims["exp"]
 
 
 def _shape(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

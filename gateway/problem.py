@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from archive.errors import HTTP_STATUS, Forbidden, SenogateError, Unauthenticated
 from gateway.authentication import AmbiguousCredentials, InvalidToken
@@ -41,11 +42,14 @@ class ProblemResponse(Response):
         super().__init__(json.dumps(content).encode("utf-8"), status, own | dict(headers or {}))
 
 
-async def on_error(request: Request, error: Exception) -> Response:
+async def on_error(request: Request | WebSocket, error: Exception) -> Response:
     """The answer to an error that is raised on purpose."""
     assert isinstance(error, SenogateError)
     status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-    return ProblemResponse(status, str(error), _challenge(error))
+    problem = ProblemResponse(status, str(error), _challenge(error))
+    if isinstance(request, WebSocket):
+        await request.send_denial_response(problem)
+    return problem
 
 
 def _challenge(error: SenogateError) -> dict[str, str]:

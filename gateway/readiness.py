@@ -113,6 +113,6 @@ class PluginGuard:
         self._readiness = readiness
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             await self._readiness.require_plugin(FRESH)
         await self._app(scope, receive, send)

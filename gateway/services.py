@@ -9,7 +9,7 @@ from typing import cast
 import httpx
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from archive.errors import Unavailable
 from archive.policy import Action, Principal, Scope, decide
@@ -60,10 +60,10 @@ class Services:
                 raise Unavailable("PostgreSQL does not answer in time") from None
 
 
-def services_of(request: Request) -> Services:
+def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def scope_of(request: Request, action: Action) -> Scope:
+def scope_of(request: HTTPConnection, action: Action) -> Scope:
     """What the request's principal may do the action on. Raises Forbidden."""
     return decide(cast(Principal, request.scope["principal"]), action)

@@ -13,9 +13,9 @@ from archive.errors import BadRequest
 from archive.media_type import select
 from archive.policy import Action
 from archive.resource import Resource, parse_resource
+from gateway.datasets import JSON
 from gateway.door import Outcome, deliver
 from gateway.negotiation import preferences
-from gateway.qido import JSON
 from gateway.services import scope_of, services_of
 from gateway.store_payload import read_instances
 from gateway.store_response import render_outcomes, status_of

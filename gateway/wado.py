@@ -16,12 +16,13 @@ from archive.pixels.syntaxes import EXPLICIT
 from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
+from gateway import datasets
 from gateway.body import FileRange, PartsResponse, Scratch, Segment
 from gateway.bulkdata import find_bulkdata
+from gateway.conditional import is_conditional, revalidate
 from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import Offer, choose, preferences
 from gateway.pixel_data import Part, StoredPixels, respond, send
-from gateway.qido import JSON, join
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import DICOM, OCTETS, instance_offers, instance_syntax
 from gateway.workers import FRAME_SECONDS
@@ -35,6 +36,7 @@ async def retrieve_instances(request: Request) -> Response:
     accepted = preferences(request)
     async with services_of(request).connection() as connection:
         found = await places(connection, scope, resource)
+    revalidate(request, found)
     single = resource.sop_instance_uid is not None
     chosen = choose(accepted, instance_offers((place.transfer_syntax_uid for place in found), single=single))
     located = list(zip(found, await services_of(request).stored.paths(found), strict=True))
@@ -112,13 +114,15 @@ async def _stream(request: Request, located: Sequence[tuple[Place, Path]], chose
 
 
 async def retrieve_metadata(request: Request) -> Response:
-    """The instances' data sets without bulk data, as DICOM JSON (PS3.18 section 10.4.1.1.5)."""
+    """The instances' data sets without bulk data, as DICOM JSON or XML (PS3.18 section 10.4.1.1.5)."""
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
-    chosen = select(preferences(request), JSON)
+    chosen = datasets.choose(request)
     async with services_of(request).connection() as connection:
-        rows = await metadata(connection, scope, resource)
-    body = join(rows, services_of(request).settings.dicomweb_url)
-    return Response(body, headers={"content-type": str(chosen), "cache-control": "no-store"})
+        if is_conditional(request):
+            revalidate(request, await places(connection, scope, resource))
+        found = await metadata(connection, scope, resource)
+    revalidate(request, [place for place, _ in found])
+    return await datasets.respond(request, [rendered for _, rendered in found], chosen)
 
 
 async def retrieve_frames(request: Request) -> Response:
@@ -127,6 +131,7 @@ async def retrieve_frames(request: Request) -> Response:
     numbers = parse_frames(request.path_params["frames"])
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
+    revalidate(request, [place])
     path = await services_of(request).stored.path(place)
     return await send(request, StoredPixels(path, place, rendered), numbers)
 
@@ -136,6 +141,7 @@ async def retrieve_bulkdata(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.READ)
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
+    revalidate(request, [place])
     address, path = request.path_params["attribute"], await services_of(request).stored.path(place)
     if address.upper() in PIXELS and place.pixel_offset is not None:
         return await send(request, StoredPixels(path, place, rendered), None)

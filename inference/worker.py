@@ -19,8 +19,8 @@ from procrastinate.jobs import Status
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
-from archive import instances
-from archive.errors import SenogateError, Unavailable
+from archive import instances, worklist
+from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
 from archive.orthanc import Orthanc
@@ -39,6 +39,7 @@ MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
+_TELL = 1.0  # seconds between two looks at what the worklist is to be told
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -156,7 +157,7 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool)
+            loops = (self._follow, self._nudge, self._watch_spool, self._perform)
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
@@ -216,6 +217,21 @@ class Worker:
             except procrastinate.exceptions.ConnectorException as error:
                 _log.warning("the queue does not answer (%s)", type(error).__name__)
             await self._pause(_WATCH)
+
+    async def _perform(self) -> None:
+        """Tell the worklist how far the readings are that it asked for."""
+        address = connection_string(self._settings.database_url)
+        while not self._ended.is_set():
+            try:
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    while not self._ended.is_set():
+                        await worklist.perform(connection)
+                        await self._pause(_TELL)
+            except psycopg.Error as error:
+                _log.warning("the worklist does not answer (%s)", type(error).__name__)
+            except (BadRequest, Conflict, NotFound):
+                _log.info("a workitem was changed by another meanwhile")
+            await self._pause(_PAUSE)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])

@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import socket
 import warnings
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from httpx_aiohttp import AiohttpTransport
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
-from archive.pool import connection_string
+from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 
-_POOL = 16  # connections to PostgreSQL at most, for one gateway
+_POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
+_FEWEST = 3  # for one of them
 _GRACE = 10  # seconds that answers under way may take to end
 
 
@@ -45,7 +47,11 @@ async def _serve(settings: Settings) -> None:
             transport=AiohttpTransport(),  # takes half of the CPU that httpx's own takes
         ) as orthanc,
         AsyncConnectionPool(
-            address, min_size=2, max_size=_POOL, open=False, kwargs={"autocommit": True}
+            address,
+            min_size=2,
+            max_size=_connections(settings),
+            open=False,
+            kwargs={"autocommit": True, **SESSION},
         ) as pool,
     ):
         application = app.create(settings, pool, orthanc, keys, deidentifier)
@@ -60,7 +66,25 @@ async def _serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
-        await uvicorn.Server(configuration).serve()
+        await uvicorn.Server(configuration).serve(
+            [_shared_socket(settings)] if settings.gateway_processes > 1 else None
+        )
+
+
+def _connections(settings: Settings) -> int:
+    return max(min(16, _POOL // settings.gateway_processes), _FEWEST)
+
+
+def _shared_socket(settings: Settings) -> socket.socket:
+    """A socket on the gateways' common port: the kernel gives each of them its share of the connections."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.bind(address)
+    return listening
 
 
 def run_worker(settings: Settings) -> None:

@@ -110,11 +110,16 @@ def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
     senogate = [sys.executable, "-m", "senogate"]
     parts = [
         orthanc_program(settings),
-        Program("gateway", [*senogate, "gateway"]),
+        *(Program(name, [*senogate, "gateway"]) for name in _gateways(settings)),
         Program("worker", [*senogate, "worker"], patience=30),
     ]
     database = [Program("postgresql", cluster.command(), {}, signal.SIGINT, 30)] if cluster else []
     return database + [replace(part, environment=environment | dict(part.environment)) for part in parts]
+
+
+def _gateways(settings: Settings) -> list[str]:
+    """The names of the gateways: the first one has no number."""
+    return ["gateway", *(f"gateway-{number}" for number in range(2, settings.gateway_processes + 1))]
 
 
 class Site:

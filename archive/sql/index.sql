@@ -28,16 +28,16 @@ on conflict (series_instance_uid) do nothing
 -- name: upsert_instance
 insert into instance (
     sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number, number_of_frames,
-    transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_image, dicom_json, metadata)
+    transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_image, attributes, dicom_json, metadata)
 values (
     %(sop_instance_uid)s, %(series_instance_uid)s, %(study_instance_uid)s, %(sop_class_uid)s, %(instance_number)s,
     %(number_of_frames)s, %(transfer_syntax_uid)s, %(orthanc_id)s, %(place)s, %(size)s, %(pixel_offset)s,
-    %(pixel_length)s, %(is_image)s, %(dicom_json)s, %(metadata)s)
+    %(pixel_length)s, %(is_image)s, %(attributes)s, %(dicom_json)s, %(metadata)s)
 on conflict (sop_instance_uid) do update set
     orthanc_id = excluded.orthanc_id, place = excluded.place, size = excluded.size,
     transfer_syntax_uid = excluded.transfer_syntax_uid, number_of_frames = excluded.number_of_frames,
     pixel_offset = excluded.pixel_offset, pixel_length = excluded.pixel_length,
-    dicom_json = excluded.dicom_json, metadata = excluded.metadata
+    attributes = excluded.attributes, dicom_json = excluded.dicom_json, metadata = excluded.metadata
 where instance.series_instance_uid = excluded.series_instance_uid
     and instance.study_instance_uid = excluded.study_instance_uid
 
@@ -95,10 +95,19 @@ select sop_instance_uid, orthanc_id from instance
 delete from unindexed
 
 -- name: forget_instances
-delete from instance where sop_instance_uid = any(%(gone)s)
+with gone as (delete from instance where sop_instance_uid = any(%(gone)s) returning sop_instance_uid)
+insert into deleted (uid) select sop_instance_uid from gone on conflict do nothing
 
 -- name: forget_empty_series
-delete from series s where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+with gone as (
+    delete from series s
+    where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+    returning series_instance_uid)
+insert into deleted (uid) select series_instance_uid from gone on conflict do nothing
 
 -- name: forget_empty_studies
-delete from study t where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+with gone as (
+    delete from study t
+    where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+    returning study_instance_uid)
+insert into deleted (uid) select study_instance_uid from gone on conflict do nothing

@@ -1,28 +1,46 @@
 -- {scope} is what the caller may see and {matches} what was asked for; both are conditions composed of constants, their
--- values being parameters. {beside} adds columns of the levels above.
+-- values being parameters. {beside} adds columns of the levels above. {start} and {offset} say where the page begins:
+-- the number of rows before it, or after the beginning of the study that `begin_of_page` finds.
 
 -- name: find_studies
-select study.dicom_json {beside}
+{start} select study.dicom_json {beside}
 from study
 where {scope} and {matches}
-order by study.study_date desc, study.study_instance_uid
-limit %(limit)s offset %(offset)s
+order by study.study_date desc, study.study_instance_uid desc
+limit %(limit)s offset {offset}
 
 -- name: find_series
-select series.dicom_json {beside}
+{start} select series.dicom_json {beside}
 from series join study using (study_instance_uid)
 where {scope} and {matches}
-order by study.study_instance_uid, series.series_number, series.series_instance_uid
-limit %(limit)s offset %(offset)s
+order by study.study_date desc, study.study_instance_uid desc, series.series_number, series.series_instance_uid
+limit %(limit)s offset {offset}
 
 -- name: find_instances
-select instance.dicom_json {beside}
+{start} select instance.dicom_json {beside}
 from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid
 where {scope} and {matches}
 order by
-    study.study_instance_uid, series.series_number, series.series_instance_uid,
+    study.study_date desc, study.study_instance_uid desc, series.series_number, series.series_instance_uid,
     instance.instance_number, instance.sop_instance_uid
-limit %(limit)s offset %(offset)s
+limit %(limit)s offset {offset}
+
+-- name: begin_of_page
+with days as (
+    select study_date, {count} as here, sum({count}) over (order by study_date desc) as reached
+    from study_day
+    where modality = {modality} and {dates}
+), day as (
+    select study_date, %(offset)s - (reached - here) as skipped
+    from days where reached > %(offset)s order by study_date desc limit 1
+), studies as (
+    select study_instance_uid, {here} as here, sum({here}) over (order by study_instance_uid desc) as reached
+    from study
+    where study_date = (select study_date from day) and {matches}
+), begin as (
+    select study_instance_uid, (select skipped from day) - (reached - here) as skipped
+    from studies where reached > (select skipped from day) order by study_instance_uid desc limit 1
+)
 
 -- name: places
 select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
@@ -39,10 +57,15 @@ from instance join study using (study_instance_uid)
 where {scope} and {matches}
 
 -- name: metadata
-select instance.metadata
+select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
+    instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length,
+    instance.metadata
 from instance join study using (study_instance_uid)
 where {scope} and {matches}
 order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+
+-- name: is_deleted
+select exists (select from deleted where uid = %(uid)s)
 
 -- name: index_position
 select sequence from follow_position

@@ -27,6 +27,7 @@ from archive.dicom_json import read_instance
 from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
+from archive.pool import SESSION
 from archive.settings import Settings
 from deidentification.stored import is_proven
 from gateway import app, oauth
@@ -45,6 +46,12 @@ def request_attributes(step: str) -> list[Dataset]:
     return [item]
 
 
+def view_code(value: str) -> list[Dataset]:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", "cranio-caudal"
+    return [item]
+
+
 def exams() -> list[bytes]:
     """Three studies: two women, mammograms of two views, a compressed ultrasound, one with nearly nothing."""
     jane = {
@@ -58,8 +65,15 @@ def exams() -> list[bytes]:
         "PerformedProcedureStepStartDate": "20200110", "PerformedProcedureStepStartTime": "1015",
         "RequestAttributesSequence": request_attributes("SPS1"), "SeriesDescription": "Views",
     }  # fmt: skip
-    first = mammogram | {"SOPInstanceUID": "1.1.1.1", "InstanceNumber": 1, "ViewPosition": "CC"}
-    second = mammogram | {"SOPInstanceUID": "1.1.1.2", "InstanceNumber": 2, "ICCProfile": b"\7" * 2000}
+    first = mammogram | {
+        "SOPInstanceUID": "1.1.1.1", "InstanceNumber": 1, "ViewPosition": "CC", "ImageType": ["ORIGINAL", "PRIMARY"],
+        "KVP": "28.0", "AcquisitionDateTime": "20200110101545.5+0100", "ContentDate": "20200110", "ContentTime": "10",
+        "ViewCodeSequence": view_code("399162004"),
+    }  # fmt: skip
+    second = mammogram | {
+        "SOPInstanceUID": "1.1.1.2", "InstanceNumber": 2, "ICCProfile": b"\7" * 2000, "ImageLaterality": "R",
+        "KVP": "28.5", "AcquisitionDateTime": "202001101017", "ContentDate": "20200110", "ContentTime": "233000",
+    }  # fmt: skip
     ultrasound = jane | {"SOPClassUID": US, "Modality": "US", "SeriesInstanceUID": "1.1.2", "SeriesNumber": 2}
     mary = {
         "StudyInstanceUID": "1.2", "PatientID": "P2", "PatientName": "MÜLLER^Mary=山田^花子", "StudyDate": "20210620",
@@ -164,7 +178,7 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
             base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
         )
         async with AsyncConnectionPool(
-            settings.database_url, open=False, kwargs={"autocommit": True}
+            settings.database_url, open=False, kwargs={"autocommit": True, **SESSION}
         ) as pool:
             application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")

@@ -2,9 +2,10 @@
 
 import json
 
+import psycopg
 import pytest
 
-from archive import query
+from archive import query, search
 from archive.attributes import TYPE_2, Level, tag
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -29,8 +30,8 @@ class TestResources:
             ("/studies/1.1/series", "SeriesInstanceUID", ["1.1.1", "1.1.2"]),
             ("/studies/1.1/series/1.1.1/instances", "SOPInstanceUID", ["1.1.1.1", "1.1.1.2"]),
             ("/studies/1.1/instances", "SOPInstanceUID", ["1.1.1.1", "1.1.1.2", "1.1.2.1"]),
-            ("/series", "SeriesInstanceUID", ["1.1.1", "1.1.2", "1.2.1", "1.3.1"]),
-            ("/instances", "SOPInstanceUID", ["1.1.1.1", "1.1.1.2", "1.1.2.1", "1.2.1.1", "1.3.1.1"]),
+            ("/series", "SeriesInstanceUID", ["1.2.1", "1.1.1", "1.1.2", "1.3.1"]),
+            ("/instances", "SOPInstanceUID", ["1.2.1.1", "1.1.1.1", "1.1.1.2", "1.1.2.1", "1.3.1.1"]),
         ],
     )
     def test_each_resource(self, dicomweb, path, keyword, expected):
@@ -97,6 +98,21 @@ class TestMatching:
             ("PatientID=P1&StudyDate=20210620", []),
             ("PatientID=", ["1.1", "1.2", "1.3"]),
             ("PatientID=' or 1=1 --", []),
+            ("StudyDate=20200109-20200110&StudyTime=1015-1016", ["1.1"]),
+            ("StudyDate=20200110-20210620&StudyTime=1200-2359", ["1.2"]),
+            ("StudyDate=20200110-20210620&StudyTime=1000-0900", ["1.1"]),
+            ("StudyDate=20200109-20210619&StudyTime=2300-0100", ["1.1"]),
+            ("StudyDate=20200110-&StudyTime=1016-", ["1.2"]),
+            ("StudyDate=-20210620&StudyTime=-2358", ["1.1"]),
+            ("StudyDate=20200110-20210620&StudyTime=10", ["1.1"]),
+            ('AccessionNumber=""&emptyvaluematching=true', ["1.3"]),
+            ('ModalitiesInStudy=""&emptyvaluematching=true', ["1.3"]),
+            ('PatientAge=""&emptyvaluematching=true', ["1.2", "1.3"]),
+            ('AccessionNumber=""', []),
+            ("ModalitiesInStudy=MG%5CUS&multiplevaluematching=true", ["1.1"]),
+            ("ModalitiesInStudy=MG%5CUS&multiplevaluematching=false", ["1.1", "1.2"]),
+            ("StudyID=S1%5CS_2&multiplevaluematching=true", []),
+            ("NumberOfStudyRelatedSeries=1,2", ["1.1", "1.2", "1.3"]),
         ],
     )
     def test_studies(self, dicomweb, text, expected):
@@ -108,7 +124,7 @@ class TestMatching:
             ("Modality=US", ["1.1.2"]),
             ("SeriesInstanceUID=1.1.1", ["1.1.1"]),
             ("SeriesNumber=2", ["1.1.2"]),
-            ("SeriesNumber=01", ["1.1.1", "1.2.1"]),
+            ("SeriesNumber=01", ["1.2.1", "1.1.1"]),
             ("PerformedProcedureStepStartDate=20200101-20201231", ["1.1.1"]),
             ("PerformedProcedureStepStartTime=101500-", ["1.1.1"]),
             ("RequestAttributesSequence.ScheduledProcedureStepID=SPS1", ["1.1.1"]),
@@ -133,6 +149,25 @@ class TestMatching:
             ("NumberOfFrames=3", ["1.1.1.1"]),
             ("Modality=US", ["1.1.2.1"]),
             ("PatientID=P2", ["1.2.1.1"]),
+            ("Rows=4", ["1.2.1.1", "1.1.1.1"]),
+            ("00280010=5&Columns=5", ["1.1.1.2"]),
+            ("BitsAllocated=16", ["1.1.1.1"]),
+            ("ViewPosition=CC", ["1.1.1.1"]),
+            ("ViewPosition=C*", ["1.1.1.1"]),
+            ("ImageLaterality=R", ["1.1.1.2"]),
+            ("ImageType=PRIMARY", ["1.1.1.1"]),
+            ("ImageType=PRIMARY%5CORIGINAL&multiplevaluematching=true", ["1.1.1.1"]),
+            ("KVP=28", ["1.1.1.1"]),
+            ("KVP=28.5", ["1.1.1.2"]),
+            ("AcquisitionDateTime=20200110", ["1.1.1.1", "1.1.1.2"]),
+            ("AcquisitionDateTime=2020011010-202001101016", ["1.1.1.1"]),
+            ("ContentDate=20200110-20200111&ContentTime=2300-0100", ["1.1.1.2"]),
+            ("ViewCodeSequence.CodeValue=399162004", ["1.1.1.1"]),
+            ("00540220.00080100=399162004", ["1.1.1.1"]),
+            ("ViewPosition=CC&Modality=MG&PatientID=P1&StudyDate=20200110", ["1.1.1.1"]),
+            ('ViewPosition=""&emptyvaluematching=true&Modality=MG', ["1.2.1.1", "1.1.1.2"]),
+            ("SOPInstanceUID=1.1.1.2%5C1.3.1.1", ["1.1.1.2", "1.3.1.1"]),
+            ("AvailableTransferSyntaxUID=1.2.840.10008.1.2", ["1.2.1.1"]),
         ],
     )
     def test_instances(self, dicomweb, text, expected):
@@ -145,7 +180,16 @@ class TestMatching:
             "/studies?Modality=MG",
             "/studies?RequestAttributesSequence.ScheduledProcedureStepID=1",
             "/studies?RequestAttributesSequence=1",
-            "/instances?Rows=4",
+            "/studies?Rows=4",
+            "/series?Rows=4",
+            "/instances?PixelData=1",
+            "/instances?ICCProfile=1",
+            "/instances?ViewCodeSequence=1",
+            "/instances?Rows=four",
+            "/instances?AcquisitionDateTime=20201",
+            "/studies?multiplevaluematching=1",
+            "/studies?includefield=Foo",
+            "/studies?" + "ViewCodeSequence." * 9 + "CodeValue=1",
             "/studies?00091001=1",
             "/studies?StudyDate=2020",
             "/studies?StudyInstanceUID=x",
@@ -211,6 +255,7 @@ class TestReturned:
             ("/studies/1.1/series/1.1.1/instances", "ViewPosition", True),
             ("/studies/1.1/series/1.1.1/instances", "PatientName", True),
             ("/studies/1.1/series/1.1.1/instances", "Manufacturer", True),
+            ("/studies/1.1/series/1.1.1/instances", "00540220", True),
         ],
     )
     def test_included_fields(self, dicomweb, path, field, there):
@@ -220,6 +265,14 @@ class TestReturned:
         name = field if field.isdigit() else tag(field)
         assert (name in with_it) == there
         assert name not in without
+
+    @pytest.mark.parametrize(
+        "field", ["ViewCodeSequence.CodeValue", "00540220.00080100", "KVP,ViewCodeSequence"]
+    )
+    def test_included_sequences(self, dicomweb, field):
+        """Section 8.3.4.3; of a sequence all is told."""
+        row = dicomweb.get(f"/studies/1.1/series/1.1.1/instances?includefield={field}").json()[0]
+        assert row[tag("ViewCodeSequence")]["Value"][0][tag("CodeValue")]["Value"] == ["399162004"]
 
     def test_all_fields(self, dicomweb):
         row = dicomweb.get("/studies/1.1/series/1.1.1/instances?includefield=all").json()[0]
@@ -250,6 +303,46 @@ class TestPaging:
         whole = uids(dicomweb.get(path), key)
         pages = [uids(dicomweb.get(f"{path}?limit=1&offset={at}"), key) for at in range(len(whole) + 1)]
         assert pages == [[uid] for uid in whole] + [[]]
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/studies?",
+            "/studies?ModalitiesInStudy=MG",
+            "/studies?ModalitiesInStudy=MG&StudyDate=2020-",
+            "/studies?StudyDate=20200111-",
+            "/studies?StudyDate=20200110-&ModalitiesInStudy=US",
+            "/studies?PatientSex=F",
+            "/series?",
+            "/series?StudyDate=-20201231",
+            "/series?ModalitiesInStudy=MG",
+            "/instances?",
+            "/instances?StudyDate=20200110",
+        ],
+    )
+    def test_a_deep_page_is_the_same_part_of_the_order(self, dicomweb, monkeypatch, path):
+        path = path.replace("2020-", "20200101-")
+        whole = dicomweb.get(path).json()
+        monkeypatch.setattr(search, "DEEP", 0)
+        pages = [dicomweb.get(f"{path}&limit=2&offset={at}").json() for at in range(len(whole) + 1)]
+        assert pages == [whole[at : at + 2] for at in range(len(whole) + 1)]
+
+    def test_days_are_counted_as_studies_come_change_and_go(self, gateway):
+        """What deep pages are found by is what a count of the studies would find."""
+        recount = "create temp table counted as table study_day; select count_studies()"
+        differences = (
+            "(table counted except table study_day) union all (table study_day except table counted)"
+        )
+        with psycopg.connect(gateway.settings.database_url) as connection:
+            connection.execute("update study set modalities = '{CT,MG}' where study_instance_uid = '1.1'")
+            connection.execute(
+                "update study set study_date = '', number_of_instances = 9 where patient_id = 'P2'"
+            )
+            connection.execute("delete from study where study_instance_uid = '1.3'")
+            connection.execute(recount)
+            connection.execute("delete from counted where studies = 0")
+            assert connection.execute(differences).fetchall() == []
+            connection.rollback()
 
     def test_limit_zero(self, dicomweb):
         assert dicomweb.get("/studies?limit=0").json() == []
@@ -296,7 +389,7 @@ class TestAnswer:
 
     @pytest.mark.parametrize(
         "accept",
-        ["text/html", 'multipart/related; type="application/dicom+xml"', "application/dicom+json;q=0"],
+        ["text/html", 'multipart/related; type="application/dicom"', "application/dicom+json;q=0, text/*"],
     )
     def test_others_are_406(self, dicomweb, accept):
         """Table 8.5-1."""

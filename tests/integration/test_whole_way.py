@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
@@ -12,13 +13,14 @@ from pydicom.uid import generate_uid
 from inference.demo import demo_exam
 from inference.results.reading import read_density
 from tests.integration.conftest import edit
-from tests.live import LiveSite
+from tests.live import LiveSite, eventually
 
 pytestmark = pytest.mark.xdist_group("site")
 
 PUBLISHED = {"a": 0.0819444, "b": 0.78304, "c": 0.133503, "d": 0.00151265}
 ANY = 'application/dicom; transfer-syntax="*"'
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
+DICOM_JSON = {"Content-Type": "application/dicom+json"}
 
 
 def write(folder: Path, instances: list[bytes]) -> Path:
@@ -168,3 +170,36 @@ def test_a_late_view_makes_the_study_read_again(
         ]
         == "done"
     ), study
+
+
+def test_a_workitem_asks_for_a_reading_and_is_completed_with_its_report(site: LiveSite, phantoms) -> None:
+    """UPS-RS (PS3.18 chapter 11): what a program may do instead of waiting for a study to settle."""
+    study = phantoms[0]["studies"][0]["study_instance_uid"]
+    with site.client() as client:
+        made = client.post("/workitems", json=_reading_workitem(study), headers=DICOM_JSON)
+        assert made.status_code == 201
+        address = made.headers["location"]
+        eventually(lambda: client.get(address).json()[0]["00741000"]["Value"] == ["COMPLETED"])
+        (found,) = client.get(address).json()
+        (output,) = found["00741216"]["Value"][0]["00404033"]["Value"]
+        (report,) = output["00081199"]["Value"]
+        series, instance = output["0020000E"]["Value"][0], report["00081155"]["Value"][0]
+        answer = client.get(f"/studies/{study}/series/{series}/instances/{instance}/metadata")
+    assert answer.json()[0]["00080016"]["Value"] == report["00081150"]["Value"] == [COMPREHENSIVE_3D_SR]
+
+
+def _reading_workitem(study: str) -> dict[str, Any]:
+    code = {
+        "00080100": {"vr": "SH", "Value": ["density"]},
+        "00080102": {"vr": "SH", "Value": ["99SENOGATE"]},
+        "00080104": {"vr": "LO", "Value": ["Breast density"]},
+    }
+    return {
+        "00741000": {"vr": "CS", "Value": ["SCHEDULED"]},
+        "00741200": {"vr": "CS", "Value": ["MEDIUM"]},
+        "00741204": {"vr": "LO", "Value": ["Density"]},
+        "00404005": {"vr": "DT", "Value": ["20260101"]},
+        "00404041": {"vr": "CS", "Value": ["READY"]},
+        "00404018": {"vr": "SQ", "Value": [code]},
+        "00404021": {"vr": "SQ", "Value": [{"0020000D": {"vr": "UI", "Value": [study]}}]},
+    }

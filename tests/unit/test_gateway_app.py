@@ -11,6 +11,12 @@ def site(tmp_path_factory):
     return fake_site.build(tmp_path_factory.mktemp("home"))
 
 
+@pytest.fixture(scope="module")
+def open_site(tmp_path_factory):
+    origins = "https://viewer.test https://b.test"
+    return fake_site.build(tmp_path_factory.mktemp("home"), cors_origins=origins)
+
+
 @pytest.mark.parametrize(
     "path", ["/none", "/dicom-web/none", "/dicom-web/studies/", "/dicom-web/studies/1.2/none", "/health"]
 )
@@ -83,3 +89,28 @@ def test_the_front_page_loads_nothing_from_elsewhere(site):
     assert "<script" not in answer.text
     assert "src=" not in answer.text
     assert site.client.get("/portal.css").headers["content-type"].startswith("text/css")
+
+
+class TestOtherOrigins:
+    """The Fetch standard's CORS protocol, by configuration."""
+
+    @pytest.mark.parametrize(
+        "path", ["/dicom-web/studies", "/dicom-web/none", "/oauth/token", "/health/live"]
+    )
+    def test_a_page_that_is_named_may_ask(self, open_site, path):
+        ask = {"Origin": "https://viewer.test", "Access-Control-Request-Method": "GET",
+               "Access-Control-Request-Headers": "authorization"}  # fmt: skip
+        preflight = open_site.client.request("OPTIONS", path, headers=ask)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == "https://viewer.test"
+        answer = open_site.client.get(path, headers={"Origin": "https://viewer.test"})
+        assert answer.headers["access-control-allow-origin"] == "https://viewer.test"
+        assert "ETag" in answer.headers["access-control-expose-headers"]
+
+    def test_another_page_may_not(self, open_site):
+        answer = open_site.client.get("/health/live", headers={"Origin": "https://evil.test"})
+        assert "access-control-allow-origin" not in answer.headers
+
+    def test_without_configuration_none_may(self, site):
+        answer = site.client.get("/health/live", headers={"Origin": "https://viewer.test"})
+        assert "access-control-allow-origin" not in answer.headers

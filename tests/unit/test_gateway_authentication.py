@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archive.policy import Action, Principal
-from gateway.authentication import InvalidToken, verify
+from gateway import authentication
+from gateway.authentication import LEEWAY, Authentication, InvalidToken, verify
 from gateway.signing import SigningKeys
 from tests.unit import fake_site
 
@@ -241,3 +242,45 @@ class TestHeader:
     @pytest.mark.parametrize("value", ["Basic YTpi", "Token x", "bearerx y"])
     def test_another_scheme_is_no_token(self, site, value):
         assert site.client.get("/dicom-web/studies", headers={"Authorization": value}).status_code == 401
+
+
+class TestRemembered:
+    """A token is verified once, and again from the moment in which it expires."""
+
+    @pytest.fixture
+    def verified(self, keys, monkeypatch):
+        """A callable that asks whom a token speaks for, and the tokens that were verified for it."""
+        seen, decode = [], jwt.decode
+        monkeypatch.setattr(
+            jwt, "decode", lambda token, *rest, **more: seen.append(token) or decode(token, *rest, **more)
+        )
+        return Authentication(None, keys, ISSUER, AUDIENCE)._principal, seen
+
+    def test_the_same_token_is_verified_once(self, verified, forge):
+        principal_of, seen = verified
+        token = forge()
+        assert {principal_of(token) for _ in range(3)} == {Principal("s", frozenset({Action.READ}))}
+        assert seen == [token]
+
+    def test_one_that_expires_is_verified_again(self, verified, forge, monkeypatch):
+        principal_of, seen = verified
+        token, later = forge(), time.time() + 60 + LEEWAY
+        principal_of(token)
+        monkeypatch.setattr(time, "time", lambda: later)
+        principal_of(token)
+        assert seen == [token, token]
+
+    def test_one_that_differs_in_a_letter_is_another(self, verified, forge):
+        principal_of, _ = verified
+        token = forge()
+        principal_of(token)
+        with pytest.raises(InvalidToken):
+            principal_of(token[:-8] + "AAAAAAAA")
+
+    def test_only_so_many_are_remembered(self, verified, forge, monkeypatch):
+        principal_of, seen = verified
+        monkeypatch.setattr(authentication, "REMEMBERED", 2)
+        tokens = [forge({"sub": str(number)}) for number in range(3)]
+        for token in [*tokens, tokens[0]]:
+            principal_of(token)
+        assert seen == [*tokens, tokens[0]]

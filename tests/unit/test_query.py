@@ -6,15 +6,8 @@ from hypothesis import strategies as st
 
 from archive.attributes import Level
 from archive.errors import BadRequest
-from archive.query import (
-    MAXIMUM_LIMIT,
-    Between,
-    Like,
-    Named,
-    OneOf,
-    parse_parameters,
-    parse_query,
-)
+from archive.matching import Between, Like, Named, OneOf
+from archive.query import MAXIMUM_LIMIT, parse_parameters, parse_query
 
 
 def query(text: str, level: Level = Level.INSTANCE):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from archive import search
 from archive.attributes import Level
+from archive.conditions import Parameters, _like, condition, every
 from archive.errors import BadRequest
 from archive.policy import EVERYTHING, NOTHING
 from archive.query import parse_parameters, parse_query
@@ -13,20 +14,20 @@ from archive.resource import Resource
 
 
 def conditions(text: str, level: Level = Level.INSTANCE) -> tuple[str, dict]:
-    parameters = search._Parameters()
+    parameters = Parameters()
     query = parse_query(level, parse_parameters(text.encode()))
-    composed = search._all([search._match(match, parameters) for match in query.matches])
-    return composed.as_string(None), parameters.values
+    composed = every([condition(match, parameters) for match in query.matches])
+    return composed, parameters.values
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("PatientID=a", '"study"."patient_id" = %(p0)s'),
-        ("PatientID=a*", '"study"."patient_id" like %(p0)s'),
-        ("StudyInstanceUID=1.2,1.3", '"study"."study_instance_uid" = any(%(p0)s::text[])'),
-        ("SeriesNumber=1", '"series"."series_number"::bigint = any(%(p0)s::bigint[])'),
-        ("ModalitiesInStudy=MG", '"study"."modalities" && %(p0)s::text[]'),
+        ("PatientID=a", "study.patient_id = %(p0)s"),
+        ("PatientID=a*", "study.patient_id like %(p0)s"),
+        ("StudyInstanceUID=1.2,1.3", "study.study_instance_uid = any(%(p0)s::text[])"),
+        ("SeriesNumber=1", "series.series_number::bigint = any(%(p0)s::bigint[])"),
+        ("ModalitiesInStudy=MG", "study.modalities && %(p0)s::text[]"),
         ("", "true"),
     ],
 )
@@ -39,7 +40,7 @@ def test_conditions(text, expected):
 )
 def test_only_the_standards_wildcards_are_wild(pattern, like):
     """PS3.4 section C.2.2.2.4."""
-    assert search._like(pattern) == like
+    assert _like(pattern) == like
 
 
 @given(st.text(alphabet="ab'\";%_\\*?-$()=^ ", min_size=1, max_size=30))
@@ -54,8 +55,8 @@ def test_no_value_gets_into_the_statement(value):
 
 
 def test_what_may_be_seen_is_a_condition():
-    assert search.restrict(EVERYTHING, search._Parameters()).as_string(None) == "true"
-    assert search.restrict(NOTHING, search._Parameters()).as_string(None) == "false"
+    assert search.restrict(EVERYTHING, Parameters()) == "true"
+    assert search.restrict(NOTHING, Parameters()) == "false"
 
 
 @pytest.mark.parametrize(

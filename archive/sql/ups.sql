@@ -1,0 +1,79 @@
+-- {matches} is a condition composed of constants, its values being parameters.
+
+-- name: create
+insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task)
+values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s)
+on conflict do nothing
+
+-- name: retrieve
+select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s
+
+-- name: retrieve_to_change
+select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s for update
+
+-- name: change
+update workitem set
+    state = %(state)s, transaction_uid = %(transaction_uid)s, attributes = %(attributes)s,
+    performed_here = %(performed_here)s, changed_at = now()
+where sop_instance_uid = %(workitem)s
+
+-- name: search
+select attributes from workitem where {matches}
+order by changed_at desc, sop_instance_uid
+limit %(limit)s offset %(offset)s
+
+-- name: matches
+select exists (select from workitem where sop_instance_uid = %(workitem)s and {matches})
+
+-- name: subscribe
+insert into workitem_subscription (subscriber, workitem, filter, deletion_lock)
+values (%(subscriber)s, %(workitem)s, %(filter)s, %(deletion_lock)s)
+on conflict (subscriber, workitem) do update set filter = excluded.filter, deletion_lock = excluded.deletion_lock
+
+-- name: subscribe_to_all
+insert into workitem_subscription (subscriber, workitem, deletion_lock)
+select %(subscriber)s, sop_instance_uid, %(deletion_lock)s from workitem where {matches}
+on conflict do nothing
+
+-- name: unsubscribe
+delete from workitem_subscription where subscriber = %(subscriber)s and workitem = %(workitem)s
+
+-- name: unsubscribe_from_all
+delete from workitem_subscription where subscriber = %(subscriber)s
+
+-- name: subscriptions
+select subscriber, workitem, filter from workitem_subscription where workitem = any(%(workitems)s)
+
+-- name: add_event
+insert into workitem_event (subscriber, report) values (%(subscriber)s, %(report)s)
+
+-- name: forget_events
+delete from workitem_event where created_at < now() - interval '7 days'
+
+-- name: take_events
+with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report)
+select report from taken order by number
+
+-- name: want_reading
+insert into reading (study_instance_uid, task, state, fingerprint)
+select study_instance_uid, %(task)s, 'due', fingerprint
+from study_images where study_instance_uid = %(study_instance_uid)s
+on conflict (study_instance_uid, task) do update set
+    state = case
+        when reading.state = 'done' and reading.fingerprint = excluded.fingerprint
+            and (reading.result_sop_instance_uid is null
+                 or exists (select from instance i where i.sop_instance_uid = reading.result_sop_instance_uid))
+        then 'done' else 'due' end,
+    fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
+
+-- name: readings
+select w.sop_instance_uid, w.state, r.state, r.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
+    i.sop_instance_uid
+from workitem w
+    join reading r using (study_instance_uid, task)
+    left join instance i on i.sop_instance_uid = r.result_sop_instance_uid
+where (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
+    and (r.attempts > 0 or r.state <> 'due')
+    and (r.state <> 'done' or r.result_sop_instance_uid is null or i.sop_instance_uid is not null)
+    and not (w.state = 'IN PROGRESS' and r.state = 'due')
+limit 100

@@ -1,0 +1,135 @@
+"""How searches grow with the index: the same searches at 2,000 and at 1,000,000 studies of four instances.
+
+python -m benchmarks.growth [--studies N ...] [--rounds R]
+
+The index alone is filled, by SQL; no instance lies behind it. What is timed is `archive.search.find` on one
+connection as the gateway has it, without HTTP.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+
+from archive.attributes import Level
+from archive.migration import migrate
+from archive.policy import EVERYTHING
+from archive.pool import SESSION
+from archive.query import parse_parameters, parse_query
+from archive.resource import Resource
+from archive.search import find
+from benchmarks.report import keep, percentiles
+from benchmarks.servers import database
+
+INSTANCES = 4  # of each study, in one series
+DAYS = 4000  # on which the studies lie
+
+_FILL = f"""
+set session_replication_role = replica;
+set synchronous_commit = off;
+create function pg_temp.uid(kind text, number bigint) returns text language sql immutable as $$
+    select '2.25.' || replace((('x' || substr(md5(kind || number), 1, 15))::bit(60)::bigint)::text
+        || (('x' || substr(md5(kind || number), 16, 15))::bit(60)::bigint)::text, '-', '')
+$$;
+create function pg_temp.filler(size integer) returns bytea language sql immutable as $$
+    select convert_to('{{"00080005":{{"vr":"CS","Value":["ISO_IR 192"]}},"00081190":{{"vr":"UR","Value":["', 'UTF8')
+        || convert_to(repeat('/studies', size / 8) || '"]}}}}', 'UTF8')
+$$;
+insert into study
+select pg_temp.uid('study', n), 'P' || n / 2, 'Doe^Jane' || n, '19600101', 'F',
+    to_char(date '2010-01-01' + mod(n * 7919, {DAYS})::integer, 'YYYYMMDD'), '101500', 'A' || n, 'S' || n, '',
+    'Screening',
+    case mod(n, 10) when 0 then '{{US}}'::text[] when 1 then '{{MG,US}}' else '{{MG}}' end,
+    '{{1.2.840.10008.5.1.4.1.1.1.2}}', 1, {INSTANCES}, '{{}}', pg_temp.filler(1400)
+from generate_series(1, %(studies)s::bigint) n;
+insert into series
+select pg_temp.uid('series', n), pg_temp.uid('study', n), case mod(n, 10) when 0 then 'US' else 'MG' end, 1,
+    {INSTANCES}, '{{}}', pg_temp.filler(900)
+from generate_series(1, %(studies)s::bigint) n;
+insert into instance (sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number,
+    number_of_frames, transfer_syntax_uid, orthanc_id, place, size, is_image, dicom_json, metadata)
+select pg_temp.uid('instance', n * {INSTANCES} + i), pg_temp.uid('series', n), pg_temp.uid('study', n),
+    '1.2.840.10008.5.1.4.1.1.1.2', i, 1, '1.2.840.10008.1.2.1', '', '', 1, true, pg_temp.filler(900), ''
+from generate_series(1, %(studies)s::bigint) n, generate_series(1, {INSTANCES}) i;
+"""
+
+
+def _cases(studies: int) -> dict[str, Callable[[], tuple[Level, Resource, str]]]:
+    """Searches by name; each call names another one of its kind."""
+    pick = random.Random(studies)
+    deep = studies * 9 // 10
+
+    def day() -> int:
+        return pick.randrange(2010, 2020) * 10000 + pick.randrange(1, 12) * 100 + pick.randrange(1, 28)
+
+    def of(level: Level, text: Callable[[], str]) -> Callable[[], tuple[Level, Resource, str]]:
+        return lambda: (level, Resource(), text())
+
+    return {
+        "studies?PatientID": of(Level.STUDY, lambda: f"PatientID=P{pick.randrange(1, studies // 2)}"),
+        "studies?StudyDate range, 100": of(Level.STUDY, lambda: f"StudyDate={day()}-20201231&limit=100"),
+        "studies?ModalitiesInStudy page": of(
+            Level.STUDY, lambda: f"ModalitiesInStudy=MG&limit=50&offset={pick.randrange(0, 1000)}"
+        ),
+        "series, first page": of(Level.SERIES, lambda: "limit=50"),
+        "instances, first page": of(Level.INSTANCE, lambda: "limit=50"),
+        "studies, deep page": of(Level.STUDY, lambda: f"limit=50&offset={pick.randrange(0, deep)}"),
+        "studies?ModalitiesInStudy, deep page": of(
+            Level.STUDY, lambda: f"ModalitiesInStudy=MG&limit=50&offset={pick.randrange(0, deep * 8 // 10)}"
+        ),
+        "series, deep page": of(Level.SERIES, lambda: f"limit=50&offset={pick.randrange(0, deep)}"),
+        "instances, deep page": of(
+            Level.INSTANCE, lambda: f"limit=50&offset={pick.randrange(0, deep * INSTANCES)}"
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, nargs="+", default=[2_000, 1_000_000])
+    parser.add_argument("--rounds", type=int, default=200, help="searches of each kind")
+    arguments = parser.parse_args()
+    rows = []
+    with database() as url:
+        for studies in arguments.studies:
+            with psycopg.connect(url, autocommit=True) as connection:
+                connection.execute(f"create database growth_{studies}")
+            address = make_conninfo(url, dbname=f"growth_{studies}")
+            migrate(address)
+            fill(address, studies)
+            rows += asyncio.run(_measure(address, studies, arguments.rounds))
+    keep("growth", rows)
+
+
+def fill(address: str, studies: int) -> None:
+    """Fill an empty index with this many studies."""
+    with psycopg.connect(address, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(_FILL, {"studies": studies})
+        connection.execute("reset session_replication_role")
+        connection.execute("select count_studies()")
+        connection.execute("vacuum analyze")
+
+
+async def _measure(address: str, studies: int, rounds: int) -> list[dict[str, object]]:
+    rows = []
+    async with await AsyncConnection.connect(address, autocommit=True, **SESSION) as connection:
+        for name, ask in _cases(studies).items():
+            waits = []
+            for number in range(rounds + 20):
+                level, resource, text = ask()
+                query = parse_query(level, parse_parameters(text.encode()))
+                began = time.perf_counter()
+                page = await find(connection, EVERYTHING, resource, query)
+                waits += [time.perf_counter() - began] if number >= 20 else []
+                assert page.rows
+            rows.append({"case": name, "studies": studies} | percentiles(waits))
+    return rows
+
+
+if __name__ == "__main__":
+    main()
