@@ -14,7 +14,7 @@ from archive.errors import NotFound
 from archive.json_values import Attributes
 from archive.media_type import MediaType, media_type, multipart
 from archive.pixels.fragments import locate_frames
-from archive.pixels.layout import Layout, layout_of
+from archive.pixels.layout import Layout, Undecodable, layout_of
 from archive.pixels.recode import recode_frame
 from archive.pixels.source import Frame, native_spans
 from archive.pixels.syntaxes import DEFLATED
@@ -57,7 +57,7 @@ class StoredPixels:
             return await self._inflated()
         if place.pixel_length is None:
             return await run_sync(encapsulated_frames, self.path, place.pixel_offset, place.number_of_frames)
-        return native_frames(FileRange(self.path, place.pixel_offset, place.pixel_length), self.attributes)
+        return native_frames(native_pixels(self.path, place), self.attributes)
 
     async def _inflated(self) -> Sequence[Sequence[Segment]]:
         """Frames of a deflated data set, which lie nowhere in the file: it is inflated as a whole."""
@@ -81,6 +81,14 @@ class StoredPixels:
         return [Frame(self.path, each, self.layout, syntax, number) for number, each in enumerate(spans)]
 
 
+def native_pixels(path: Path, place: Place) -> FileRange:
+    """The whole of native Pixel Data. Raises Undecodable where the file ends within it."""
+    offset, length = place.pixel_offset or 0, place.pixel_length or 0
+    if offset + length > place.size:
+        raise Undecodable("the stored bytes of an instance end within its pixels")
+    return FileRange(path, offset, length)
+
+
 async def send(request: Request, pixels: StoredPixels, numbers: Sequence[int] | None) -> Response:
     """The frames of these numbers from 1 in their order; None is all of them, native ones as one part."""
     place = pixels.place
@@ -90,9 +98,7 @@ async def send(request: Request, pixels: StoredPixels, numbers: Sequence[int] | 
     if chosen.transfer_syntax_uid != pixel_syntax(place.transfer_syntax_uid):
         return await _recode(request, pixels, numbers, chosen)
     if whole:
-        parts: Sequence[Sequence[Segment]] = [
-            [FileRange(pixels.path, place.pixel_offset or 0, place.pixel_length or 0)]
-        ]
+        parts: Sequence[Sequence[Segment]] = [[native_pixels(pixels.path, place)]]
     else:
         frames = await pixels.as_stored()
         parts = pick(frames, numbers) if numbers else frames

@@ -22,7 +22,7 @@ from gateway.bulkdata import find_bulkdata
 from gateway.conditional import is_conditional, revalidate
 from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import Offer, choose, preferences
-from gateway.pixel_data import Part, StoredPixels, respond, send
+from gateway.pixel_data import Part, StoredPixels, native_pixels, respond, send
 from gateway.services import scope_of, services_of
 from gateway.transfer_syntax import DICOM, OCTETS, instance_offers, instance_syntax
 from gateway.workers import FRAME_SECONDS
@@ -83,8 +83,9 @@ async def _recode(request: Request, place: Place, path: Path, syntax: str) -> Pa
         path, place.transfer_syntax_uid, place.number_of_frames, place.pixel_offset, place.pixel_length
     )
     if syntax == EXPLICIT and place.pixel_offset is not None and place.pixel_length is not None:
+        pixels = native_pixels(path, place)
         head, tail = await workers.run(request, FRAME_SECONDS, recode_header, stored)
-        body: list[Segment] = [head, FileRange(path, place.pixel_offset, place.pixel_length), tail]
+        body: list[Segment] = [head, pixels, tail]
         return _fields(request, place, syntax), body
     scratch = Scratch()
     seconds = FRAME_SECONDS * place.number_of_frames

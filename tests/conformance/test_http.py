@@ -2,15 +2,19 @@
 
 import gzip
 import json
+from functools import partial
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from archive.follow import Follower
+from archive.dicom_json import read_instance
+from archive.follow import Follower, orthanc_id
+from deidentification.stored import is_proven
 from gateway import datasets
 from tests.conformance.conftest import _Places
+from tests.unit.fake_site import PROOF_KEY
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -110,17 +114,21 @@ def test_what_has_been_deleted_is_gone(gateway, dicomweb):
     """PS3.18 table 8.5-1: 410; what never was is 404, and what is stored again is there."""
     address = gateway.settings.database_url
     with psycopg.connect(address) as connection:
-        follower = Follower(connection, _Places(), gateway.settings.storage)
-        places = [path.name for uid, path in gateway.paths.items()]
+        places = {
+            orthanc_id(read_instance(exam)): gateway.paths[uid].name for uid, exam in gateway.files.items()
+        }
+        follower = Follower(
+            connection, _Places(places), gateway.settings.storage, partial(is_proven, PROOF_KEY)
+        )
         gone = gateway.paths["1.2.1.1"]
         kept = gone.rename(gone.with_name("kept"))
-        follower.rebuild([place for place in places if place != gone.name])
+        follower.rebuild([identifier for identifier, place in places.items() if place != gone.name])
         statuses = [
             dicomweb.get(path).status_code
             for path in ("/studies/1.2", "/studies/1.2/series/1.2.1/metadata", "/studies/9.9")
         ]
         kept.rename(gone)
-        follower.rebuild(places)
+        follower.rebuild(list(places))
     assert statuses == [410, 410, 404]
     assert dicomweb.get("/studies/1.2").status_code == 200
 
