@@ -80,8 +80,12 @@ def _by_patient(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
 
 def _of_study(large: bool) -> Callable[[Server], Callable[[int], tuple[str, dict[str, str]]]]:
     def plan(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
-        everything = _ask(server, "/instances?limit=5000&includefield=Rows", _JSON).json()
-        rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
+        found: list[dict[str, Any]] = []
+        while page := _ask(
+            server, f"/instances?limit=1000&offset={len(found)}&includefield=Rows", _JSON
+        ).json():
+            found += page
+        rows = {each["0020000D"]["Value"][0]: each["00280010"]["Value"][0] for each in found}
         studies = [uid for uid, height in rows.items() if (height > 256) == large]
         return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
 
