@@ -67,11 +67,14 @@ class _Shades:
         near = range(self.background - levels, self.background + levels + 1)
         return bytes(shade not in near for shade in range(256))
 
+    def has(self, row: int) -> bool:
+        return 0 <= row < self._frame.rows
+
     def is_air(self, row: int, left: int, right: int) -> bool:
         """Whether nearly all of a part of a row is background; so is what lies outside the frame."""
-        if not 0 <= row < self._frame.rows:
+        if not self.has(row) or left >= right:
             return True
-        raw = self._raw(row, max(left, 0), min(right, self._frame.columns))
+        raw = self._raw(row, left, right)
         restless = self._shades(raw).translate(self._calm)
         return restless.count(b"\1") * 50 <= len(restless)
 
@@ -110,7 +113,7 @@ def hold_text(frame: Frame) -> bool:
     if min(frame.rows, frame.columns) < _LEAST_SIDE:
         return False
     shades = _Shades(frame)
-    return shades.is_known and any(_holds_text(shades, frame, band) for band in _bands(frame))
+    return shades.is_known and any(_holds_text(shades, band) for band in _bands(frame))
 
 
 def _bands(frame: Frame) -> Iterator[_Band]:
@@ -128,7 +131,7 @@ def _spread(rows: int) -> range:
     return range(rows // 64, rows, max(1, rows // 12))
 
 
-def _holds_text(shades: _Shades, frame: Frame, band: _Band) -> bool:
+def _holds_text(shades: _Shades, band: _Band) -> bool:
     far, width = shades.far_rows(band), band.right - band.left
     most = width // 5
     rows = [
@@ -138,8 +141,7 @@ def _holds_text(shades: _Shades, frame: Frame, band: _Band) -> bool:
     ]
     for row in rows[:: max(1, len(rows) // _MOST_ROWS)]:
         for start, stop in _lines(far[row * width : (row + 1) * width]):
-            place = band.top + row * _STEP
-            if _goes_on(shades, frame, place, band.left + start, band.left + stop):
+            if _goes_on(shades, band, band.top + row * _STEP, band.left + start, band.left + stop):
                 return True
     return False
 
@@ -162,15 +164,15 @@ def _is_text(ink: bytes) -> bool:
     return not few or (len(runs) >= _FEWEST[1] and sum(run <= _WIDEST[1] for run in runs) >= _FEWEST[1])
 
 
-def _goes_on(shades: _Shades, frame: Frame, row: int, left: int, right: int) -> bool:
+def _goes_on(shades: _Shades, band: _Band, row: int, left: int, right: int) -> bool:
     """Whether strokes stand above one another in the rows beside, and end."""
     here = shades.far(row, left, right)
     alike = 0
     for beside in (row - 2, row - 1, row + 1, row + 2):
-        if 0 <= beside < frame.rows:
+        if shades.has(beside):
             there = shades.far(beside, left, right)
             alike += _is_alike(here, there) and there.count(b"\0\1") + 2 >= _FEWEST[0]
-    return alike >= 2 and _stands_alone(shades, row, left, right)
+    return alike >= 2 and _stands_alone(shades, band, row, left, right)
 
 
 def _is_alike(one: bytes, other: bytes) -> bool:
@@ -178,9 +180,12 @@ def _is_alike(one: bytes, other: bytes) -> bool:
     return 2 * (first & second).bit_count() >= (first | second).bit_count()
 
 
-def _stands_alone(shades: _Shades, row: int, left: int, right: int) -> bool:
-    """Whether there is air on both sides, above and below."""
-    if not (shades.is_air(row, left - _MARGIN, left - 3) and shades.is_air(row, right + 3, right + _MARGIN)):
+def _stands_alone(shades: _Shades, band: _Band, row: int, left: int, right: int) -> bool:
+    """Whether there is air on both sides, as far as the band goes, above and below."""
+    before, behind = max(band.left, left - _MARGIN), min(band.right, right + _MARGIN)
+    if left - before + behind - right < _MARGIN // 2:
+        return False
+    if not (shades.is_air(row, before, left - 3) and shades.is_air(row, right + 3, behind)):
         return False
     return all(
         any(shades.is_air(row + sign * away, left, right) for away in range(3, _TALLEST)) for sign in (1, -1)
