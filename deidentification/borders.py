@@ -20,7 +20,7 @@ _QUIET = b"\0" * 28  # what separates texts, in pixels
 _WIDEST = 7, 16  # pixels of a stroke, and of a stroke of large letters
 _FEWEST = 5, 14  # strokes in a row of text; a large view marker has up to 10
 _TALLEST = 80  # pixels; what goes on for longer is no letter
-_MOST_ROWS = 32  # rows of a band that are looked at closely
+_MOST_ROWS = 20  # rows of a band that are looked at closely
 
 
 class Frame(NamedTuple):
@@ -183,7 +183,7 @@ def _is_alike(one: bytes, other: bytes) -> bool:
 def _stands_alone(shades: _Shades, band: _Band, row: int, left: int, right: int) -> bool:
     """Whether there is air on both sides, as far as the band goes, above and below."""
     before, behind = max(band.left, left - _MARGIN), min(band.right, right + _MARGIN)
-    if left - before + behind - right < _MARGIN // 2:
+    if left - before + behind - right < 2:
         return False
     if not (shades.is_air(row, before, left - 3) and shades.is_air(row, right + 3, behind)):
         return False
