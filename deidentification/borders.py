@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 _LEAST_SIDE = 64  # pixels; smaller pictures hold no name that can be read
-_BAND = 8  # a band is this part of a side
+_BAND = 10  # a band is this part of a side
 _LEAST_BAND = 128  # pixels
 _STEP = 6  # rows; a small letter of 14 pixels reaches over 7
 _LEVELS = 40  # of 256: what is nearer to the background than this belongs to it
@@ -20,7 +20,7 @@ _QUIET = b"\0" * 28  # what separates texts, in pixels
 _WIDEST = 7, 16  # pixels of a stroke, and of a stroke of large letters
 _FEWEST = 5, 14  # strokes in a row of text; a large view marker has up to 10
 _TALLEST = 80  # pixels; what goes on for longer is no letter
-_MOST_ROWS = 20  # rows of a band that are looked at closely
+_MOST_ROWS = 12  # rows of a band that are looked at closely
 
 
 class Frame(NamedTuple):
@@ -54,7 +54,7 @@ class _Shades:
             high = max(sample[1::32], default=0)
             bits = 8 + high.bit_length() if high else min(frame.stored, 8)
             self._shift = max(0, bits - 8)
-        grey = self._shades(sample)[::7]
+        grey = self._shades(sample)[::17]
         self.background, count = Counter(grey).most_common(1)[0]
         unit = (
             8 - self._shift if self._shift >= 4 else 0
@@ -134,6 +134,8 @@ def _spread(rows: int) -> range:
 def _holds_text(shades: _Shades, band: _Band) -> bool:
     far, width = shades.far_rows(band), band.right - band.left
     most = width // 5
+    if b"\1" not in far:
+        return False
     rows = [
         row
         for row, at in enumerate(range(0, len(far), width))
