@@ -108,7 +108,7 @@ class _Shades:
         return self._shades(b"".join(parts)).translate(self._table)
 
 
-def hold_text(frame: Frame) -> bool:
+def shows_text(frame: Frame) -> bool:
     """Whether something in the border bands of a frame looks like a line of text."""
     if min(frame.rows, frame.columns) < _LEAST_SIDE:
         return False

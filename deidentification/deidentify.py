@@ -292,7 +292,7 @@ def _shows_text(source: Source, parts: Dataset) -> bool:
     """Whether native pixels show text in their border bands, where they are of a class that is searched."""
     if part10.is_encapsulated(source.transfer_syntax):
         return False
-    return any(map(borders.hold_text, pixels.frames_to_search(source.values, parts.pixels)))
+    return any(map(borders.shows_text, pixels.frames_to_search(source.values, parts.pixels)))
 
 
 def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int, Rule]:

@@ -10,7 +10,7 @@ from pydicom.uid import (
     DigitalMammographyXRayImageStorageForPresentation,
 )
 
-from deidentification.borders import Frame, hold_text
+from deidentification.borders import Frame, shows_text
 from deidentification.deidentify import Deidentifier, Pixels, Reason, Refused
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -36,8 +36,8 @@ def with_text(
 
 
 def holds_text(picture: Picture, stored: int = 0) -> bool:
-    size = picture.dtype.itemsize
-    return hold_text(Frame(memoryview(picture.tobytes()), 0, *picture.shape, size, stored or 8 * size))
+    (rows, columns), size = picture.shape, picture.dtype.itemsize
+    return shows_text(Frame(memoryview(picture.tobytes()), 0, rows, columns, size, stored or 8 * size))
 
 
 @pytest.fixture(scope="module")
