@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deidentification import big_endian, fragments, part10, pixels, residue, seal, stored, visual_features
+from deidentification import (
+    big_endian,
+    borders,
+    fragments,
+    part10,
+    pixels,
+    residue,
+    seal,
+    stored,
+    visual_features,
+)
 from deidentification.actions import Subject
 from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
@@ -193,7 +203,9 @@ class Deidentifier:
             raise Refused(Reason.NOT_AN_IMAGE)
         subject = self._subject_of(source, identity)
         parts = self._rewrite(source, subject, looked)
-        if may_name:  # not before: what is malformed besides is refused as that
+        if may_name or (
+            looked is Pixels.UNSEEN and _shows_text(source, parts)
+        ):  # not before: what is malformed besides is refused as that
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         if source.transfer_syntax == part10.DEFLATED:
             parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
@@ -274,6 +286,13 @@ class Deidentifier:
         outermost = self._outermost[is_report, looked is not Pixels.UNSEEN]
         end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, outermost, insertions)
         return b"".join(rewriter.out), end
+
+
+def _shows_text(source: Source, parts: Dataset) -> bool:
+    """Whether native pixels show text in their border bands, where they are of a class that is searched."""
+    if part10.is_encapsulated(source.transfer_syntax):
+        return False
+    return any(map(borders.shows_text, pixels.frames_to_search(source.values, parts.pixels)))
 
 
 def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int, Rule]:

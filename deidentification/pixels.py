@@ -4,10 +4,11 @@ Nothing is decoded or masked here: an instance whose pixels may name a person is
 that they were looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 
 from deidentification.actions import Subject
+from deidentification.borders import Frame
 from deidentification.profile import Rule
 from deidentification.refusal import Reason, Refused
 
@@ -17,6 +18,7 @@ BITS_ALLOCATED = 0x00280100
 _SAMPLES_PER_PIXEL = 0x00280002
 _PHOTOMETRIC_INTERPRETATION = 0x00280004
 _COLUMNS = 0x00280011
+_BITS_STORED = 0x00280101
 BURNED_IN_ANNOTATION = 0x00280301
 _IMAGE_TYPE = 0x00080008
 _CONVERSION_TYPE = 0x00080064
@@ -35,6 +37,7 @@ WANTED = frozenset(
         _SAMPLES_PER_PIXEL,
         _PHOTOMETRIC_INTERPRETATION,
         _COLUMNS,
+        _BITS_STORED,
         BURNED_IN_ANNOTATION,
         _IMAGE_TYPE,
         _CONVERSION_TYPE,
@@ -70,6 +73,10 @@ _GREY = frozenset(
         *("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "12.1", "12.1.1", "12.2", "12.2.1"),
         *("13.1.3", "13.1.4", "13.1.5", "2", "2.1", "4", "4.1", "128", "130"),
     )
+)
+# Projection X-ray and tomosynthesis, whose border bands are searched.
+_SEARCHED = frozenset(
+    _STORAGE + suffix for suffix in ("1", "1.1", "1.1.1", "1.2", "1.2.1", "13.1.3", "13.1.4", "13.1.5")
 )
 # Modalities of what was photographed, printed or on a screen.
 _SECOND_HAND = frozenset([b"XC", b"ES", b"HC", b"DOC", b"SC", b"DG", b"US", b"IVUS"])
@@ -114,6 +121,24 @@ def may_carry_text(values: Mapping[int, bytes]) -> bool:
     if burned_in == b"NO":
         return False
     return sop_class in _UNLESS_DENIED or (sop_class in _GREY and _is_second_hand(values))
+
+
+def frames_to_search(values: Mapping[int, bytes], data: memoryview) -> Iterator[Frame]:
+    """First and last frame of native pixel data whose border bands may show text that nothing in the header tells.
+
+    There is none where Burned In Annotation is NO, for classes other than projection X-ray and tomosynthesis, and
+    where a sample has other than 8 or 16 bits.
+    """
+    sop_class = values.get(_SOP_CLASS_UID, b"").rstrip(b" \0").decode("latin-1")
+    size = {b"\x08\0": 1, b"\x10\0": 2}.get(values.get(BITS_ALLOCATED, b""))
+    if size is None or sop_class not in _SEARCHED or _term(values, BURNED_IN_ANNOTATION) == b"NO":
+        return
+    if values.get(_SAMPLES_PER_PIXEL, b"\1\0") != b"\1\0":
+        return
+    rows, columns = _number(values, ROWS), _number(values, _COLUMNS)
+    stored = int.from_bytes(values.get(_BITS_STORED, b"")[:2], "little") or 8 * size
+    for frame in sorted({0, count_frames(values) - 1}):
+        yield Frame(data, frame * rows * columns * size, rows, columns, size, stored)
 
 
 def _is_second_hand(values: Mapping[int, bytes]) -> bool:
