@@ -40,7 +40,9 @@ def main() -> None:
         paths += write_studies(folder / "large", 1, 4, 3328, 2560)
         servers = [
             stack.enter_context(
-                senogate(stack.enter_context(temporary_home()), find_free_ports(3), arguments.gateways)
+                senogate(
+                    stack.enter_context(temporary_home()), find_free_ports(3), gateways=arguments.gateways
+                )
             ),
             stack.enter_context(peer(find_free_ports(2))),
         ]
