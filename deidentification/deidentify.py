@@ -176,12 +176,7 @@ class Deidentifier:
 
         Its dataset is left as it is. Raises Refused where its study or patient is no pseudonym of this site.
         """
-        data = _as_bytes(instance)
-        try:
-            source = self._open(data)
-        except struct.error:
-            raise Refused(Reason.TRUNCATED) from None
-        identity = read_identity(source.values)
+        source, identity = self._identify(instance)
         _require_identity(identity)
         own = self.profile.retains_uids or self.pseudonyms.is_own_uid(identity.study_instance_uid)
         if not re.fullmatch(r"[0-9.]{1,64}", identity.sop_instance_uid):
