@@ -13,12 +13,29 @@ class Action(StrEnum):
     WRITE = "dicomweb.write"
 
 
+class Role(StrEnum):
+    """What a principal is at the site, beside what permits name it for."""
+
+    ADMINISTRATOR = "administrator"
+    STEWARD = "steward"
+    CLINICIAN = "clinician"
+    RESEARCHER = "researcher"
+    SOFTWARE = "software"
+    NODE = "node"
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a valid token speaks for, and the actions it allows."""
+    """Who a valid credential speaks for, and the most it allows.
+
+    `subject` is unique over all issuers that the site trusts. `roles` are those that the credential itself proves;
+    `permit` is the identifier of the only permit that it may be used with.
+    """
 
     subject: str
     actions: frozenset[Action]
+    roles: frozenset[Role] = frozenset()
+    permit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
