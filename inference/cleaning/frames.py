@@ -24,7 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from inference.cleaning.text import Grey
+from inference.cleaning.areas import Grey
 from inference.cleaning.unsure import Doubt, Unsure
 from inference.errors import ReadingFailed
 from inference.instance import readable
@@ -136,9 +136,11 @@ def looks(frames: Frames, number: int) -> tuple[Grey, Grey]:
         grey = frames.table[values[..., 0]]
         return grey, 255 - grey
     if frames.photometric == "RGB":
-        return _to_grey(values.max(2), frames.layout), 255 - _to_grey(values.mean(2), frames.layout)
+        red, green, blue = (values[..., sample] for sample in range(3))
+        brightest = np.maximum(np.maximum(red, green), blue)
+        return _to_grey(brightest), 255 - _to_grey(red.astype(np.uint32) + green + blue)
     plain = _plain(values[..., 0], frames.layout)
-    return _to_grey(plain, frames.layout), 255 - _to_grey(plain, frames.layout, most=99.5)
+    return _to_grey(plain), 255 - _to_grey(plain, most=99.5)
 
 
 def fill_of(frames: Frames, number: int) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -259,12 +261,12 @@ def _plain(values: Values, layout: Layout) -> Values:
     return plain ^ kind(1 << (layout.stored - 1)) if layout.signed else plain
 
 
-def _to_grey(values: npt.NDArray[Any], layout: Layout, most: float = 100.0) -> Grey:
+def _to_grey(values: Values, most: float = 100.0) -> Grey:
     """Values stretched to 0 to 255; `most` is the percentile that becomes white."""
-    low = float(values.min())
-    high = float(values.max() if most == 100 else np.percentile(values[::4, ::4], most))
-    stretched = (values.astype(np.float32) - low) * (255 / max(high - low, 1))
-    return np.clip(stretched, 0, 255).astype(np.uint8)
+    low, last = int(values.min()), int(values.max())
+    high = last if most == 100 else float(np.percentile(values[::4, ::4], most))
+    stretched = (np.arange(last + 1) - low) * (255 / max(high - low, 1))
+    return np.take(np.clip(stretched, 0, 255).astype(np.uint8), values)
 
 
 def _brightness(dataset: Dataset, layout: Layout) -> npt.NDArray[np.uint8]:

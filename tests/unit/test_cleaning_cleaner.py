@@ -36,8 +36,8 @@ class Told(Finder):
     def __init__(self, *texts: Text) -> None:
         self.texts = texts
 
-    def find(self, light, dark, *, once_more=False) -> list[Text]:
-        return [] if once_more else list(self.texts)
+    def find(self, light, dark, around=None) -> list[Text]:
+        return [] if around is not None else list(self.texts)
 
 
 BOX = Box(10, 20, 50, 40)
@@ -240,7 +240,7 @@ class TestUnsure:
 
     def test_text_that_comes_again_wherever_it_is_masked(self, values: np.ndarray) -> None:
         class Restless(Told):
-            def find(self, light, dark, *, once_more=False) -> list[Text]:
+            def find(self, light, dark, around=None) -> list[Text]:
                 self.row = getattr(self, "row", 0) + 4
                 return [Text(Box(0, self.row, 8, self.row + 4), False)]
 
