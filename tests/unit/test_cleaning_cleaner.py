@@ -17,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -141,6 +142,20 @@ def test_run_lengths_of_colours_become_native_without_a_loss() -> None:
     cleaned = read(clean(buffer.getvalue(), Told(NAME)).instance)
     assert (cleaned.pixel_array[40:] == colours[40:]).all()
     assert (cleaned.pixel_array[20:40, 10:50] == 0).all()
+
+
+def test_lossy_colour_is_stored_as_it_was_decoded() -> None:
+    """PS3.5 section 8.2.1: what the header calls YBR_FULL_422 comes out of the codec as RGB."""
+    colours = np.full((64, 96, 3), (200, 40, 90), np.uint8)
+    stream = bytes(imagecodecs.jpeg8_encode(colours, 95))
+    compressed = recoded(
+        colour(colours, planar=0), JPEGBaseline8Bit, PixelData=encapsulate([stream]),
+        PhotometricInterpretation="YBR_FULL_422",
+    )  # fmt: skip
+    cleaned = read(clean(compressed, Told(NAME)).instance)
+    assert cleaned.PhotometricInterpretation == "RGB"
+    assert np.abs(cleaned.pixel_array[40:].astype(int) - colours[40:]).max() < 8
+    assert np.unique(cleaned.pixel_array[20:40, 10:50]).size == 1
 
 
 def colour(colours: np.ndarray, planar: int) -> bytes:
