@@ -16,7 +16,7 @@ ENTRYPOINT ["senogate"]
 FROM orthancteam/orthanc:25.6.0 AS orthanc
 COPY constraints.txt /opt/senogate/
 RUN python3 -m pip install --no-cache-dir --break-system-packages --target /opt/senogate-python \
-    --constraint /opt/senogate/constraints.txt cryptography 'psycopg[binary]'
+    --constraint /opt/senogate/constraints.txt cryptography isal 'psycopg[binary]'
 COPY archive /opt/senogate/archive
 COPY deidentification /opt/senogate/deidentification
 COPY orthanc_plugin /opt/senogate/orthanc_plugin

@@ -2,7 +2,8 @@
 
 Around a breast lies air: one grey level, or nearly. Text in it is a row of short runs far from that level, between
 quiet stretches of it, that go on in the rows beside. A breast, a collimator's edge and a large lead marker have
-longer runs or fewer of them.
+longer runs or fewer of them, or are not as long as they are high. The bands at the sides are searched for upright
+text as well, in columns instead of rows.
 """
 
 from collections import Counter
@@ -18,7 +19,10 @@ _CALM = 14  # of 256: what is no further from the background is air, and no tiss
 _MARGIN = 24  # pixels of air beside a text
 _QUIET = b"\0" * 28  # what separates texts, in pixels
 _WIDEST = 7, 16  # pixels of a stroke, and of a stroke of large letters
-_FEWEST = 5, 14  # strokes in a row of text; a large view marker has up to 10
+_FEWEST = 5, 14, 8  # strokes in a row of text, of large letters, and of a line of large letters that is long
+_FEWEST_BEGINNINGS = 2  # of strokes of upright text that every sixth row tells
+_LONGEST_BAR = 36  # pixels; of an E or a T of 60 pixels
+_LONG = 6  # times its height: no view marker is as long
 _TALLEST = 80  # pixels; what goes on for longer is no letter
 _MOST_ROWS = 12  # rows of a band that are looked at closely
 
@@ -44,7 +48,7 @@ class _Band(NamedTuple):
 
 
 class _Shades:
-    """Tells what is far from the background: a byte a sample, 1 where it is."""
+    """Tells what is far from the background, row by row: a byte a sample, 1 where it is."""
 
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
@@ -68,6 +72,7 @@ class _Shades:
         return bytes(shade not in near for shade in range(256))
 
     def has(self, row: int) -> bool:
+        """Whether there is such a row."""
         return 0 <= row < self._frame.rows
 
     def is_air(self, row: int, left: int, right: int) -> bool:
@@ -108,12 +113,39 @@ class _Shades:
         return self._shades(b"".join(parts)).translate(self._table)
 
 
+class _Turned(_Shades):
+    """The same column by column: where a row is asked for it is a column, and the other way round."""
+
+    def __init__(self, shades: _Shades) -> None:
+        self.__dict__.update(shades.__dict__)
+
+    def has(self, row: int) -> bool:
+        return 0 <= row < self._frame.columns
+
+    def _raw(self, row: int, left: int, right: int) -> bytes:
+        frame = self._frame
+        stride = frame.columns * frame.size
+        first = frame.start + row * frame.size + left * stride
+        last = first + (right - left - 1) * stride + 1
+        if frame.size == 1:
+            return bytes(frame.data[first:last:stride])
+        raw = bytearray(2 * (right - left))
+        if self._shift < 4:
+            raw[::2] = frame.data[first:last:stride]
+        raw[1::2] = frame.data[first + 1 : last + 1 : stride]
+        return bytes(raw)
+
+
 def shows_text(frame: Frame) -> bool:
     """Whether something in the border bands of a frame looks like a line of text."""
     if min(frame.rows, frame.columns) < _LEAST_SIDE:
         return False
     shades = _Shades(frame)
-    return shades.is_known and any(_holds_text(shades, band) for band in _bands(frame))
+    if not shades.is_known:
+        return False
+    return any(_holds_text(shades, band) for band in _bands(frame)) or any(
+        _holds_upright(shades, band) for band in _sides(frame)
+    )
 
 
 def _bands(frame: Frame) -> Iterator[_Band]:
@@ -125,6 +157,12 @@ def _bands(frame: Frame) -> Iterator[_Band]:
     if rows > 2 * high:
         yield _Band(high, rows - high, 0, wide)
         yield _Band(high, rows - high, columns - wide, columns)
+
+
+def _sides(frame: Frame) -> Iterator[_Band]:
+    wide = min(max(_LEAST_BAND, frame.columns // _BAND), frame.columns // 2)
+    yield _Band(0, frame.rows, 0, wide)
+    yield _Band(0, frame.rows, frame.columns - wide, frame.columns)
 
 
 def _spread(rows: int) -> range:
@@ -148,6 +186,28 @@ def _holds_text(shades: _Shades, band: _Band) -> bool:
     return False
 
 
+def _holds_upright(shades: _Shades, band: _Band) -> bool:
+    """Whether some column crosses strokes as a row crosses those of a line of text."""
+    turned, across = _Turned(shades), _Band(band.left, band.right, band.top, band.bottom)
+    for column in _columns_with_strokes(shades, band):
+        for start, stop in _lines(turned.far(column, band.top, band.bottom)):
+            if _goes_on(turned, across, column, band.top + start, band.top + stop):
+                return True
+    return False
+
+
+def _columns_with_strokes(shades: _Shades, band: _Band) -> list[int]:
+    """Every sixth column in which ink begins more than once, judged by every sixth row: not where a breast lies."""
+    far, width = shades.far_rows(band), band.right - band.left
+    if b"\1" not in far:
+        return []
+    return [
+        band.left + column
+        for column in range(0, width, _STEP)
+        if far[column::width].count(b"\0\1") >= _FEWEST_BEGINNINGS
+    ]
+
+
 def _lines(far: bytes) -> Iterator[tuple[int, int]]:
     """Where a row may cross a line of text: start and stop, between quiet stretches."""
     at = 0
@@ -160,10 +220,19 @@ def _lines(far: bytes) -> Iterator[tuple[int, int]]:
 def _is_text(ink: bytes) -> bool:
     runs = [len(run) for run in ink.split(b"\0") if run]
     narrow = [run for run in runs if run <= _WIDEST[0]]
-    if max(runs, default=0) > 4 * _WIDEST[0]:
+    if max(runs, default=0) > _LONGEST_BAR:
         return False
     few = len(narrow) < max(_FEWEST[0], len(runs) // 2 + 1)
-    return not few or (len(runs) >= _FEWEST[1] and sum(run <= _WIDEST[1] for run in runs) >= _FEWEST[1])
+    return not few or sum(run <= _WIDEST[1] for run in runs) >= _FEWEST[2]
+
+
+def _must_be_long(ink: bytes) -> bool:
+    """Whether strokes are so wide and so few that they may be a large view marker's."""
+    runs = [len(run) for run in ink.split(b"\0") if run]
+    narrow = sum(run <= _WIDEST[0] for run in runs)
+    return (
+        narrow < max(_FEWEST[0], len(runs) // 2 + 1) and sum(run <= _WIDEST[1] for run in runs) < _FEWEST[1]
+    )
 
 
 def _goes_on(shades: _Shades, band: _Band, row: int, left: int, right: int) -> bool:
@@ -179,16 +248,22 @@ def _goes_on(shades: _Shades, band: _Band, row: int, left: int, right: int) -> b
 
 def _is_alike(one: bytes, other: bytes) -> bool:
     first, second = int.from_bytes(one, "little"), int.from_bytes(other, "little")
-    return 2 * (first & second).bit_count() >= (first | second).bit_count()
+    return 5 * (first & second).bit_count() >= 2 * (first | second).bit_count()
 
 
 def _stands_alone(shades: _Shades, band: _Band, row: int, left: int, right: int) -> bool:
-    """Whether there is air on both sides, as far as the band goes, above and below."""
+    """Whether there is air on both sides, as far as the band goes, above and below; and room for a name."""
     before, behind = max(band.left, left - _MARGIN), min(band.right, right + _MARGIN)
     if left - before + behind - right < 2:
         return False
     if not (shades.is_air(row, before, left - 3) and shades.is_air(row, right + 3, behind)):
         return False
-    return all(
-        any(shades.is_air(row + sign * away, left, right) for away in range(3, _TALLEST)) for sign in (1, -1)
-    )
+    up, down = (_reach(shades, row, sign, left, right) for sign in (-1, 1))
+    if up is None or down is None:
+        return False
+    return right - left >= _LONG * (up + down) or not _must_be_long(shades.far(row, left, right))
+
+
+def _reach(shades: _Shades, row: int, sign: int, left: int, right: int) -> int | None:
+    """How many rows away there is air; None where that is farther than a letter is high."""
+    return next((away for away in range(3, _TALLEST) if shades.is_air(row + sign * away, left, right)), None)

@@ -7,10 +7,10 @@ is decoded and the decoded pixels stay the same.
 
 import re
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from deidentification import jpeg2000
-from deidentification.pieces import Pieces, broken
+from deidentification.pieces import Piece, Pieces, broken
 
 _RLE, _DEFLATED_FRAMES, _UNCOMPRESSED = (f"1.2.840.10008.1.2.{end}" for end in ("5", "8.1", "1.98"))
 _JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 57, 70))
@@ -39,11 +39,11 @@ _JPEG_XL_CONTAINER = b"\0\0\0\x0cJXL \r\n\x87\n"
 _JPEG_XL_BOXES = frozenset(b"ftyp jxlc jxlp jxll".split())
 _RLE_HEADER = 64
 
-Cleaner = Callable[[bytes, int, int, int], list[bytes | memoryview]]
+Cleaner = Callable[[bytes, int, int, int], list[Piece]]
 
 
-def clean(data: bytes, start: int, stop: int, transfer_syntax: str, size: int) -> list[bytes | memoryview]:
-    """The frame that lies at `start` to `stop`, without what carries no pixel, in pieces to be joined.
+def clean(data: bytes, start: int, stop: int, transfer_syntax: str, size: int) -> list[Piece]:
+    """The frame that lies at `start` to `stop`, without what carries no pixel, in pieces.
 
     `size` is the length of the decoded frame in bytes. Raises Refused (bad-codestream) where the bytes are no
     frame of the transfer syntax.
@@ -73,11 +73,11 @@ def begins_frame(data: bytes, start: int) -> bool:
 
 def _clean_jpeg(
     data: bytes, start: int, stop: int, search: Callable[[bytes, int, int], re.Match[bytes] | None]
-) -> list[bytes | memoryview]:
+) -> list[Piece]:
     """T.81 Annex B, T.87 Annex C."""
     if data[start : start + 2] != _SOI:
         raise broken()
-    pieces = Pieces(data, start)
+    pieces = Pieces(start)
     position = start + 2
     while position < stop:
         if data[position] != 0xFF or position + 2 > stop:
@@ -145,13 +145,13 @@ def _keep_application(segment: bytes) -> bytes:
     return segment if segment == wanted else wanted
 
 
-def _clean_jpeg_xl(data: bytes, start: int, stop: int, size: int) -> list[bytes | memoryview]:
+def _clean_jpeg_xl(data: bytes, start: int, stop: int, size: int) -> list[Piece]:
     """ISO/IEC 18181-2: a bare codestream, or boxes, of which those with pixels stay."""
     if data[start : start + 2] == b"\xff\x0a":
-        return [memoryview(data)[start:stop]]
+        return [(start, stop)]
     if data[start : start + 12] != _JPEG_XL_CONTAINER:
         raise broken()
-    pieces = Pieces(data, start)
+    pieces = Pieces(start)
     position = start + 12
     while position + 8 <= stop:
         length = int.from_bytes(data[position : position + 4], "big")
@@ -165,23 +165,22 @@ def _clean_jpeg_xl(data: bytes, start: int, stop: int, size: int) -> list[bytes 
     return pieces.end(position)
 
 
-def _clean_rle(data: bytes, start: int, stop: int, size: int) -> list[bytes | memoryview]:
+def _clean_rle(data: bytes, start: int, stop: int, size: int) -> list[Piece]:
     """PS3.5 G.5: the offsets that a header does not use are zero."""
     used = 4 + 4 * int.from_bytes(data[start : start + 4], "little")
     if stop - start < _RLE_HEADER or not 8 <= used <= _RLE_HEADER:
         raise broken()
-    view = memoryview(data)
-    return [view[start : start + used], bytes(_RLE_HEADER - used), view[start + _RLE_HEADER : stop]]
+    return [(start, start + used), bytes(_RLE_HEADER - used), (start + _RLE_HEADER, stop)]
 
 
-def _cut_uncompressed(data: bytes, start: int, stop: int, size: int) -> list[bytes | memoryview]:
+def _cut_uncompressed(data: bytes, start: int, stop: int, size: int) -> list[Piece]:
     """PS3.5 A.4.11: a frame as it is, and no byte more."""
     if stop - start < size:
         raise broken()
-    return [memoryview(data)[start : start + size]]
+    return [(start, start + size)]
 
 
-def _cut_deflated(data: bytes, start: int, stop: int, size: int) -> list[bytes | memoryview]:
+def _cut_deflated(data: bytes, start: int, stop: int, size: int) -> list[Piece]:
     """PS3.5 A.4.12: a deflated stream of one frame, and no byte more."""
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
@@ -190,14 +189,4 @@ def _cut_deflated(data: bytes, start: int, stop: int, size: int) -> list[bytes |
         raise broken() from None
     if not stream.eof or not size <= inflated <= size + 1:
         raise broken()
-    return [memoryview(data)[start : stop - len(stream.unused_data)]]
-
-
-def is_unchanged(pieces: Iterable[bytes | memoryview], data: bytes, start: int, stop: int) -> bool:
-    """Whether the pieces are the bytes from `start` to `stop`, but for one that pads to an even length."""
-    position = start
-    for piece in pieces:
-        if not data.startswith(piece, position):
-            return False
-        position += len(piece)
-    return position == stop or (position == stop - 1 and (position - start) % 2 == 1 and data[position] == 0)
+    return [(start, stop - len(stream.unused_data))]

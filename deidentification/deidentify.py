@@ -4,23 +4,12 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from deidentification import (
-    big_endian,
-    borders,
-    fragments,
-    part10,
-    pixels,
-    residue,
-    seal,
-    stored,
-    visual_features,
-)
+from deidentification import fragments, part10, pixel_data, pixels, residue, seal, stored, visual_features
 from deidentification.actions import Subject
-from deidentification.elements import ITEM, UNDEFINED, Read, collect, read_explicit, require_order
 from deidentification.identity import TAGS, Identity, read_identity
-from deidentification.part10 import encode, encode_head
+from deidentification.part10 import encode
+from deidentification.pixel_data import NOTHING, Dataset
 from deidentification.pixels import Pixels
 from deidentification.profile import PATIENT_ID, Profile
 from deidentification.pseudonym import Keys, Pseudonyms, is_standard_uid
@@ -28,6 +17,8 @@ from deidentification.refusal import Reason, Refused
 from deidentification.rewrite import Insertion, Rewriter
 from deidentification.rules import CONTENT_SEQUENCE, Rule
 from deidentification.seal import Kind
+from deidentification.source import Source, as_bytes, open_source
+from deidentification.statement import state
 
 __all__ = ["Deidentified", "Deidentifier", "Identity", "Pixels", "Reason", "Refused"]
 
@@ -35,14 +26,11 @@ _PATIENT_NAME = 0x00100010
 _SOP_CLASS_UID = 0x00080016
 _UIDS = {"sop_instance_uid": 0x00080018, "study_instance_uid": 0x0020000D, "series_instance_uid": 0x0020000E}
 _WANTED = frozenset(TAGS) | pixels.WANTED | visual_features.WANTED | {fragments.EXTENDED_OFFSET_TABLE}
-_FIRST_PIXEL_TAG, _PIXEL_DATA = 0x7FE00008, 0x7FE00010
-_BITS_OF_FLOATS = {0x7FE00008: 32, 0x7FE00009: 64}
+_BEHIND_WANTED = max(_WANTED) + 1
 _STORED = "1.2.840.10008.5.1.4."
 _REFERENCED_STUDIES = 0x00081110  # of type 2 in reports, and empty there; elsewhere it must not be empty
 _REPORTS = "1.2.840.10008.5.1.4.1.1.88."
 _SHELLS = "1.2.840.10008.5.1.4.1.1.481."  # radiotherapy, of which the allow-list would leave a shell
-_CLEAN_PIXEL_DATA = ("113101", "Clean Pixel Data Option")  # PS3.16 CID 7050
-_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +44,6 @@ class Deidentified:
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
-
-
-class Source(NamedTuple):
-    """An instance as it came, and what must be known of it before it is rewritten."""
-
-    file: bytes  # the file, in little endian
-    transfer_syntax: str
-    start: int  # offset of the dataset in the file
-    data: bytes  # the file, or, where the dataset is deflated, the inflated dataset
-    position: int  # offset of the dataset in `data`
-    read: Read
-    values: Mapping[int, bytes]  # raw values of the outermost dataset, by tag
-
-    @property
-    def explicit(self) -> bool:
-        return self.read is read_explicit
-
-
-class Dataset(NamedTuple):
-    """An encoded dataset, cut around the value of its pixel data."""
-
-    head: bytes
-    pixels: memoryview
-    tail: bytes
 
 
 class Deidentifier:
@@ -107,7 +71,7 @@ class Deidentifier:
             for was_seen in (True, False)
         }
         self._statements = {
-            (explicit, looked): _state(profile, explicit, looked)
+            (explicit, looked): state(profile, explicit, looked)
             for explicit in (True, False)
             for looked in Pixels
         }
@@ -122,7 +86,7 @@ class Deidentifier:
         """
         if len(instance) > self._max_instance_bytes:
             raise Refused(Reason.INSTANCE_TOO_LARGE)
-        data = _as_bytes(instance)
+        data = as_bytes(instance)
         try:
             return self._deidentify(data, looked)
         except struct.error:  # the head of an element goes past the end
@@ -143,7 +107,7 @@ class Deidentifier:
 
     def _identify(self, instance: bytes | memoryview) -> tuple[Source, Identity]:
         try:
-            source = self._open(_as_bytes(instance))
+            source = self._open(as_bytes(instance))
         except struct.error:
             raise Refused(Reason.TRUNCATED) from None
         return source, read_identity(source.values)
@@ -185,7 +149,7 @@ class Deidentifier:
             raise Refused(Reason.NOT_PSEUDONYMOUS)
         begun = self._meta.begin(identity.sop_class_uid, identity.sop_instance_uid, source.transfer_syntax)
         dataset = memoryview(source.file)[source.start :]
-        return self._meta.prove(self.proof_key, Kind.WHOLE, begun, dataset, _NOTHING, b"")
+        return self._meta.prove(self.proof_key, Kind.WHOLE, begun, dataset, NOTHING, b"")
 
     def _deidentify(self, data: bytes, looked: Pixels) -> Deidentified:
         source = self._open(data)
@@ -199,11 +163,11 @@ class Deidentifier:
         subject = self._subject_of(source, identity)
         parts = self._rewrite(source, subject, looked)
         if may_name or (
-            looked is Pixels.UNSEEN and _shows_text(source, parts)
+            looked is Pixels.UNSEEN and pixel_data.shows_text(source, parts)
         ):  # not before: what is malformed besides is refused as that
             raise Refused(Reason.PIXELS_MAY_CARRY_TEXT)
         if source.transfer_syntax == part10.DEFLATED:
-            parts = Dataset(part10.deflate(b"".join(parts)), _NOTHING, b"")
+            parts = Dataset(part10.deflate(b"".join(parts)), NOTHING, b"")
         sop_instance_uid = subject.originals[identity.sop_instance_uid]
         begun = self._meta.begin(identity.sop_class_uid, sop_instance_uid, source.transfer_syntax)
         kind = Kind.HEADER if looked is Pixels.UNSEEN else Kind.WHOLE
@@ -217,15 +181,7 @@ class Deidentifier:
             raise Refused(Reason.STRUCTURED_CONTENT, CONTENT_SEQUENCE)
 
     def _open(self, data: bytes) -> Source:
-        transfer_syntax, start = part10.read_meta(data)
-        if transfer_syntax == part10.BIG_ENDIAN:
-            return self._open(big_endian.convert(data, start))
-        file = data
-        read, position = part10.reader(transfer_syntax), start
-        if transfer_syntax == part10.DEFLATED:
-            data, position = part10.inflate(data, start, self._max_inflated_bytes), 0
-        values = collect(data, position, read, _WANTED, max(_WANTED) + 1)
-        return Source(file, transfer_syntax, start, data, position, read, values)
+        return open_source(data, _WANTED, _BEHIND_WANTED, self._max_inflated_bytes)
 
     def _subject_of(self, source: Source, identity: Identity) -> Subject:
         """Who the instance is about. Without a Patient ID each study is a person of its own."""
@@ -259,7 +215,7 @@ class Deidentifier:
                 raise Refused(Reason.IDENTITY_REMAINS)
         if residue.holds_uid(head, (old for old, new in subject.originals.items() if old != new)):
             raise Refused(Reason.IDENTITY_REMAINS)
-        return _add_pixels(head, source, end)
+        return pixel_data.add_pixels(head, source, end)
 
     def _rewrite_head(self, source: Source, subject: Subject, looked: Pixels) -> tuple[bytes, int]:
         """The dataset up to its pixel data, and the offset where that begins or the data ends."""
@@ -279,15 +235,8 @@ class Deidentifier:
         )
         limit = len(source.data)
         outermost = self._outermost[is_report, looked is not Pixels.UNSEEN]
-        end = rewriter.rewrite(source.position, limit, _FIRST_PIXEL_TAG, outermost, insertions)
+        end = rewriter.rewrite(source.position, limit, pixel_data.FIRST_TAG, outermost, insertions)
         return b"".join(rewriter.out), end
-
-
-def _shows_text(source: Source, parts: Dataset) -> bool:
-    """Whether native pixels show text in their border bands, where they are of a class that is searched."""
-    if part10.is_encapsulated(source.transfer_syntax):
-        return False
-    return any(map(borders.shows_text, pixels.frames_to_search(source.values, parts.pixels)))
 
 
 def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int, Rule]:
@@ -297,14 +246,6 @@ def _of_outermost(rules: Mapping[int, Rule], pixels_were_seen: bool) -> dict[int
     """
     anew = {_PATIENT_NAME, PATIENT_ID} | ({pixels.BURNED_IN_ANNOTATION} if pixels_were_seen else set())
     return {tag: rule for tag, rule in rules.items() if tag not in anew} | pixels.OVERLAY_RULES
-
-
-def _as_bytes(instance: bytes | memoryview) -> bytes:
-    """The same bytes as an object of `bytes`; copied only where they are not a whole one already."""
-    if isinstance(instance, memoryview):
-        whole = instance.obj
-        return whole if isinstance(whole, bytes) and len(whole) == instance.nbytes else instance.tobytes()
-    return instance if type(instance) is bytes else bytes(instance)
 
 
 def _require_identity(identity: Identity) -> None:
@@ -332,65 +273,3 @@ def _made(instance: bytes, identity: Identity, subject: Subject) -> Deidentified
         sop_instance_uid=subject.originals[identity.sop_instance_uid],
         sop_class_uid=identity.sop_class_uid,
     )
-
-
-def _state(profile: Profile, explicit: bool, looked: Pixels) -> tuple[Insertion, ...]:
-    """What an instance says of its de-identification (PS3.15 E.1.1, PS3.3 C.12.1.1.7)."""
-    applied = set(profile.method_codes) | ({_CLEAN_PIXEL_DATA} if looked is Pixels.CLEANED else set())
-    items = b"".join(_code_item(code, meaning, explicit) for code, meaning in sorted(applied))
-    codes = encode_head(0x00120064, b"SQ", len(items), explicit) + items
-    modified = b"MODIFIED" if "retain_longitudinal_modified_dates" in profile.options else b"REMOVED"
-    burned_in = Insertion(
-        pixels.BURNED_IN_ANNOTATION, encode(pixels.BURNED_IN_ANNOTATION, b"CS", b"NO", explicit)
-    )
-    return (
-        Insertion(0x00120062, encode(0x00120062, b"CS", b"YES", explicit)),
-        Insertion(0x00120063, encode(0x00120063, b"LO", profile.label.encode(), explicit)),
-        Insertion(0x00120064, codes),
-        *([] if looked is Pixels.UNSEEN else [burned_in]),
-        Insertion(0x00280303, encode(0x00280303, b"CS", modified, explicit)),
-    )
-
-
-def _code_item(code: str, meaning: str, explicit: bool) -> bytes:
-    item = (
-        encode(0x00080100, b"SH", code.encode(), explicit)
-        + encode(0x00080102, b"SH", b"DCM", explicit)
-        + encode(0x00080104, b"LO", meaning.encode(), explicit)
-    )
-    return encode_head(ITEM, b"", len(item), explicit=False) + item
-
-
-def _add_pixels(head: bytes, source: Source, position: int) -> Dataset:
-    """The dataset with its pixel data, which begins at `position`. Whatever follows that is left out."""
-    data = source.data
-    beyond = (_PIXEL_DATA + 1, b"", 0, 0)
-    tag, vr, length, start = source.read(data, position) if position < len(data) else beyond
-    if tag > _PIXEL_DATA:
-        require_order(data, position, source.read)
-        pixels.require_none(source.values)
-        return Dataset(head, _NOTHING, b"")
-    if tag == _PIXEL_DATA and part10.is_encapsulated(source.transfer_syntax):
-        if length != UNDEFINED:
-            raise Refused(Reason.BAD_LENGTH, tag)
-        return _add_fragments(head, source, start)
-    if length == UNDEFINED:
-        raise Refused(Reason.BAD_LENGTH, tag)
-    if start + length > len(data):
-        raise Refused(Reason.TRUNCATED, tag)
-    needed = pixels.needed_length(source.values, length, _BITS_OF_FLOATS.get(tag, 0))
-    head += encode_head(tag, _vr_of_pixels(tag, vr), needed + needed % 2, source.explicit)
-    return Dataset(head, memoryview(data)[start : start + needed], b"\0" * (needed % 2))
-
-
-def _vr_of_pixels(tag: int, vr: bytes) -> bytes:
-    if tag == _PIXEL_DATA:
-        return b"OB" if vr == b"OB" else b"OW"
-    return b"OF" if tag == 0x7FE00008 else b"OD"
-
-
-def _add_fragments(head: bytes, source: Source, start: int) -> Dataset:
-    """Encapsulated pixel data, its frames without what carries no pixel."""
-    cleaned = fragments.clean(source.data, start, source.values, source.transfer_syntax)
-    head += cleaned.extended_table + encode_head(_PIXEL_DATA, b"OB", UNDEFINED, explicit=True) + cleaned.table
-    return Dataset(head, cleaned.fragments, b"")

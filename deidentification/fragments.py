@@ -7,6 +7,7 @@ from typing import NamedTuple
 from deidentification import codestream, pixels
 from deidentification.elements import ITEM, SEQUENCE_END, read_item
 from deidentification.part10 import encode, encode_head
+from deidentification.pieces import is_unchanged, join
 from deidentification.refusal import Reason, Refused
 
 EXTENDED_OFFSET_TABLE = 0x7FE00001
@@ -119,11 +120,11 @@ def _clean_frame(data: bytes, frame: list[Fragment], transfer_syntax: str, size:
         data = b"".join(data[begin:end] for begin, end in frame)
         start, stop = 0, len(data)
     pieces = codestream.clean(data, start, stop, transfer_syntax, size)
-    if codestream.is_unchanged(pieces, data, start, stop):
+    if is_unchanged(pieces, data, start, stop):
         return b""
-    length = sum(map(len, pieces))
-    head = encode_head(ITEM, b"", length + length % 2, explicit=False)
-    return b"".join((head, *pieces, b"\0" * (length % 2)))
+    written = join(pieces, data)
+    padding = len(written) % 2
+    return encode_head(ITEM, b"", len(written) + padding, explicit=False) + written + bytes(padding)
 
 
 def _encode_table(lengths: Sequence[Sequence[int]]) -> bytes:

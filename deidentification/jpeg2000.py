@@ -1,6 +1,6 @@
 """JPEG 2000 and HTJ2K codestreams (ISO/IEC 15444-1 Annex A) without their comments."""
 
-from deidentification.pieces import Pieces, broken
+from deidentification.pieces import Piece, Pieces, broken, join
 
 START = b"\xff\x4f\xff\x51"  # SOC, SIZ
 _END = b"\xff\xd9"
@@ -10,7 +10,7 @@ _KEPT = frozenset({*range(0xFF50, 0xFF64), *range(0xFF70, 0xFF7A)}) - {0xFF54, 0
 _DROPPED = frozenset({_COMMENT, _TILE_LENGTHS})
 
 
-def clean(data: bytes, start: int, stop: int) -> list[bytes | memoryview]:
+def clean(data: bytes, start: int, stop: int) -> list[Piece]:
     """The codestream without comments and without what follows its end. Raises Refused where it is none.
 
     A comment that goes from the header of a tile-part shortens it, so its length is written anew, and the
@@ -20,10 +20,10 @@ def clean(data: bytes, start: int, stop: int) -> list[bytes | memoryview]:
     return _clean(data, start, stop, _KEPT - {_TILE_LENGTHS})[0] if shortened else pieces
 
 
-def _clean(data: bytes, start: int, stop: int, kept: frozenset[int]) -> tuple[list[bytes | memoryview], bool]:
+def _clean(data: bytes, start: int, stop: int, kept: frozenset[int]) -> tuple[list[Piece], bool]:
     if data[start : start + 4] != START:
         raise broken()
-    pieces = Pieces(data, start)
+    pieces = Pieces(start)
     position, _ = _pass_header(data, start + 2, stop, _TILE_PART, kept, pieces)
     shortened = False
     while _marker(data, position) == _TILE_PART:
@@ -59,14 +59,14 @@ def _pass_tile_part(
     length = int.from_bytes(data[position + 6 : position + 10], "big")
     if data[position + 2 : position + 4] != b"\0\x0a" or position + 12 > stop:
         raise broken()
-    header = Pieces(data, position + 12)
+    header = Pieces(position + 12)
     body, left_out = _pass_header(data, position + 12, stop, _TILE_DATA, kept, header)
     end = position + length if length else _find_end(data, body + 2, stop)
     if not body + 2 <= end <= stop:
         raise broken()
     if left_out:
         stated = (length - left_out if length else 0).to_bytes(4, "big")
-        kept_of_header = b"".join(header.end(body))
+        kept_of_header = join(header.end(body), data)
         start_of_tile = data[position : position + 6] + stated + data[position + 10 : position + 12]
         pieces.replace(position, body, start_of_tile + kept_of_header)
     return end, left_out > 0

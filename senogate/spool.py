@@ -174,7 +174,7 @@ def _picture(instance: bytes, frame: int) -> bytes:
     if frame > frames.layout.frames:
         raise BadRequest(f"it has {frames.layout.frames} frames")
     values = frames.values[frame - 1]
-    as_it_lies = values.dtype.itemsize == 1 and frames.photometric in ("MONOCHROME2", "RGB")
+    as_it_lies = values.dtype.itemsize == 1 and frames.layout.photometric in ("MONOCHROME2", "RGB")
     picture = values.squeeze() if as_it_lies else looks(frames, frame - 1)[0]
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG")

@@ -7,8 +7,14 @@ Size = tuple[int, int, int]
 
 UNKNOWN: Size = (0, 0, 0)
 _NO_FRAME_HEADERS = (0xC4, 0xC8, 0xCC)
+_END, _TAIL = b"\xff\xd9", 64
 _ADOBE = 14  # bytes of its segment; decoders pass over a shorter one
 _START_OF_CODESTREAM = b"\xff\x4f\xff\x51"
+
+
+def is_cut_short(frame: bytes) -> bool:
+    """Whether the marker that ends a codestream (T.81 and T.87 EOI, T.800 EOC) is missing; padding may follow it."""
+    return _END not in frame[-_TAIL:]
 
 
 def size_of_jpeg(frame: bytes) -> Size:

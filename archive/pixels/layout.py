@@ -78,6 +78,14 @@ def layout_of_dataset(dataset: Dataset) -> Layout:
     return _layout(dataset.get)
 
 
+def describe(dataset: Dataset, layout: Layout) -> None:
+    """Let a header tell of frames that were decoded to this layout."""
+    dataset.PhotometricInterpretation = layout.photometric
+    dataset.BitsStored, dataset.HighBit = layout.stored, layout.high_bit
+    if layout.samples > 1:
+        dataset.PlanarConfiguration = 0
+
+
 def layout_of(attributes: Attributes) -> Layout:
     """The layout that DICOM JSON tells. Raises Undecodable."""
 
@@ -166,3 +174,13 @@ def values_of(cells: Cells, layout: Layout) -> npt.NDArray[np.integer[Any]]:
         return (np.right_shift(cells, shift) if shift else cells) & mask
     raised = np.left_shift(cells, cells.dtype.type(spare - shift)).view(f"i{cells.dtype.itemsize}")
     return np.right_shift(raised, raised.dtype.type(spare))
+
+
+def raised_values(cells: Cells, layout: Layout) -> Cells:
+    """The stored values as unsigned numbers: signed ones are raised by half of their range."""
+    kind = cells.dtype.type
+    shift = layout.high_bit + 1 - layout.stored
+    plain = np.right_shift(cells, kind(shift)) if shift else cells
+    if layout.stored < 8 * cells.dtype.itemsize:
+        plain = plain & kind((1 << layout.stored) - 1)
+    return plain ^ kind(1 << (layout.stored - 1)) if layout.signed else plain

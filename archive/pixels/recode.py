@@ -17,7 +17,7 @@ from pydicom.uid import UID
 from archive.errors import NotFound
 from archive.pixels.codecs import decode, encode
 from archive.pixels.fragments import locate_frames
-from archive.pixels.layout import DAMAGED, Layout, Undecodable, layout_of_dataset
+from archive.pixels.layout import DAMAGED, Layout, Undecodable, describe, layout_of_dataset
 from archive.pixels.source import Frame, native_spans
 from archive.pixels.syntaxes import DEFLATED, EXPLICIT, IMPLICIT, NATIVE
 
@@ -173,17 +173,10 @@ def _recoded(dataset: FileDataset, frames: list[Frame], syntax: str) -> Iterator
         data, layout = encode(*decode(frame.read(), frame.layout, frame.transfer_syntax_uid), syntax)
         if described is None:
             described = layout
-            _describe(dataset, layout)
+            describe(dataset, layout)
         elif layout != described:
             raise Undecodable("the frames are not of one depth or colour")
         yield data
-
-
-def _describe(dataset: FileDataset, layout: Layout) -> None:
-    dataset.PhotometricInterpretation = layout.photometric
-    dataset.BitsStored, dataset.HighBit = layout.stored, layout.high_bit
-    if layout.samples > 1:
-        dataset.PlanarConfiguration = 0
 
 
 def _dataset_bytes(dataset: FileDataset) -> bytes:

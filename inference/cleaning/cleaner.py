@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from inference.cleaning.detection import scattered
 from inference.cleaning.frames import Frames, decode, encode, fill_of, looks
 from inference.cleaning.mask import Box, Mask, boxes_of, covered, outside_of_regions
-from inference.cleaning.text import Finder, scattered
+from inference.cleaning.text import Finder
 from inference.cleaning.unsure import Doubt, Unsure
 from inference.errors import ReadingFailed
 from inference.instance import read_dataset, readable
@@ -71,21 +72,23 @@ def _find_all(frames: Frames, finder: Finder, beside: Mask) -> Mask:
         markers += kept
     spared = covered([box.grown(_BLUR, frames.shape) for box in markers], frames.shape)
     for _ in range(_CHECKS):
-        more = _find_again(frames, finder, texts | beside) & ~texts & ~spared
+        more = _find_again(frames, finder, texts, beside) & ~texts & ~spared
         if not more.any():
             return texts
         texts |= more
     raise Unsure(Doubt.TEXT_REMAINS)
 
 
-def _find_again(frames: Frames, finder: Finder, masked: Mask) -> Mask:
-    """Where text is in some of the frames beside what is masked, which is made to look like its surroundings."""
+def _find_again(frames: Frames, finder: Finder, texts: Mask, beside: Mask) -> Mask:
+    """Where text is in some of the frames near what is masked, which is made to look like its surroundings."""
     last = len(frames.values) - 1
     found = np.zeros(frames.shape, np.bool_)
-    for number in sorted({round(step * last / (_CHECKED - 1)) for step in range(_CHECKED)}):
-        light, dark = (scattered(seen, masked) for seen in looks(frames, number))
-        texts = finder.find(light, dark, once_more=True)
-        found |= covered((text.box for text in texts if not text.is_marker), frames.shape)
+    for number in sorted(
+        {round(step * last / (_CHECKED - 1)) for step in range(_CHECKED if texts.any() else 0)}
+    ):
+        light, dark = (scattered(seen, texts | beside) for seen in looks(frames, number))
+        remains = finder.find(light, dark, texts)
+        found |= covered((text.box for text in remains if not text.is_marker), frames.shape)
     return found
 
 

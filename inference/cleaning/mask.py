@@ -48,6 +48,26 @@ class Box(NamedTuple):
         """What `of_size` takes."""
         return [self.left, self.top, self.right - self.left, self.bottom - self.top]
 
+    @classmethod
+    def around(cls, boxes: Sequence["Box"]) -> "Box":
+        """The least box that holds all of some boxes."""
+        left, top, right, bottom = zip(*boxes, strict=True)
+        return cls(min(left), min(top), max(right), max(bottom))
+
+    @property
+    def area(self) -> int:
+        """In pixels."""
+        return (self.right - self.left) * (self.bottom - self.top)
+
+    def common(self, other: "Box") -> "Box":
+        """The part of two boxes that meet which lies in both."""
+        return Box(
+            max(self.left, other.left),
+            max(self.top, other.top),
+            min(self.right, other.right),
+            min(self.bottom, other.bottom),
+        )
+
     def meets(self, other: "Box") -> bool:
         """Whether the two have a pixel in common."""
         return (

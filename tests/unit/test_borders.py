@@ -15,6 +15,7 @@ from deidentification.deidentify import Deidentifier, Pixels, Reason, Refused
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from inference.phantom import HELD_OUT, draw_exam
+from tests.drawn_borders import Kind, draw, is_found
 from tests.drawn_text import ultrasound
 
 Picture = npt.NDArray[np.generic]
@@ -121,3 +122,15 @@ def test_other_classes_are_not_searched(deidentifier: Deidentifier) -> None:
         deidentifier,
         mammogram(with_text(breast()), SOPClassUID=CTImageStorage, Modality="CT", BodyPartExamined="BREAST"),
     )
+
+
+@pytest.mark.parametrize("kind", [Kind(), Kind(upright=True), Kind(least=29, most=60)], ids=str)
+def test_nearly_all_drawn_names_are_found(kind: Kind) -> None:
+    """A few of the pictures of `benchmarks/borders.py`."""
+    missed = [seed for seed in range(500, 512) if not is_found(*draw(seed, kind))]
+    assert len(missed) <= 1
+
+
+def test_a_column_of_tissue_at_the_side_is_no_upright_text() -> None:
+    noise = np.random.default_rng(2).normal(0, 6, (600, 800))
+    assert not holds_text(np.clip(breast() + noise, 0, 255).astype(np.uint8))

@@ -11,7 +11,7 @@ from tests.fault.burned_in_text import HELD_OUT, Tally, count_markers, count_nam
 class Blind(Finder):
     """Finds nothing."""
 
-    def find(self, light, dark, *, once_more=False):
+    def find(self, light, dark, around=None):
         return []
 
 

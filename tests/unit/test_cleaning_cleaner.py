@@ -17,6 +17,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     JPEGLSLossless,
     RLELossless,
 )
@@ -36,8 +37,8 @@ class Told(Finder):
     def __init__(self, *texts: Text) -> None:
         self.texts = texts
 
-    def find(self, light, dark, *, once_more=False) -> list[Text]:
-        return [] if once_more else list(self.texts)
+    def find(self, light, dark, around=None) -> list[Text]:
+        return [] if around is not None else list(self.texts)
 
 
 BOX = Box(10, 20, 50, 40)
@@ -143,6 +144,20 @@ def test_run_lengths_of_colours_become_native_without_a_loss() -> None:
     assert (cleaned.pixel_array[20:40, 10:50] == 0).all()
 
 
+def test_lossy_colour_is_stored_as_it_was_decoded() -> None:
+    """PS3.5 section 8.2.1: what the header calls YBR_FULL_422 comes out of the codec as RGB."""
+    colours = np.full((64, 96, 3), (200, 40, 90), np.uint8)
+    stream = bytes(imagecodecs.jpeg8_encode(colours, 95))
+    compressed = recoded(
+        colour(colours, planar=0), JPEGBaseline8Bit, PixelData=encapsulate([stream]),
+        PhotometricInterpretation="YBR_FULL_422",
+    )  # fmt: skip
+    cleaned = read(clean(compressed, Told(NAME)).instance)
+    assert cleaned.PhotometricInterpretation == "RGB"
+    assert np.abs(cleaned.pixel_array[40:].astype(int) - colours[40:]).max() < 8
+    assert np.unique(cleaned.pixel_array[20:40, 10:50]).size == 1
+
+
 def colour(colours: np.ndarray, planar: int) -> bytes:
     stored = np.ascontiguousarray(np.moveaxis(colours, 2, 0)) if planar else colours
     values = {"SamplesPerPixel": 3, "PlanarConfiguration": planar, "PhotometricInterpretation": "RGB"}
@@ -240,7 +255,7 @@ class TestUnsure:
 
     def test_text_that_comes_again_wherever_it_is_masked(self, values: np.ndarray) -> None:
         class Restless(Told):
-            def find(self, light, dark, *, once_more=False) -> list[Text]:
+            def find(self, light, dark, around=None) -> list[Text]:
                 self.row = getattr(self, "row", 0) + 4
                 return [Text(Box(0, self.row, 8, self.row + 4), False)]
 

@@ -33,8 +33,8 @@ class Told(Finder):
     def __init__(self) -> None:
         pass
 
-    def find(self, light, dark, *, once_more=False) -> list[Text]:
-        return [] if once_more else [Text(NAME, False)]
+    def find(self, light, dark, around=None) -> list[Text]:
+        return [] if around is not None else [Text(NAME, False)]
 
 
 class Shelf(Spool):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deidentification import codestream
+from deidentification.pieces import join
 from deidentification.refusal import Refused
 from tests.unit import frames
 
@@ -16,7 +17,8 @@ MARKED = [syntax for syntax in frames.SYNTAXES if syntax != frames.JPEG_XL]
 
 
 def clean(frame: bytes, syntax: str, size: int = 0) -> bytes:
-    return b"".join(codestream.clean(b"xyz" + frame, 3, 3 + len(frame), syntax, size))
+    data = b"xyz" + frame
+    return join(codestream.clean(data, 3, len(data), syntax, size), data)
 
 
 def segment(code: int, content: bytes) -> bytes:

@@ -1,13 +1,20 @@
 """Frames decoded and encoded without loss (PS3.5 section 8.2 and annex A)."""
 
+import io
+
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
 
 from archive.pixels.codecs import decode, encode
-from archive.pixels.layout import Layout, Undecodable, layout_of_dataset, unpack, values_of
+from archive.pixels.dataset import decode_frames
+from archive.pixels.layout import Layout, Undecodable, layout_of_dataset, raised_values, unpack, values_of
 from archive.pixels.syntaxes import DECODED, ENCODED, EXPLICIT, JPEG_LS, NATIVE, RLE
+from tests.drawn_text import ultrasound
 from tests.unit.dicom_files import dataset, pixels
 
 COMPRESSED = [syntax for syntax in ENCODED if syntax not in NATIVE]
@@ -98,3 +105,28 @@ def test_headers_that_make_no_frame(change):
     values = pixels(4, 4) | change
     with pytest.raises(Undecodable):
         layout_of_dataset(dataset(**values))
+
+
+class TestDataSets:
+    """Frames of a data set in memory."""
+
+    def test_every_frame_is_decoded(self) -> None:
+        values = np.arange(2 * 4 * 6, dtype=np.uint8).reshape(2, 4, 6)
+        dataset = dcmread(io.BytesIO(ultrasound(values)))
+        cells = [cells for cells, _ in decode_frames(dataset, layout_of_dataset(dataset))]
+        np.testing.assert_array_equal(np.stack(cells), values)
+
+    def test_a_codestream_that_is_cut_short_is_not(self) -> None:
+        values = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)
+        dataset = dcmread(io.BytesIO(ultrasound(values)))
+        stream = bytes(imagecodecs.jpegls_encode(values))
+        dataset.PixelData = encapsulate([stream[: len(stream) // 2]])
+        dataset.file_meta.TransferSyntaxUID = JPEG_LS
+        with pytest.raises(Undecodable, match="cut short"):
+            next(decode_frames(dataset, layout_of_dataset(dataset)))
+
+    @pytest.mark.parametrize(("signed", "expected"), [(False, [0, 7, 8, 15]), (True, [8, 15, 0, 7])])
+    def test_raised_values_have_no_sign_and_no_bits_beside(self, signed: bool, expected: list[int]) -> None:
+        cells = np.array([[0, 7, 8, 15]], np.uint8) * 2 + 0b01000001
+        shifted = layout(1, 4, allocated=8, stored=4, high=4, signed=signed)
+        np.testing.assert_array_equal(raised_values(cells, shifted), [expected])
