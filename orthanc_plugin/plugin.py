@@ -19,10 +19,14 @@ from archive.durable import DurableConnection  # noqa: E402
 from archive.spool import Spool  # noqa: E402
 from orthanc_plugin import guard  # noqa: E402
 from orthanc_plugin.received import Door  # noqa: E402
+from orthanc_plugin.removals import Removals  # noqa: E402
 
 _SETTINGS = settings.load()
-_DATABASE = DurableConnection(_SETTINGS.database_url)
-_DOOR = Door(_SETTINGS, Crosswalk(_DATABASE), Spool(_SETTINGS.spool, _DATABASE), orthanc.LogWarning)
+_CROSSWALK = Crosswalk(DurableConnection(_SETTINGS.database_url))
+_SPOOL = Spool(_SETTINGS.spool, DurableConnection(_SETTINGS.database_url))
+_DOOR = Door(_SETTINGS, _CROSSWALK, _SPOOL, orthanc.LogWarning)
+_REMOVALS = Removals(DurableConnection(_SETTINGS.database_url), orthanc.LogWarning)
+_HEADER = orthanc.ContentType.DICOM_UNTIL_PIXEL_DATA
 _ACTIONS = {
     "keep": orthanc.ReceivedInstanceAction.KEEP_AS_IS,
     "modify": orthanc.ReceivedInstanceAction.MODIFY,
@@ -37,17 +41,28 @@ def _receive(instance, origin):
 
 def _create(uuid, content_type, data):
     if content_type == orthanc.ContentType.DICOM and not _DOOR.may_be_stored(data):
-        orthanc.LogError("the fence before storage refused an instance without a valid proof")
-        raise PermissionError("no valid proof of de-identification")
-    instances.write(_SETTINGS.storage, uuid, data)
+        raise PermissionError("the fence before storage refused an instance")
+    write = instances.write_header if content_type == _HEADER else instances.write
+    write(_SETTINGS.storage, uuid, data)
 
 
 def _read(uuid, content_type):
-    return instances.path(_SETTINGS.storage, uuid).read_bytes()
+    return _path(uuid, content_type).read_bytes()
 
 
 def _remove(uuid, content_type):
-    instances.path(_SETTINGS.storage, uuid).unlink(missing_ok=True)
+    file = _path(uuid, content_type)
+    if content_type == orthanc.ContentType.DICOM:
+        _REMOVALS.note(file, uuid)
+    file.unlink(missing_ok=True)
+
+
+def _path(uuid, content_type):
+    """Where an attachment lies: copies of headers apart, but for those of an older release."""
+    place = instances.path(_SETTINGS.storage, uuid)
+    return (
+        place if content_type != _HEADER or place.exists() else instances.header_path(_SETTINGS.storage, uuid)
+    )
 
 
 def _filter(uri, **request):
@@ -66,3 +81,4 @@ orthanc.RegisterIncomingHttpRequestFilter(_filter)
 orthanc.RegisterReceivedInstanceCallback(_receive)
 orthanc.RegisterStorageArea(_create, _read, _remove)
 orthanc.RegisterRestCallback("/senogate/status", _status)
+_REMOVALS.begin()
