@@ -13,7 +13,7 @@ _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
     (GET, re.compile(r"/(?:system|plugins(?:/[\w-]+)?|statistics|changes|senogate/status)")),
     (GET, re.compile(rf"/(?:instances|series|studies)(?:/{_ID})?")),
     (GET, re.compile(rf"/instances/{_ID}/file")),
-    (POST, re.compile(r"/instances|/tools/bulk-content")),
+    (POST, re.compile(r"/instances|/senogate/instances|/tools/bulk-content")),
     (DELETE, re.compile(rf"/instances/{_ID}")),
 )
 
