@@ -39,6 +39,12 @@ class Crosswalk:
             },
         )
 
+    def holds(self, pseudonym: str) -> bool:
+        """Whether it is durable what the pseudonym stands for. Raises Unavailable."""
+        return bool(
+            self._connection.execute(queries("crosswalk.sql")["find_identity"], {"pseudonym": pseudonym})
+        )
+
     def answers(self) -> bool:
         """Whether PostgreSQL answers and has the table now."""
         try:

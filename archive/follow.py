@@ -1,58 +1,32 @@
 """Orthanc's `/changes` → the index: every batch and the position it reaches are one transaction.
 
 So a follower that is killed anywhere has either done a batch or not begun it, and doing one twice changes nothing.
+Orthanc's log names no removals: of these the plugin leaves notes in the table `removal`.
 """
 
 import hashlib
-import logging
 import os
-import struct
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
-from psycopg.types.json import Jsonb
-from pydicom.errors import InvalidDicomError
 
 from archive import instances
-from archive.dicom_json import (
-    InstanceRecord,
-    SeriesRecord,
-    StudyRecord,
-    read_instance,
-    render_series,
-    render_study,
-)
-from archive.errors import Conflict, NotFound, Unavailable, Unproven
+from archive.dicom_json import InstanceRecord, read_instance
+from archive.errors import Unavailable, Unproven
+from archive.index import UNREADABLE, Found, Index
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
 
 BATCH = 200  # changes a transaction
 TASKS = ("density",)
-# What is made from images and has pixels of its own, and still is no image to be read.
-ANNOTATION_SOP_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
-    "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
-    "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
-)
-# What reading an odd header, or putting its values into columns, can raise.
-_UNREADABLE = (
-    Conflict,
-    Unproven,
-    ValueError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    struct.error,
-    FileNotFoundError,
-    InvalidDicomError,
-    psycopg.DataError,
-)
-_LOCK = 0x5E0A_0002  # key of the advisory lock that lets one process follow at a time
-_log = logging.getLogger("senogate.index")
+FOLLOWER_LOCK = 0x5E0A_0002
+"""Key of the advisory lock that lets one process follow at a time."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +55,25 @@ class Follower:
         self._orthanc = orthanc
         self._storage = storage
         self._is_proven = is_proven
+        self._index = Index(connection)
         self._sql = queries("index.sql")
 
     def is_alone(self) -> bool:
         """Whether this process is the one that follows; true until its connection ends."""
-        row = self._connection.execute(self._sql["follow_alone"], {"key": _LOCK}).fetchone()
+        row = self._connection.execute(self._sql["follow_alone"], {"key": FOLLOWER_LOCK}).fetchone()
         self._connection.commit()
         return bool(row and row[0])
 
     def step(self) -> Followed:
-        """Take one batch of changes into the index. Raises Unavailable."""
+        """Take one batch of changes, and what was removed meanwhile, into the index. Raises Unavailable."""
         with self._connection.transaction():
             changes = self._next_changes()
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
-            indexed = self._index(created)
+            written = self._index.write(list(self._find(created)))
+            self._index.render(each.record.study_instance_uid for each in written)
+            self._forget_removed()
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
-        return Followed(indexed, changes.done)
+        return Followed(len(written), changes.done)
 
     def settle(self, age: float) -> int:
         """Want readings of the studies to which no image has come for `age` seconds; the number of readings wanted.
@@ -116,17 +93,16 @@ class Follower:
         """
         with self._connection.transaction():
             self._connection.execute(self._sql["forget_set_aside"])
-            indexed: dict[str, str] = dict(
-                self._connection.execute(self._sql["places_in_orthanc"]).fetchall()
-            )
-            kept = {record.sop_instance_uid for record in self._upsert(identifiers)}
-            missed = [identifier for uid, identifier in indexed.items() if uid not in kept]
-            kept |= {record.sop_instance_uid for record in self._upsert(missed)}
-            self._connection.execute(self._sql["forget_instances"], {"gone": list(indexed.keys() - kept)})
-            self._connection.execute(self._sql["forget_empty_series"])
-            self._connection.execute(self._sql["forget_empty_studies"])
-            studies = [uid for (uid,) in self._connection.execute("select study_instance_uid from study")]
-            self._render(studies)
+            indexed = self._connection.execute(self._sql["indexed"]).fetchall()
+            kept: dict[str, int] = {}
+            self._rewrite(identifiers, kept)
+            self._rewrite((identifier for uid, identifier, _ in indexed if uid not in kept), kept)
+            self._index.forget([(uid, place) for uid, _, place in indexed if uid not in kept])
+            self._index.forget_empty(None)
+            studies = [uid for (uid,) in self._connection.execute(self._sql["studies"])]
+            for some in _batches(studies):
+                self._index.render(some)
+            self._connection.execute(self._sql["want_comparison"])  # with what was removed meanwhile
         return len(kept)
 
     def _next_changes(self) -> Changes:
@@ -137,73 +113,59 @@ class Follower:
             changes = self._orthanc.changes(0, BATCH)
         return changes
 
-    def _index(self, identifiers: Iterable[str]) -> int:
-        records = self._upsert(identifiers)
-        self._render(sorted({record.study.study_instance_uid for record in records}))
-        return len(records)
+    def _rewrite(self, identifiers: Iterable[str], kept: dict[str, int]) -> None:
+        """Write instances anew; of those that share a SOP Instance UID the one that was stored last.
 
-    def _upsert(self, identifiers: Iterable[str]) -> list[InstanceRecord]:
-        """The records of the instances that are in the index now; one that can't be read holds up no other."""
-        records = []
+        `kept` takes their UIDs, and when their files were written.
+        """
+        for some in _batches(identifiers):
+            found = sorted(self._find(some), key=lambda each: each.written_at)
+            newest = [each for each in found if each.written_at >= kept.get(each.record.sop_instance_uid, 0)]
+            for each in self._index.write(newest):
+                kept[each.record.sop_instance_uid] = each.written_at
+
+    def _forget_removed(self) -> None:
+        """Forget what the plugin noted as removed."""
+        noted = self._connection.execute(self._sql["take_removals"]).fetchall()
+        if gone := [(uid, place) for uid, place in noted if uid]:
+            self._index.forget(gone)
+        if len(gone) < len(noted):
+            self._forget_what_orthanc_lacks()
+
+    def _forget_what_orthanc_lacks(self) -> None:
+        """Forget what was removed without a note: Orthanc was killed between the two, or PostgreSQL did not answer."""
+        (count,) = self._connection.execute(self._sql["count_known"]).fetchone() or (0,)
+        if count == self._orthanc.count_instances():
+            return
+        indexed = self._connection.execute(self._sql["indexed"]).fetchall()
+        held = set(self._orthanc.instances())
+        missed = [row for row in indexed if row[1] not in held]
+        for some in _batches(missed):  # pages of a list shift while it is read: each is asked for by itself
+            held = set(self._orthanc.places([identifier for _, identifier, _ in some]))
+            self._index.forget([(uid, place) for uid, identifier, place in some if identifier not in held])
+
+    def _find(self, identifiers: Sequence[str]) -> Iterator[Found]:
+        """The instances that Orthanc still holds; one that can't be read is set aside."""
+        places = self._orthanc.places(identifiers)
         for identifier in identifiers:
-            try:
-                records.append(self._upsert_one(identifier))
-            except NotFound:
-                continue  # deleted since: nothing to index
-            except _UNREADABLE as error:
-                row = {"orthanc_id": identifier, "reason": type(error).__name__}
-                self._connection.execute(self._sql["set_aside"], row)
-                _log.warning(
-                    "an instance can't be indexed (%s); `senogate reindex` tries again", row["reason"]
-                )
-        return records
+            if identifier in places:
+                try:
+                    yield self._read(identifier, places[identifier])
+                except UNREADABLE as error:
+                    self._index.set_aside(identifier, error)
 
-    def _upsert_one(self, identifier: str) -> InstanceRecord:
-        place = self._orthanc.place(identifier)
+    def _read(self, identifier: str, place: str) -> Found:
+        """What the file says. Raises Unproven for one that this site did not make, or not this one."""
         path = instances.path(self._storage, place)
         if not path.exists() and not any(Path(self._storage).glob("*")):
             raise Unavailable("the storage folder is empty: is it mounted, and does `storage` name it?")
-        record, size = self._read(path, identifier)
-        is_image = record.has_pixels and record.sop_class_uid not in ANNOTATION_SOP_CLASSES
-        lies = {"orthanc_id": identifier, "place": place, "size": size, "is_image": is_image}
-        with self._connection.transaction():
-            self._connection.execute(self._sql["upsert_study"], _columns(record.study))
-            self._connection.execute(self._sql["upsert_series"], _columns(record.series))
-            written = self._connection.execute(self._sql["upsert_instance"], _columns(record) | lies)
-            if not written.rowcount:
-                raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")
-            if is_image:
-                self._connection.execute(self._sql["unsettle"], _columns(record.study))
-        return record
-
-    def _read(self, path: Path, identifier: str) -> tuple[InstanceRecord, int]:
-        """What the file says, and its size. Raises Unproven for one that this site did not make, or not this one."""
         with open(path, "rb") as file:
             if not self._is_proven(file.fileno()):
                 raise Unproven("a stored file carries no valid proof of de-identification")
-            record, size = read_instance(file), os.fstat(file.fileno()).st_size
+            record, status = read_instance(file), os.fstat(file.fileno())
         if orthanc_id(record) != identifier:
             raise Unproven("a stored file is another instance than the one that Orthanc stored there")
-        return record, size
-
-    def _render(self, studies: list[str]) -> None:
-        """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
-        if not studies:
-            return
-        for uid, attributes, count in self._connection.execute(
-            self._sql["series_totals"], {"studies": studies}
-        ):
-            rendered = render_series(attributes, number_of_instances=count)
-            row = {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
-            self._connection.execute(self._sql["update_series"], row)
-        for uid, attributes, *totals in self._connection.execute(
-            self._sql["study_totals"], {"studies": studies}
-        ):
-            names = ("modalities", "sop_classes", "number_of_series", "number_of_instances")
-            values = dict(zip(names, [totals[0] or [], totals[1] or [], totals[2], totals[3]], strict=True))
-            rendered = render_study(attributes, study_instance_uid=uid, **values)
-            row = values | {"study_instance_uid": uid, "dicom_json": rendered}
-            self._connection.execute(self._sql["update_study"], row)
+        return Found(record, identifier, place, status.st_size, status.st_mtime_ns)
 
 
 def orthanc_id(record: InstanceRecord) -> str:
@@ -218,7 +180,7 @@ def orthanc_id(record: InstanceRecord) -> str:
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
 
 
-def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, object]:
-    """A record's fields as SQL parameters; dictionaries go as jsonb."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch

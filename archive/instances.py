@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE = 0o666  # what the umask leaves of it
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -18,33 +20,57 @@ def path(storage: str, place: str) -> Path:
     return Path(storage, place[:2], place[2:4], place)
 
 
+def header_path(storage: str, place: str) -> Path:
+    """Where the copy of a header that Orthanc keeps as the attachment `place` lies. Raises as `path` does."""
+    return path(storage, place).parents[2] / "headers" / place[:2] / place
+
+
+def write_header(storage: str, place: str, data: bytes) -> None:
+    """Store Orthanc's copy of a header. It is not durable: the instance itself is, and says the same.
+
+    Orthanc makes one of each instance, since it can't read a part of a file through a plugin. Raises OSError.
+    """
+    target = str(header_path(storage, place))
+    try:
+        descriptor = os.open(target, _NEW, _MODE)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        descriptor = os.open(target, _NEW, _MODE)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
 def write(storage: str, place: str, data: bytes) -> None:
     """Store an attachment durably: its bytes and its name are on disk when this returns.
 
     Raises OSError, with nothing left behind.
     """
-    target = path(storage, place)
-    levels = (target.parent, target.parent.parent)
-    made = [folder for folder in levels if not folder.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folders = [target.parent, *(folder.parent for folder in made)]  # new names have to last as well
-    write_durably(target, data, folders)
+    target = str(path(storage, place))
+    folder = os.path.dirname(target)
+    parents = (folder, os.path.dirname(folder))
+    new = [os.path.dirname(parent) for parent in parents if not os.path.isdir(parent)]
+    os.makedirs(folder, exist_ok=True)
+    write_durably(target, data, [folder, *new])  # new names have to last as well
 
 
-def write_durably(target: Path, data: bytes, folders: Sequence[Path] = ()) -> None:
+def write_durably(target: str | Path, data: bytes, folders: Sequence[str] = ()) -> None:
     """Make a new file: its bytes and its name are on disk when this returns. Raises OSError, with nothing left.
 
     `folders` are those whose names have to last, its own where none are given.
     """
-    with open(target, "xb", buffering=0) as file:
-        try:
-            _write_all(file.fileno(), data)
-            os.fsync(file.fileno())
-            for folder in folders or [target.parent]:
-                _sync_folder(folder)
-        except OSError:
-            target.unlink(missing_ok=True)
-            raise
+    descriptor = os.open(target, _NEW, _MODE)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+        for folder in folders or [os.path.dirname(target)]:
+            _sync_folder(folder)
+    except OSError:
+        os.unlink(target)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -53,7 +79,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

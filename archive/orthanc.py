@@ -1,6 +1,6 @@
 """Orthanc's REST API, as far as a site uses it: its change log, where an instance lies, and the door."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -9,6 +9,8 @@ import httpx
 from archive import secrets
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.settings import Settings
+
+_PAGE = 10_000  # identifiers an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,20 @@ class Orthanc:
         rows = [Change(row["Seq"], row["ChangeType"], row["ID"]) for row in answer["Changes"]]
         return Changes(rows, answer["Last"], answer["Done"])
 
-    def place(self, instance: str) -> str:
-        """The UUID of the attachment that holds the instance. Raises NotFound."""
-        return self._get(f"/instances/{instance}/attachments/dicom/info")["Uuid"]
+    def places(self, instances: Sequence[str]) -> dict[str, str]:
+        """The UUIDs of the attachments that hold these instances, without those that Orthanc no longer holds."""
+        if not instances:
+            return {}
+        with _translated_errors():
+            wanted = {"Resources": list(instances), "Short": True}
+            response = self._client.post("/tools/bulk-content", json=wanted)
+        if not response.is_success:
+            raise Unavailable(f"Orthanc answered {response.status_code}")
+        return {row["ID"]: row["FileUuid"] for row in response.json()}
+
+    def count_instances(self) -> int:
+        """How many instances Orthanc holds."""
+        return self._get("/statistics")["CountInstances"]
 
     def sop_instance_uid(self, instance: str) -> str:
         """The UID of an instance, by Orthanc's identifier. Raises NotFound."""
@@ -58,14 +71,15 @@ class Orthanc:
     def instances(self) -> Iterator[str]:
         """Orthanc's identifiers of all instances, page by page."""
         since = 0
-        while page := self._get("/instances", since=since, limit=1000):
+        while page := self._get("/instances", since=since, limit=_PAGE):
             yield from (row if isinstance(row, str) else row["ID"] for row in page)
             since += len(page)
 
     def store(self, instance: bytes) -> str:
         """Hand one Part 10 instance to the door; Orthanc's identifier of it.
 
-        One of the same UIDs that says something else gives way to it. Raises BadRequest when it is refused.
+        One of the same UIDs that says something else gives way to it. Raises BadRequest when it is refused, and
+        Unavailable when it can't be stored now, for want of disk or whatever else.
         """
         answer = self._post(instance)
         if answer.get("Status") == "AlreadyStored" and self._file(answer["ID"]) != instance:
@@ -80,6 +94,8 @@ class Orthanc:
             response = self._client.post("/instances", content=instance, headers=headers)
         if response.is_success and (answer := response.json()).get("ID"):
             return answer
+        if response.is_server_error:
+            raise Unavailable(f"Orthanc could not store the instance (HTTP {response.status_code})")
         raise BadRequest(f"Orthanc refused the instance (HTTP {response.status_code})")
 
     def _file(self, instance: str) -> bytes:

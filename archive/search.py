@@ -149,12 +149,6 @@ async def metadata(
     return [(Place(*values), rendered) for *values, rendered in rows]
 
 
-async def index_position(connection: AsyncConnection) -> int:
-    """The last of Orthanc's changes that the index has taken in."""
-    row = await (await connection.execute(queries("search.sql")["index_position"])).fetchone()
-    return row[0] if row else 0
-
-
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
     parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))

@@ -1,8 +1,8 @@
-"""One instance through Orthanc's door: what it is, whether it was taken, and under which pseudonyms."""
+"""Instances through Orthanc's door: what each is, whether it was taken, and under which pseudonyms."""
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -32,7 +32,8 @@ class FailureReason(IntEnum):
     TRANSFER_SYNTAX_NOT_SUPPORTED = 0xC122
 
 
-_HELD = "FilteredOut"  # what Orthanc says when its door keeps an instance for itself
+LENGTHS = "senogate-lengths"
+"""The header field with the lengths of the instances of a body, where it holds them one after the other."""
 _REASONS = {
     Reason.TRANSFER_SYNTAX_NOT_SUPPORTED: FailureReason.TRANSFER_SYNTAX_NOT_SUPPORTED,
     Reason.SOP_CLASS_NOT_SUPPORTED: FailureReason.SOP_CLASS_NOT_SUPPORTED,
@@ -54,28 +55,70 @@ class Outcome:
     is_coerced: bool = False
 
 
-async def deliver(services: Services, instance: bytes, target: Resource) -> Outcome:
-    """Put one instance through the door, which has to have proven a moment ago that it is one.
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """An instance that may go to the door: who the door will take it for, and what its sender calls it."""
+
+    instance: bytes
+    known: Deidentified
+    sent: Resource
+
+    def end(self, failure: FailureReason | None, *, is_held: bool = False) -> Outcome:
+        """The outcome under the UIDs that its sender gave it."""
+        return Outcome(failure, self.known.sop_class_uid, self.sent, is_held=is_held)
+
+    def stored(self) -> Outcome:
+        """The outcome under its pseudonyms."""
+        known = self.known
+        stored = Resource(known.study_instance_uid, known.series_instance_uid, known.sop_instance_uid)
+        return Outcome(None, known.sop_class_uid, stored, is_coerced=stored != self.sent)
+
+
+async def deliver(services: Services, instances: Sequence[bytes], target: Resource) -> list[Outcome]:
+    """Put instances through the door together, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered, nor is one that names a study of this
     site that the site does not hold for that patient: nothing of it is stored.
     """
+    examined = await run_sync(_examine, services.deidentifier, instances, target)
+    waiting = [each for each in examined if isinstance(each, Sendable)]
+    ended = iter(await _deliver(services, waiting))
+    return [next(ended) if isinstance(each, Sendable) else each for each in examined]
+
+
+def _examine(
+    deidentifier: Deidentifier, instances: Sequence[bytes], target: Resource
+) -> list[Sendable | Outcome]:
+    return [_examine_one(deidentifier, instance, target) for instance in instances]
+
+
+def _examine_one(deidentifier: Deidentifier, instance: bytes, target: Resource) -> Sendable | Outcome:
     try:
-        known = await run_sync(services.deidentifier.recognise, instance)
+        known = deidentifier.recognise(instance)
     except Refused as refused:
-        return await run_sync(_refused, services.deidentifier, instance, refused)
+        return _refused(deidentifier, instance, refused)
     sent = _named(known.identity)
     if sent is None:
         return Outcome(FailureReason.CANNOT_UNDERSTAND)
     if target.study_instance_uid not in (None, sent.study_instance_uid):
         return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
+    return Sendable(instance, known, sent)
+
+
+async def _deliver(services: Services, waiting: Sequence[Sendable]) -> list[Outcome]:
+    """The outcome of each."""
+    if not waiting:
+        return []
     try:
         await services.readiness.require_plugin(AT_THE_DOOR)
-        if not await _belongs(services, known):
-            return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
-        return await _deliver(services.orthanc, instance, known, sent)
+        belong = [each for each in waiting if await _belongs(services, each.known)]
+        statuses = iter(await _hand_over(services.orthanc, [each.instance for each in belong]))
     except (httpx.TransportError, Unavailable):
-        return Outcome(FailureReason.OUT_OF_RESOURCES, known.sop_class_uid, sent)
+        return [each.end(FailureReason.OUT_OF_RESOURCES) for each in waiting]
+    return [
+        _ended(each, next(statuses)) if each in belong else each.end(FailureReason.DATA_SET_MISMATCH)
+        for each in waiting
+    ]
 
 
 def _refused(deidentifier: Deidentifier, instance: bytes, refused: Refused) -> Outcome:
@@ -111,32 +154,50 @@ def study_identifier(known: Deidentified) -> str:
     return "-".join(re.findall(".{8}", digest.hexdigest()))
 
 
-async def _deliver(
-    orthanc: httpx.AsyncClient, instance: bytes, known: Deidentified, sent: Resource
-) -> Outcome:
-    """Orthanc's own answer is not passed on: it names the identified study that the instance came from."""
-    headers = {"content-type": DICOM, "content-length": str(len(instance))}
-    answer = await orthanc.post("/instances", content=_in_chunks(instance), headers=headers, timeout=TIMEOUT)
+async def _hand_over(orthanc: httpx.AsyncClient, instances: Sequence[bytes]) -> list[object]:
+    """What the plugin says became of each instance: 200 stored, 202 held, all else is a failure.
+
+    Orthanc's own answer would name the identified studies that the instances came from.
+    """
+    if not instances:
+        return []
+    lengths = [len(instance) for instance in instances]
+    headers = {
+        "content-type": DICOM,
+        "content-length": str(sum(lengths)),
+        LENGTHS: ",".join(map(str, lengths)),
+    }
+    content = _in_chunks(instances)
+    answer = await orthanc.post("/senogate/instances", content=content, headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:
-        return Outcome(_failure(answer.status_code), known.sop_class_uid, sent)
-    identifier, status = (answer.json().get(name) for name in ("ID", "Status"))
-    if not identifier and status == _HELD:
-        return Outcome(None, known.sop_class_uid, sent, is_held=True)
-    if not identifier:
-        return Outcome(FailureReason.PROCESSING_FAILURE, known.sop_class_uid, sent)
-    stored = Resource(known.study_instance_uid, known.series_instance_uid, known.sop_instance_uid)
-    return Outcome(None, known.sop_class_uid, stored, is_coerced=stored != sent)
+        return [answer.status_code] * len(instances)
+    try:
+        statuses = answer.json()
+    except ValueError:
+        statuses = None
+    if not isinstance(statuses, list) or len(statuses) != len(instances):
+        return [HTTPStatus.BAD_GATEWAY] * len(instances)
+    return list(statuses)
 
 
-async def _in_chunks(body: bytes) -> AsyncIterator[bytes]:
+async def _in_chunks(instances: Sequence[bytes]) -> AsyncIterator[bytes]:
     """So that what lies between here and the socket never copies an instance whole."""
-    view = memoryview(body)
-    for start in range(0, len(body), _CHUNK):
-        yield bytes(view[start : start + _CHUNK])
+    for instance in instances:
+        view = memoryview(instance)
+        for start in range(0, len(instance), _CHUNK):
+            yield bytes(view[start : start + _CHUNK])
 
 
-def _failure(status: int) -> FailureReason:
-    """Orthanc's answer to an instance that its door refused is 500; 400 is one that it can't parse."""
+def _ended(each: Sendable, status: object) -> Outcome:
+    if status == HTTPStatus.OK:
+        return each.stored()
+    if status == HTTPStatus.ACCEPTED:
+        return each.end(None, is_held=True)
+    return each.end(_failure(status))
+
+
+def _failure(status: object) -> FailureReason:
+    """500 is what the door refused or Orthanc did not store; 400 what is no request to the door."""
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.INSUFFICIENT_STORAGE):
         return FailureReason.OUT_OF_RESOURCES
     return (

@@ -1,4 +1,4 @@
-"""Whether the site can be used: Orthanc, the plugin in it, PostgreSQL and the index, each asked itself.
+"""Whether the site can be used: Orthanc, the plugin in it, PostgreSQL, and the index with who follows for it.
 
 That the plugin is in place is proven by a keyed answer to a nonce. Nothing of DICOMweb is served without that
 proof, since an Orthanc without its plugin stores what it gets as it came.
@@ -18,12 +18,14 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import Unavailable
-from archive.search import index_position
+from archive.follow import FOLLOWER_LOCK
+from archive.pool import queries
 
 FRESH = 3.0  # seconds that a proof is relied upon
 AT_THE_DOOR = (
     0.25  # seconds, where an identified instance is handed over: Orthanc needs longer to start again
 )
+FOLLOWED = 60.0  # seconds that the worker may take for one batch
 TIMEOUT = 2.0  # seconds that a part may take to answer
 _CONTEXT = b"senogate status\0"
 
@@ -101,8 +103,15 @@ class Readiness:
             await connection.execute("select 1")
 
     async def _ask_index(self) -> None:
+        """Raises Unavailable where no worker follows what Orthanc stores, or one that hangs."""
+        values = {"key": FOLLOWER_LOCK, "age": FOLLOWED}
         async with self._pool.connection(timeout=TIMEOUT) as connection:
-            await index_position(connection)
+            row = await (await connection.execute(queries("index.sql")["watch"], values)).fetchone()
+        is_alone, is_fresh = row or (False, False)
+        if not is_alone:
+            raise Unavailable("no worker follows what Orthanc stores")
+        if not is_fresh:
+            raise Unavailable(f"the worker has not followed what Orthanc stores for {FOLLOWED:.0f} seconds")
 
 
 class PluginGuard:

@@ -20,8 +20,10 @@ from gateway.services import scope_of, services_of
 from gateway.store_payload import read_instances
 from gateway.store_response import render_outcomes, status_of
 
-SIDE_BY_SIDE = 4  # instances of one request at the door at a time
-HELD = 16 * 1024 * 1024  # bytes of them together; a larger instance goes alone
+TOGETHER = 4  # instances of one request that go to the door as one
+GROUP_BYTES = 4 * 1024 * 1024  # of such a group; a larger instance goes alone
+SIDE_BY_SIDE = 4  # groups of one request at the door at a time
+HELD = 16 * 1024 * 1024  # bytes of them together
 
 
 async def store(request: Request) -> Response:
@@ -39,23 +41,35 @@ async def store(request: Request) -> Response:
 
 
 async def _deliver_all(request: Request, target: Resource) -> list[Outcome]:
-    """The outcome of each instance in its order. Small ones go through the door side by side: it answers slowly.
+    """The outcome of each instance in its order. Small ones go through the door together, and groups side by side.
 
-    Where the request turns out to be malformed, those under way are seen to their end first.
+    Where the request turns out to be malformed, those that came before are seen to their end first.
     """
     services = services_of(request)
-    deliveries: list[asyncio.Task[Outcome]] = []
-    under_way: dict[asyncio.Task[Outcome], int] = {}
+    deliveries: list[asyncio.Task[list[Outcome]]] = []
+    under_way: dict[asyncio.Task[list[Outcome]], int] = {}
+    group: list[bytes] = []
+
+    async def start() -> None:
+        nonlocal under_way
+        size = sum(map(len, group))
+        while len(under_way) >= SIDE_BY_SIDE or sum(under_way.values(), size) > HELD and under_way:
+            done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            under_way = {task: held for task, held in under_way.items() if task not in done}
+        task = asyncio.create_task(deliver(services, tuple(group), target))
+        deliveries.append(task)
+        under_way[task] = size
+        group.clear()
+
     try:
         async for instance in read_instances(request, services.settings.max_instance_bytes):
-            while (
-                len(under_way) >= SIDE_BY_SIDE or sum(under_way.values(), len(instance)) > HELD and under_way
-            ):
-                done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                under_way = {task: size for task, size in under_way.items() if task not in done}
-            task = asyncio.create_task(deliver(services, instance, target))
-            deliveries.append(task)
-            under_way[task] = len(instance)
+            if group and sum(map(len, group), len(instance)) > GROUP_BYTES:
+                await start()
+            group.append(instance)
+            if len(group) == TOGETHER:
+                await start()
     finally:
+        if group:
+            await start()
         outcomes = await asyncio.gather(*deliveries)
-    return outcomes
+    return [outcome for each in outcomes for outcome in each]

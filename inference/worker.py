@@ -137,7 +137,7 @@ class Worker:
         self._ended = asyncio.Event()
         connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
         self._queue = procrastinate.App(connector=connector)
-        again = procrastinate.RetryStrategy(max_attempts=10, wait=2)
+        again = procrastinate.RetryStrategy(max_attempts=10, linear_wait=2)  # seconds more each time
         self._read = self._queue.task(name="read", retry=again)(self._run)
         self._clean = self._queue.task(name="clean", retry=again)(self._cleaning.clean)
 

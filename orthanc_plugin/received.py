@@ -10,13 +10,14 @@ import hashlib
 import hmac
 import json
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from http import HTTPStatus
 from typing import Literal
 
 from archive import secrets
-from archive.crosswalk import Crosswalk, Kind, SealedIdentity
+from archive.crosswalk import Crosswalk, SealedIdentity
 from archive.errors import SenogateError
 from archive.settings import Settings
 from archive.spool import Arrival, Spool, State
@@ -24,7 +25,9 @@ from deidentification import part10
 from deidentification.deidentify import Deidentified, Deidentifier, Reason, Refused
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
+from deidentification.seal import Kind as ProofKind
 from deidentification.seal import seal
+from orthanc_plugin.commitment import Commitments, Meaning
 
 Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
@@ -35,7 +38,6 @@ HOLDABLE = {
     Reason.NOT_AN_IMAGE: State.QUARANTINED,
     Reason.IDENTITY_REMAINS: State.QUARANTINED,
 }
-_REMEMBERED = 4096  # pseudonyms of studies and series known to be in the crosswalk
 
 
 @dataclass(frozen=True)
@@ -54,35 +56,73 @@ class Door:
         self, settings: Settings, crosswalk: Crosswalk, spool: Spool, warn: Callable[[str], None]
     ) -> None:
         self._settings = settings
-        self._crosswalk = crosswalk
+        self._commitments = Commitments(crosswalk, self._seal)
         self._spool = spool
         self._warn = warn
         self._tools: Tools | None = None
-        self._committed: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
+        self._handed = threading.local()
+
+    def take(self, instances: Sequence[bytes], store: Callable[[bytes], bool]) -> list[int]:
+        """Take instances past Orthanc's own way in: for each 200 stored, 202 held, 500 refused or not stored.
+
+        `store` hands what may be stored to Orthanc, which asks `receive` about it in the same thread, and tells
+        whether it was stored. All are de-identified first, so that Orthanc parses each once and commits are one.
+        """
+        verdicts = [self.receive(instance) for instance in instances]
+        return [self._store(*each, store) for each in zip(instances, verdicts, strict=True)]
 
     def receive(self, instance: bytes) -> Verdict:
         """Decide on one received Part 10 instance. Never raises."""
         try:
+            if instance == getattr(self._handed, "instance", None):
+                return "keep", b""  # the very bytes that this thread decided on a moment ago
             return self._decide(instance)
         except BaseException:  # whatever it is, interrupts too: Orthanc fails open, this door does not
             return REFUSE
 
     def may_be_stored(self, instance: bytes) -> bool:
-        """The second fence: whether these very bytes carry a proof that they were made here."""
-        return self._ready().deidentifier.carries_proof(instance)
+        """The second fence: whether these very bytes carry a proof, and it is durable whom they are about.
+
+        What carries a proof over every byte was made here of what had come in before. Never raises but for a
+        secret that can't be read.
+        """
+        proof = part10.read_proof(instance)
+        if proof is None or not self._ready().deidentifier.carries_proof(instance):
+            self._warn("refused an instance: it carries no valid proof of de-identification")
+            return False
+        if proof[0].kind is ProofKind.WHOLE:
+            return True
+        try:
+            self._commitments.require(part10.read_sop_instance_uid(instance))
+        except BaseException as error:  # what the commit raised, in its own thread
+            self._warn(f"refused an instance, because whom it is about is not durable: {_cause(error)}")
+            return False
+        return True
 
     def status(self, nonce: bytes) -> dict[str, object]:
         """What the gateway asks before it serves: the proof shows that this process holds the site's key."""
         tools = self._ready()
-        with self._lock:
-            database = self._crosswalk.answers()
+        database = self._commitments.answers()
         return {
             "protecting": True,
             "profile": tools.deidentifier.profile.label,
             "database": database,
             "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
         }
+
+    def _store(self, instance: bytes, verdict: Verdict, store: Callable[[bytes], bool]) -> int:
+        action, made = verdict
+        if verdict == REFUSE:
+            return HTTPStatus.INTERNAL_SERVER_ERROR
+        if verdict == HELD:
+            return HTTPStatus.ACCEPTED
+        self._handed.instance = made if action == "modify" else instance
+        try:
+            is_stored = store(self._handed.instance)
+        finally:
+            self._handed.instance = None
+        return HTTPStatus.OK if is_stored else HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _decide(self, instance: bytes) -> Verdict:
         try:
@@ -106,7 +146,7 @@ class Door:
                 raise
             self._hold(instance, refused.reason)
             return HELD
-        self._commit(deidentified)
+        self._commit(deidentified)  # awaited before it is stored
         return "modify", deidentified.instance
 
     def _holds(self, reason: Reason) -> bool:
@@ -127,7 +167,7 @@ class Door:
             sop_class_uid=who.sop_class_uid,
             size=len(instance),
         )
-        self._commit(who)
+        self._commit(who).result()
         self._spool.hold(arrival, lambda name: seal(tools.crosswalk_public_key, instance, name.encode()))
 
     def _ready(self) -> Tools:
@@ -145,29 +185,20 @@ class Door:
             self._tools = Tools(deidentifier, public_key, keys.proof)
         return self._tools
 
-    def _commit(self, made: Deidentified) -> None:
-        """Commit what the instance's pseudonyms stand for, before the instance is released."""
+    def _commit(self, made: Deidentified) -> "Future[None]":
+        """Begin to commit what the instance's pseudonyms stand for."""
         identity = asdict(made.identity)
-        originals: dict[Kind, tuple[str, object]] = {
-            "study": (made.study_instance_uid, identity),
-            "series": (made.series_instance_uid, identity["series_instance_uid"]),
-            "instance": (made.sop_instance_uid, identity["sop_instance_uid"]),
-        }
-        rows = [self._sealed(*row, kind) for kind, row in originals.items() if row[0] not in self._committed]
-        if rows:
-            self._crosswalk.commit(rows)
-            self._remember(made.study_instance_uid, made.series_instance_uid)
+        meanings = (
+            Meaning(made.study_instance_uid, "study", identity),
+            Meaning(made.series_instance_uid, "series", identity["series_instance_uid"]),
+            Meaning(made.sop_instance_uid, "instance", identity["sop_instance_uid"]),
+        )
+        return self._commitments.begin(made.sop_instance_uid, meanings)
 
-    def _sealed(self, pseudonym: str, original: object, kind: Kind) -> SealedIdentity:
-        plain = json.dumps(original, default=_text).encode()
-        public_key = self._ready().crosswalk_public_key
-        return SealedIdentity(pseudonym, kind, seal(public_key, plain, pseudonym.encode()))
-
-    def _remember(self, *pseudonyms: str) -> None:
-        for pseudonym in pseudonyms:
-            self._committed[pseudonym] = None
-        while len(self._committed) > _REMEMBERED:
-            self._committed.popitem(last=False)
+    def _seal(self, meaning: Meaning) -> SealedIdentity:
+        plain = json.dumps(meaning.original, default=_text).encode()
+        sealed = seal(self._ready().crosswalk_public_key, plain, meaning.pseudonym.encode())
+        return SealedIdentity(meaning.pseudonym, meaning.kind, sealed)
 
 
 def _digest(key: bytes, sop_instance_uid: str, instance: bytes) -> bytes:
@@ -178,7 +209,7 @@ def _digest(key: bytes, sop_instance_uid: str, instance: bytes) -> bytes:
     return mac.digest()
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     """What may be said of an error: our own messages name no value, other people's might."""
     return str(error) if isinstance(error, SenogateError) else type(error).__name__
 

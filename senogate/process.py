@@ -1,6 +1,7 @@
 """Processes of a site: started with a log of their own, ended in order, started again when they end by themselves."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_LARGEST_LOG = 20 * 1024**2  # bytes; a larger one is set aside once when its process starts
+_LARGEST_LOG = 20 * 1024**2  # bytes; a larger one is set aside, and the one that was set aside before is gone
 _LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
 _STEADY = 60.0  # seconds after which a start counts as a success
 
@@ -44,8 +45,7 @@ class Process:
 
     def start(self) -> None:
         """Run the program in a session of its own, so that Ctrl-C reaches only the one who orders the ending."""
-        if self._log.exists() and self._log.stat().st_size > _LARGEST_LOG:
-            self._log.replace(self._log.with_suffix(".log.1"))
+        self.rotate_log()
         command = self.program.command
         tied = ["setpriv", "--pdeathsig", signal.Signals(self.program.stop_signal).name.removeprefix("SIG")]
         if command[0] == "setpriv":  # changing user forgets the tie: it is set in the same step
@@ -74,6 +74,17 @@ class Process:
             return False
         self.start()
         return True
+
+    def rotate_log(self) -> None:
+        """Set a log aside that has grown too large. Its program has it open and goes on appending to it."""
+        try:
+            if self._log.stat().st_size <= _LARGEST_LOG:
+                return
+            with open(self._log, "r+b") as log, open(self._log.with_suffix(".log.1"), "wb") as aside:
+                shutil.copyfileobj(log, aside)
+                log.truncate(0)
+        except OSError:
+            return  # not written yet, or no room for both: it is looked at again soon
 
     def stop(self) -> None:
         """Ask the program to end, wait, and insist when its patience is over."""

@@ -150,6 +150,7 @@ class Site:
         pause = threading.Event()
         while not pause.wait(0.5):
             for name, process in self.processes.items():
+                process.rotate_log()
                 if process.keep_running():
                     progress(
                         f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}"

@@ -1,13 +1,23 @@
 -- name: follow_alone
 select pg_try_advisory_lock(%(key)s)
 
+-- name: watch
+select
+    exists (select from pg_locks join pg_database d on d.oid = database
+            where d.datname = current_database() and locktype = 'advisory' and classid = 0 and objid = %(key)s
+                and objsubid = 1 and granted),
+    followed_at > clock_timestamp() - make_interval(secs => %(age)s)
+from follow_position
+
 -- name: position
 select sequence from follow_position
 
 -- name: move_position
-update follow_position set sequence = %(sequence)s
+update follow_position set sequence = %(sequence)s, followed_at = clock_timestamp()
+where sequence <> %(sequence)s or followed_at < clock_timestamp() - interval '2 s'
 
 -- name: upsert_study
+-- The first of its instances tells what a study is, until one comes that names another patient: a correction.
 insert into study (
     study_instance_uid, patient_id, patient_name, patient_birth_date, patient_sex, study_date, study_time,
     accession_number, study_id, referring_physician_name, study_description, modalities, sop_classes,
@@ -16,7 +26,14 @@ values (
     %(study_instance_uid)s, %(patient_id)s, %(patient_name)s, %(patient_birth_date)s, %(patient_sex)s,
     %(study_date)s, %(study_time)s, %(accession_number)s, %(study_id)s, %(referring_physician_name)s,
     %(study_description)s, '{}', '{}', 0, 0, %(attributes)s, '')
-on conflict (study_instance_uid) do nothing
+on conflict (study_instance_uid) do update set
+    patient_id = excluded.patient_id, patient_name = excluded.patient_name,
+    patient_birth_date = excluded.patient_birth_date, patient_sex = excluded.patient_sex,
+    study_date = excluded.study_date, study_time = excluded.study_time,
+    accession_number = excluded.accession_number, study_id = excluded.study_id,
+    referring_physician_name = excluded.referring_physician_name,
+    study_description = excluded.study_description, attributes = excluded.attributes
+where study.patient_id <> excluded.patient_id
 
 -- name: upsert_series
 insert into series (
@@ -70,7 +87,8 @@ update study set
 where study_instance_uid = %(study_instance_uid)s
 
 -- name: unsettle
-insert into unsettled (study_instance_uid) values (%(study_instance_uid)s)
+insert into unsettled (study_instance_uid)
+select study_instance_uid from study where study_instance_uid = any(%(studies)s)
 on conflict (study_instance_uid) do update set changed_at = now()
 
 -- name: settle
@@ -88,26 +106,52 @@ where reading.fingerprint <> excluded.fingerprint
 insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
 on conflict (orthanc_id) do update set reason = excluded.reason, noticed_at = now()
 
--- name: places_in_orthanc
-select sop_instance_uid, orthanc_id from instance
+-- name: indexed
+select sop_instance_uid, orthanc_id, place from instance
+
+-- name: studies
+select study_instance_uid from study
+
+-- name: count_known
+select (select count(*) from instance) + (select count(*) from unindexed)
+
+-- name: take_removals
+delete from removal where number in (select number from removal order by number limit 1000)
+returning sop_instance_uid, place
+
+-- name: want_comparison
+insert into removal default values
+
+-- name: note_removal
+insert into removal (sop_instance_uid, place)
+select * from unnest(%(uids)s::text[], %(places)s::text[])
 
 -- name: forget_set_aside
 delete from unindexed
 
 -- name: forget_instances
-with gone as (delete from instance where sop_instance_uid = any(%(gone)s) returning sop_instance_uid)
-insert into deleted (uid) select sop_instance_uid from gone on conflict do nothing
+with removed as (
+    select * from unnest(%(uids)s::text[], %(places)s::text[]) as r (uid, place)
+), gone as (
+    delete from instance i using removed r where i.sop_instance_uid = r.uid and i.place = r.place
+    returning i.sop_instance_uid, i.study_instance_uid, i.is_image
+), told as (
+    insert into deleted (uid) select sop_instance_uid from gone on conflict do nothing
+)
+select study_instance_uid, is_image from gone
 
 -- name: forget_empty_series
 with gone as (
     delete from series s
-    where not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
+    where (%(studies)s::text[] is null or s.study_instance_uid = any(%(studies)s))
+        and not exists (select from instance i where i.series_instance_uid = s.series_instance_uid)
     returning series_instance_uid)
 insert into deleted (uid) select series_instance_uid from gone on conflict do nothing
 
 -- name: forget_empty_studies
 with gone as (
     delete from study t
-    where not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
+    where (%(studies)s::text[] is null or t.study_instance_uid = any(%(studies)s))
+        and not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
     returning study_instance_uid)
 insert into deleted (uid) select study_instance_uid from gone on conflict do nothing

@@ -66,6 +66,3 @@ order by instance.series_instance_uid, instance.instance_number, instance.sop_in
 
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)
-
--- name: index_position
-select sequence from follow_position

@@ -7,7 +7,7 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -105,8 +105,8 @@ class _Places(Orthanc):
     def __init__(self, places: dict[str, str]) -> None:
         self._places = places
 
-    def place(self, instance: str) -> str:
-        return self._places[instance]
+    def places(self, instances: Sequence[str]) -> dict[str, str]:
+        return {identifier: self._places[identifier] for identifier in instances}
 
 
 @dataclass

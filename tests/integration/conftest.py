@@ -96,6 +96,15 @@ def sabotaged(self, part10, *rest):
     return deidentify(self, part10, *rest)
 
 Deidentifier.deidentify = sabotaged
+
+from archive import instances
+write = instances.write
+
+def full(*arguments):
+    if order.exists() and order.read_text() == "full": raise OSError(28, "no space left")
+    return write(*arguments)
+
+instances.write = full
 """
 
 
@@ -103,7 +112,10 @@ Deidentifier.deidentify = sabotaged
 def sabotaged(
     new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]
 ) -> Iterator[tuple[LiveSite, Path]]:
-    """A site whose de-identification fails as the file orders: raise, exit, none, original or text."""
+    """A site that fails as the file orders.
+
+    De-identification: raise, exit, none, original or text. The disk: full.
+    """
     home = new_home()
     folder = home.parent / "sabotage"
     folder.mkdir()

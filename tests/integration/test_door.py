@@ -16,6 +16,7 @@ from archive import secrets
 from senogate.cluster import Cluster, locate
 from senogate.process import Process, Program
 from tests.integration.conftest import Send, edit, is_answering, send_c_store, send_rest, send_stow
+from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
 REFUSALS = {"A700", "500", "400", "409", "503"}
@@ -36,6 +37,22 @@ def test_a_callback_that_fails_stores_nothing_and_a_retry_succeeds(
     assert site.stored_instances() == before
     assert way(site, instance) == "stored"
     assert site.stored_instances() == before + 1
+
+
+@pytest.mark.xdist_group("sabotaged")
+def test_a_report_for_which_there_is_no_room_is_stored_when_there_is(
+    sabotaged: tuple[LiveSite, Path], phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    site, file = sabotaged
+    study = site.send(write(tmp_path, phantom_exam()), wait=False)["studies"][0]["study_instance_uid"]
+    file.write_text("full")  # its images lie there now, and want a reading only after stable_age
+    try:
+        eventually(lambda: "no space left" in (site.home / "logs/orthanc.log").read_text())
+    finally:
+        file.unlink()
+    state = "select state from reading where study_instance_uid = %s"
+    with site.database() as database:
+        eventually(lambda: database.execute(state, [study]).fetchone() == ("done",))
 
 
 @pytest.mark.xdist_group("site")

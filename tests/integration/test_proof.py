@@ -40,8 +40,8 @@ def stored(site: LiveSite) -> dict[str, Path]:
     """Where Orthanc keeps the DICOM files, by its identifiers: beside each it keeps a copy of its header."""
     with closing(Orthanc(site.settings)) as orthanc:
         return {
-            identifier: instances.path(site.settings.storage, orthanc.place(identifier))
-            for identifier in orthanc.instances()
+            identifier: instances.path(site.settings.storage, place)
+            for identifier, place in orthanc.places(list(orthanc.instances())).items()
         }
 
 

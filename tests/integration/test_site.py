@@ -100,6 +100,14 @@ def test_a_part_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
     assert stored == 10
 
 
+def test_a_site_whose_worker_is_dead_is_not_ready(site: LiveSite) -> None:
+    with httpx.Client(base_url=site.base_url, trust_env=False) as anybody:
+        os.kill(site.child("worker"), signal.SIGKILL)
+        answer = eventually(lambda: None if (got := anybody.get("/health/ready")).is_success else got)
+        assert [name for name, part in answer.json()["parts"].items() if not part["ok"]] == ["index"]
+        eventually(lambda: is_answering(anybody, "/health/ready"))
+
+
 def test_reindex_rebuilds_what_was_lost_and_forgets_what_is_gone(
     new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:

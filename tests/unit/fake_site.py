@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
-from gateway import app, oauth
+from gateway import app, door, oauth
 
 KEYS = Keys.derive(b"the site key of a test".ljust(32, b"."))
 DEIDENTIFIER = Deidentifier(KEYS, Profile.load("breast-screening"))
@@ -25,11 +26,13 @@ PROOF_KEY = KEYS.proof
 
 @dataclass
 class FakeOrthanc:
-    """Answers as Orthanc behind the plugin does; `received` is what was posted to its door, `held` the paths it has."""
+    """Answers as Orthanc behind the plugin does; `received` is what was posted to its door, `held` the paths it has,
+    `door` the status of an instance.
+    """
 
     proof_key: bytes = PROOF_KEY
     protecting: bool = True
-    door: Callable[[bytes], httpx.Response] = lambda body: httpx.Response(200, json={"ID": "a-b-c"})
+    door: Callable[[bytes], int] = lambda body: 200
     received: list[bytes] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     asked: int = 0
@@ -40,9 +43,18 @@ class FakeOrthanc:
         if request.url.path == "/system":
             return httpx.Response(200, json={})
         if request.method == "POST":
-            self.received.append(request.content)
-            return self.door(request.content)
+            return httpx.Response(200, json=[self._take(each) for each in self._split(request)])
         return httpx.Response(200 if request.url.path in self.held else 404, json={})
+
+    def _split(self, request: httpx.Request) -> list[bytes]:
+        body, lengths = request.content, [int(length) for length in request.headers[door.LENGTHS].split(",")]
+        ends = list(accumulate(lengths))
+        assert ends[-1] == len(body)
+        return [body[end - length : end] for length, end in zip(lengths, ends, strict=True)]
+
+    def _take(self, instance: bytes) -> int:
+        self.received.append(instance)
+        return self.door(instance)
 
     def _status(self, nonce: bytes) -> httpx.Response:
         self.asked += 1

@@ -17,9 +17,11 @@ ID = "6b9e19d9-62094390-5f9ddb01-4a191ae7-9766b715"
         (GET, "/changes"),
         (GET, "/senogate/status"),
         (GET, f"/instances/{ID}"),
-        (GET, f"/instances/{ID}/attachments/dicom/info"),
+        (GET, f"/instances/{ID}/file"),
         (GET, f"/studies/{ID}"),
         (POST, "/instances"),
+        (POST, "/senogate/instances"),
+        (POST, "/tools/bulk-content"),
         (DELETE, f"/instances/{ID}"),
     ],
 )

@@ -40,6 +40,11 @@ class Memory(Crosswalk):
         self.commits += 1
         self.rows |= {row.pseudonym: row for row in rows}
 
+    def holds(self, pseudonym: str) -> bool:
+        if self.failure:
+            raise self.failure
+        return pseudonym in self.rows
+
 
 class Shelf(Spool):
     """A spool in memory, which fails when told to."""
@@ -92,7 +97,7 @@ def test_lets_in_the_de_identified_instance_and_commits_who_it_was(
     door: Door, crosswalk: Memory, private_key: bytes, exam: list[bytes]
 ) -> None:
     action, stored = door.receive(exam[0])
-    assert (action, door.may_be_stored(stored)) == ("modify", True)
+    assert (action, door.may_be_stored(stored)) == ("modify", True)  # it waits for the commit
     kinds = {row.kind: row for row in crosswalk.rows.values()}
     opened = open_sealed(private_key, kinds["study"].sealed, kinds["study"].pseudonym.encode())
     assert json.loads(opened)["patient_id"] == "DEMO-4711-0815"
@@ -102,13 +107,38 @@ def test_lets_in_the_de_identified_instance_and_commits_who_it_was(
 @pytest.mark.parametrize(
     "failure", [Unavailable("x"), KeyError("x"), MemoryError(), SystemExit(), KeyboardInterrupt()]
 )
-def test_refuses_whatever_goes_wrong(
-    door: Door, crosswalk: Memory, exam: list[bytes], failure: BaseException
+def test_stores_nothing_while_it_is_not_durable_whom_it_is_about(
+    door: Door, crosswalk: Memory, exam: list[bytes], warnings: list[str], failure: BaseException
 ) -> None:
     crosswalk.failure = failure
-    assert door.receive(exam[0]) == REFUSE
+    _, stored = door.receive(exam[0])
+    assert not door.may_be_stored(stored)
+    assert not door.may_be_stored(stored)
+    assert "not durable" in warnings[-1]
     crosswalk.failure = None
+    assert door.may_be_stored(door.receive(exam[0])[1])
+
+
+@pytest.mark.parametrize("failure", [KeyError("x"), MemoryError(), SystemExit(), KeyboardInterrupt()])
+def test_refuses_whatever_goes_wrong(
+    door: Door, exam: list[bytes], monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Deidentifier, "deidentify", fail)
+    assert door.receive(exam[0]) == REFUSE
+    monkeypatch.undo()
     assert door.receive(exam[0])[1]
+
+
+def test_the_fence_asks_the_crosswalk_about_what_did_not_come_by_this_door(
+    door: Door, crosswalk: Memory, exam: list[bytes]
+) -> None:
+    made = Deidentifier(Keys.derive(SITE_KEY), Profile.load("breast-screening")).deidentify(exam[0])
+    assert not door.may_be_stored(made.instance)
+    crosswalk.commit([SealedIdentity(made.sop_instance_uid, "instance", b"")])
+    assert door.may_be_stored(made.instance)
 
 
 def test_refuses_when_even_the_log_fails(
@@ -145,7 +175,7 @@ def test_asks_the_crosswalk_once_for_an_instance_and_not_again_for_its_study(
     door: Door, crosswalk: Memory, exam: list[bytes]
 ) -> None:
     for instance in exam:
-        door.receive(instance)
+        assert door.may_be_stored(door.receive(instance)[1])
     kinds = [row.kind for row in crosswalk.rows.values()]
     assert (crosswalk.commits, kinds.count("study"), kinds.count("instance")) == (4, 1, 4)
 
@@ -179,7 +209,7 @@ def test_the_status_proves_that_this_door_holds_the_sites_key(door: Door) -> Non
 def test_pseudonyms_are_those_that_the_site_tells_its_senders(
     door: Door, exam: list[bytes], crosswalk: Memory
 ) -> None:
-    door.receive(exam[0])
+    assert door.may_be_stored(door.receive(exam[0])[1])
     pseudonyms = Pseudonyms(Keys.derive(SITE_KEY))
     assert all(pseudonyms.is_own_uid(row.pseudonym) for row in crosswalk.rows.values())
 

@@ -1,0 +1,163 @@
+"""The rows of the index: instances, series and studies, written and forgotten within the caller's transaction."""
+
+import logging
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+from pydicom.errors import InvalidDicomError
+
+from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, render_series, render_study
+from archive.errors import Conflict, Unproven
+from archive.pool import queries
+
+# What is made from images and has pixels of its own, and still is no image to be read.
+ANNOTATION_SOP_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.66.4",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
+)
+# What reading an odd header, or putting its values into columns, can raise.
+UNREADABLE = (
+    Conflict,
+    Unproven,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+    FileNotFoundError,
+    InvalidDicomError,
+    psycopg.DataError,
+)
+_log = logging.getLogger("senogate.index")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An instance that Orthanc holds: what its file says, where it lies, its bytes and when it was written there."""
+
+    record: InstanceRecord
+    orthanc_id: str
+    place: str
+    size: int
+    written_at: int  # nanoseconds since the epoch
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a model may read it."""
+        return self.record.has_pixels and self.record.sop_class_uid not in ANNOTATION_SOP_CLASSES
+
+
+class Index:
+    """Writes over one connection; every method is to be called within a transaction."""
+
+    def __init__(self, connection: psycopg.Connection) -> None:
+        self._connection = connection
+        self._sql = queries("index.sql")
+
+    def write(self, found: Sequence[Found]) -> list[Found]:
+        """Write instances, in their order; those that are in the index now. What can't be written is set aside."""
+        if not found:
+            return []
+        try:
+            with self._connection.transaction():
+                self._write(found)
+            return list(found)
+        except UNREADABLE as error:
+            if len(found) > 1:  # one of them holds up no other
+                return [written for each in found for written in self.write([each])]
+            self.set_aside(found[0].orthanc_id, error)
+            return []
+
+    def set_aside(self, identifier: str, error: Exception) -> None:
+        """Put on record that an instance of Orthanc is not in the index, and by which kind of error."""
+        row = {"orthanc_id": identifier, "reason": type(error).__name__}
+        self._connection.execute(self._sql["set_aside"], row)
+        _log.warning("an instance can't be indexed (%s); `senogate reindex` tries again", row["reason"])
+
+    def forget(self, gone: Sequence[tuple[str, str]]) -> int:
+        """Forget the instances that lie where their row says, and studies and series left empty; their number.
+
+        `gone` are SOP Instance UIDs and places. A study that lost images wants to be read again.
+        """
+        values = {"uids": [uid for uid, _ in gone], "places": [place for _, place in gone]}
+        rows = self._connection.execute(self._sql["forget_instances"], values).fetchall()
+        studies = sorted({study for study, _ in rows})
+        self.forget_empty(studies)
+        changed = sorted({study for study, is_image in rows if is_image})
+        self._connection.execute(self._sql["unsettle"], {"studies": changed})
+        self.render(studies)
+        return len(rows)
+
+    def forget_empty(self, studies: Sequence[str] | None) -> None:
+        """Forget those of these studies that hold nothing, and their series that hold nothing; of all for None."""
+        self._connection.execute(self._sql["forget_empty_series"], {"studies": studies})
+        self._connection.execute(self._sql["forget_empty_studies"], {"studies": studies})
+
+    def render(self, studies: Iterable[str]) -> None:
+        """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
+        named = {"studies": sorted(set(studies))}
+        if not named["studies"]:
+            return
+        series = self._connection.execute(self._sql["series_totals"], named).fetchall()
+        self._run("update_series", [_series_row(*each) for each in series])
+        totals = self._connection.execute(self._sql["study_totals"], named).fetchall()
+        self._run("update_study", [_study_row(*each) for each in totals])
+
+    def _write(self, found: Sequence[Found]) -> None:
+        studies = {each.record.study.study_instance_uid: _columns(each.record.study) for each in found}
+        series = {each.record.series.series_instance_uid: _columns(each.record.series) for each in found}
+        self._run("upsert_study", [studies[uid] for uid in sorted(studies)])
+        self._run("upsert_series", [series[uid] for uid in sorted(series)])
+        if self._run("upsert_instance", [_instance_row(each) for each in found]) < len(found):
+            raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")
+        changed = sorted({each.record.study_instance_uid for each in found if each.is_image})
+        self._connection.execute(self._sql["unsettle"], {"studies": changed})
+
+    def _run(self, name: str, rows: Sequence[dict[str, Any]]) -> int:
+        """Run a statement for each row, in one exchange with PostgreSQL; the number of rows it changed."""
+        if not rows:
+            return 0
+        with self._connection.cursor() as cursor:
+            cursor.executemany(self._sql[name], rows)
+            return cursor.rowcount
+
+
+def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, Any]:
+    """A record's fields as SQL parameters; dictionaries go as jsonb."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
+
+
+def _instance_row(found: Found) -> dict[str, Any]:
+    lies = {"orthanc_id": found.orthanc_id, "place": found.place, "size": found.size}
+    return _columns(found.record) | lies | {"is_image": found.is_image}
+
+
+def _series_row(uid: str, attributes: dict[str, Any], count: int) -> dict[str, Any]:
+    rendered = render_series(attributes, number_of_instances=count)
+    return {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
+
+
+def _study_row(
+    uid: str,
+    attributes: dict[str, Any],
+    modalities: list[str] | None,
+    sop_classes: list[str] | None,
+    number_of_series: int,
+    number_of_instances: int,
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "modalities": modalities or [],
+        "sop_classes": sop_classes or [],
+        "number_of_series": number_of_series,
+        "number_of_instances": number_of_instances,
+    }
+    rendered = render_study(attributes, study_instance_uid=uid, **told)
+    return told | {"study_instance_uid": uid, "dicom_json": rendered}
