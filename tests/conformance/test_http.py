@@ -13,6 +13,7 @@ from archive.dicom_json import read_instance
 from archive.follow import Follower, orthanc_id
 from deidentification.stored import is_proven
 from gateway import datasets
+from tests.conformance.cases import own
 from tests.conformance.conftest import _Places
 from tests.unit.fake_site import PROOF_KEY
 
@@ -33,7 +34,14 @@ RETRIEVED = [
 class TestMethods:
     """RFC 9110 sections 9.3.2 and 9.3.7."""
 
-    @pytest.mark.parametrize("path", ["/studies", "/series", "/instances?includefield=all", *RETRIEVED])
+    @pytest.mark.standard
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/studies", INSTANCE, f"{INSTANCE}/metadata"),
+            *own("/series", "/instances?includefield=all", *RETRIEVED),
+        ],
+    )
     def test_head_is_get_without_its_body(self, dicomweb, path):
         head, get = dicomweb.head(path), dicomweb.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
