@@ -104,14 +104,29 @@ def _begin(
         return "", "%(offset)s", []
     dates, modality = counted
     count, here = _COUNTS[query.level]
+    counts = {"count": count, "here": here, "modality": parameters.add(modality)}
     start = queries("search.sql")["begin_of_page"].format(
-        count=count,
-        here=here,
-        modality=parameters.add(modality),
-        dates=every(condition(match, parameters, table="study_day") for match in dates),
+        **counts,
+        **_days(dates, counts, parameters),
         matches=every(condition(match, parameters) for match in query.matches),
     )
     return start, "(select skipped from begin)", [_SINCE]
+
+
+def _days(dates: Sequence[Match], counts: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
+    """Which days a page may begin on, and the rows before it: those of its month, which counts of months tell.
+
+    Where dates are matched, which may part a month, it is all the days that match.
+    """
+    if dates:
+        matching = every(condition(match, parameters, table="study_day") for match in dates)
+        return {"month": "", "dates": matching, "offset": "%(offset)s"}
+    month = queries("search.sql")["month_of_page"].format(**counts)
+    return {
+        "month": month,
+        "dates": queries("search.sql")["days_of_month"],
+        "offset": "(select skipped from month)",
+    }
 
 
 def _counted(query: Query) -> tuple[list[Match], str] | None:
