@@ -24,6 +24,7 @@ _IDENTITY = {"Accept-Encoding": "identity"}
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _JSON = {"Accept": "application/dicom+json"}
 Plan = Callable[[int], tuple[str, dict[str, str]]]
+OF_MANY = 64  # rows of the instances of the study that has two hundred, by which they are told from others
 
 
 def main() -> None:
@@ -37,6 +38,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="senogate-bench-")))
         paths = write_studies(folder / "small", arguments.studies, 4, 256, 256)
         paths += write_studies(folder / "large", 1, 4, 3328, 2560)
+        paths += write_studies(folder / "many", 1, 200, OF_MANY, 64)
         servers = [
             stack.enter_context(
                 senogate(
@@ -46,10 +48,10 @@ def main() -> None:
             stack.enter_context(peer(find_free_ports(2))),
         ]
         for server in servers:
-            _fill(server, paths, arguments.studies + 1)
+            fill(server, paths, arguments.studies + 2)
         rows = [
             row
-            for case in _CASES
+            for case in CASES
             if arguments.cases in case[0]
             for clients in (1, 8)
             for row in _compare(case, clients, servers, arguments.seconds)
@@ -57,7 +59,7 @@ def main() -> None:
     keep("dicomweb", rows)
 
 
-def _fill(server: Server, paths: list[Path], studies: int) -> None:
+def fill(server: Server, paths: list[Path], studies: int) -> None:
     """Store everything and wait until all of it can be found."""
     outcomes: list[scu.Outcome] = []
     scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
@@ -95,7 +97,7 @@ def _of_study(large: bool) -> Callable[[Server], Plan]:
     def plan(server: Server) -> Plan:
         everything = _instances(server)
         rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
-        studies = [uid for uid, height in rows.items() if (height > 256) == large]
+        studies = [uid for uid, height in rows.items() if height != OF_MANY and (height > 256) == large]
         return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
 
     return plan
@@ -112,7 +114,7 @@ def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Pl
         found = [
             [each[name]["Value"][0] for name in uids]
             for each in everything
-            if (each["00280010"]["Value"][0] > 256) == large
+            if each["00280010"]["Value"][0] != OF_MANY and (each["00280010"]["Value"][0] > 256) == large
         ]
         paths = ["/studies/{}/series/{}/instances/{}".format(*each) for each in found]
         return lambda number: (
@@ -163,11 +165,25 @@ def _of_series(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
     return lambda number: (f"{series[number % len(series)]}/instances", _JSON)
 
 
-_CASES = (
+def _metadata(many: bool) -> Callable[[Server], Plan]:
+    """That of each study of four instances in turn, or that of the one of two hundred."""
+
+    def plan(server: Server) -> Plan:
+        everything = _instances(server)
+        rows = {each["0020000D"]["Value"][0]: each["00280010"]["Value"][0] for each in everything}
+        studies = [uid for uid, height in rows.items() if (height == OF_MANY) == many]
+        return lambda number: (f"/studies/{studies[number % len(studies)]}/metadata", _JSON)
+
+    return plan
+
+
+CASES = (
     ("QIDO-RS studies?PatientID", _by_patient),
     ("QIDO-RS studies?StudyDate range, 100", _by_date),
     ("QIDO-RS studies?ModalitiesInStudy page, 50", _by_modality),
     ("QIDO-RS instances of a series", _of_series),
+    ("WADO-RS metadata, 4 instances", _metadata(False)),
+    ("WADO-RS metadata, 200 instances", _metadata(True)),
     ("WADO-RS study, 4 instances, 0.5 MB", _of_study(False)),
     ("WADO-RS study, 4 instances, 68 MB", _of_study(True)),
     *_FRAMES,
@@ -178,7 +194,7 @@ _CASES = (
 def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> list[dict[str, Any]]:
     name, plan = case
     rows = [
-        {"case": name, "clients": clients, "server": each.name} | _measure(each, plan(each), clients, seconds)
+        {"case": name, "clients": clients, "server": each.name} | measure(each, plan(each), clients, seconds)
         for each in servers
     ]
     rows[0]["ratio"] = round(rows[0]["requests_per_s"] / rows[1]["requests_per_s"], 2)
@@ -186,7 +202,7 @@ def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> 
     return rows
 
 
-def _measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
+def measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
     """Ask for `seconds` with `clients` at once, after one request each to warm up."""
     base = server.dicomweb.base_url
     own = {name: value for name, value in server.dicomweb.headers.items() if name == "authorization"}
