@@ -71,12 +71,14 @@ from instance join study using (study_instance_uid)
 where {scope} and {matches}
 
 -- name: metadata
-select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
-    instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length,
-    instance.metadata
-from instance join study using (study_instance_uid)
-where {scope} and {matches}
-order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+select array_agg(state), array_agg(metadata)
+from (
+    select instance.sop_instance_uid || ' ' || instance.place as state, instance.metadata
+    from instance join study using (study_instance_uid)
+    where {scope} and {matches}
+    order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+) found
+having count(*) > 0
 
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)
