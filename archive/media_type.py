@@ -15,6 +15,12 @@ _RANGE = re.compile(rf"\s*({_NAME})/({_NAME})\s*")
 _PARAMETER = re.compile(rf';\s*(?:({_NAME})\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*)?')
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)")
 _RELEVANT = ("type", "transfer-syntax")
+# Names of editions before 2016, and one that is met though none has it: what clients in use ask for.
+_SYNONYMS = {
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/x-jls": "image/jls",
+    "image/jhc": "image/jphc",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +104,14 @@ def _parse_one(text: str, position: int) -> tuple[MediaType, int]:
     match = _RANGE.match(text, position)
     if not match:
         raise BadRequest("a media type is malformed: it is type/subtype; parameter=value")
-    kind, subtype = match[1].lower(), match[2].lower()
+    essence = f"{match[1]}/{match[2]}".lower()
+    kind, _, subtype = _SYNONYMS.get(essence, essence).partition("/")
     parameters, position = [], match.end()
     while parameter := _PARAMETER.match(text, position):
         position = parameter.end()
         if parameter[1]:
-            parameters.append((parameter[1].lower(), _unquote(parameter[2])))
+            value = _unquote(parameter[2])
+            parameters.append((parameter[1].lower(), _SYNONYMS.get(value.lower(), value)))
     return MediaType(kind, subtype, tuple(parameters)), position
 
 

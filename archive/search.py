@@ -55,6 +55,11 @@ class Place:
     pixel_length: int | None
 
     @property
+    def state(self) -> str:
+        """Another one when the instance was stored anew."""
+        return f"{self.sop_instance_uid} {self.place}"
+
+    @property
     def resource(self) -> Resource:
         return Resource(self.study_instance_uid, self.series_instance_uid, self.sop_instance_uid)
 
@@ -104,14 +109,29 @@ def _begin(
         return "", "%(offset)s", []
     dates, modality = counted
     count, here = _COUNTS[query.level]
+    counts = {"count": count, "here": here, "modality": parameters.add(modality)}
     start = queries("search.sql")["begin_of_page"].format(
-        count=count,
-        here=here,
-        modality=parameters.add(modality),
-        dates=every(condition(match, parameters, table="study_day") for match in dates),
+        **counts,
+        **_days(dates, counts, parameters),
         matches=every(condition(match, parameters) for match in query.matches),
     )
     return start, "(select skipped from begin)", [_SINCE]
+
+
+def _days(dates: Sequence[Match], counts: Mapping[str, str], parameters: Parameters) -> dict[str, str]:
+    """Which days a page may begin on, and the rows before it: those of its month, which counts of months tell.
+
+    Where dates are matched, which may part a month, it is all the days that match.
+    """
+    if dates:
+        matching = every(condition(match, parameters, table="study_day") for match in dates)
+        return {"month": "", "dates": matching, "offset": "%(offset)s"}
+    month = queries("search.sql")["month_of_page"].format(**counts)
+    return {
+        "month": month,
+        "dates": queries("search.sql")["days_of_month"],
+        "offset": "(select skipped from month)",
+    }
 
 
 def _counted(query: Query) -> tuple[list[Match], str] | None:
@@ -143,10 +163,13 @@ async def place_and_metadata(
 
 async def metadata(
     connection: AsyncConnection, scope: Scope, resource: Resource
-) -> list[tuple[Place, bytes]]:
-    """Where the resource's instances lie, and their metadata as DICOM JSON. Raises NotFound as `places` does."""
-    rows = await _rows_of(connection, "metadata", scope, resource)
-    return [(Place(*values), rendered) for *values, rendered in rows]
+) -> tuple[list[str], list[bytes]]:
+    """The states of the resource's instances, and their metadata as DICOM JSON. Raises NotFound as `places` does.
+
+    They come as one row: to take apart hundreds of them costs more than to find them.
+    """
+    ((states, rendered),) = await _rows_of(connection, "metadata", scope, resource)
+    return states, rendered
 
 
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:

@@ -22,6 +22,9 @@ from archive.resource import Resource
 from archive.search import find
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, Event, State, Workitem
 
+EVENTS = "workitem_event"
+"""The channel on which PostgreSQL names a subscriber for whom an event has come."""
+
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
@@ -248,7 +251,7 @@ async def _tell(connection: AsyncConnection, uid: str, report: Attributes) -> in
 
 
 async def _add_event(connection: AsyncConnection, subscriber: str, report: Attributes) -> None:
-    row = {"subscriber": subscriber, "report": encode(report).decode()}
+    row = {"subscriber": subscriber, "report": encode(report).decode(), "channel": EVENTS}
     await _execute(connection, "add_event", row)
 
 

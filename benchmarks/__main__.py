@@ -1,7 +1,12 @@
-"""Every benchmark, one after the other: `make bench`."""
+"""Every benchmark, one after the other: `make bench`. `python -m benchmarks NAME…` runs those that are named."""
 
 import importlib
+import sys
 
-for name in ("deidentification", "callback", "ingest", "dicomweb", "memory", "inference", "cleaning"):
+ALL = ("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory", "inference", "cleaning")
+
+names = sys.argv[1:] or ALL
+del sys.argv[1:]
+for name in names:
     print(f"\n== {name}")
     importlib.import_module(f"benchmarks.{name}").main()

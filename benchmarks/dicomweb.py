@@ -4,12 +4,9 @@ python -m benchmarks.dicomweb [--studies N] [--seconds S]
 """
 
 import argparse
-import http.client
 import tempfile
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -17,14 +14,17 @@ from typing import Any
 
 from benchmarks.exams import write_studies
 from benchmarks.ingest import ASSOCIATIONS
+from benchmarks.load import put_load, request_bytes
 from benchmarks.report import cpu_seconds, keep, percentiles
 from benchmarks.servers import Server, peer, senogate
 from senogate import scu
 from tests.live import find_free_ports, temporary_home
 
+_IDENTITY = {"Accept-Encoding": "identity"}
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _JSON = {"Accept": "application/dicom+json"}
 Plan = Callable[[int], tuple[str, dict[str, str]]]
+OF_MANY = 64  # rows of the instances of the study that has two hundred, by which they are told from others
 
 
 def main() -> None:
@@ -38,6 +38,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="senogate-bench-")))
         paths = write_studies(folder / "small", arguments.studies, 4, 256, 256)
         paths += write_studies(folder / "large", 1, 4, 3328, 2560)
+        paths += write_studies(folder / "many", 1, 200, OF_MANY, 64)
         servers = [
             stack.enter_context(
                 senogate(
@@ -47,10 +48,10 @@ def main() -> None:
             stack.enter_context(peer(find_free_ports(2))),
         ]
         for server in servers:
-            _fill(server, paths, arguments.studies + 1)
+            fill(server, paths, arguments.studies + 2)
         rows = [
             row
-            for case in _CASES
+            for case in CASES
             if arguments.cases in case[0]
             for clients in (1, 8)
             for row in _compare(case, clients, servers, arguments.seconds)
@@ -58,7 +59,7 @@ def main() -> None:
     keep("dicomweb", rows)
 
 
-def _fill(server: Server, paths: list[Path], studies: int) -> None:
+def fill(server: Server, paths: list[Path], studies: int) -> None:
     """Store everything and wait until all of it can be found."""
     outcomes: list[scu.Outcome] = []
     scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
@@ -96,7 +97,7 @@ def _of_study(large: bool) -> Callable[[Server], Plan]:
     def plan(server: Server) -> Plan:
         everything = _instances(server)
         rows = {study["0020000D"]["Value"][0]: study["00280010"]["Value"][0] for study in everything}
-        studies = [uid for uid, height in rows.items() if (height > 256) == large]
+        studies = [uid for uid, height in rows.items() if height != OF_MANY and (height > 256) == large]
         return lambda number: (f"/studies/{studies[number % len(studies)]}", _DICOM)
 
     return plan
@@ -104,19 +105,21 @@ def _of_study(large: bool) -> Callable[[Server], Plan]:
 
 def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Plan]:
     """A resource below each of the instances in turn; a number in it makes each request one not met before."""
-    numbers = count(200)
+    beginnings = count(0, 2_300)
 
     def plan(server: Server) -> Plan:
+        first = next(beginnings)
         everything = _instances(server)
         uids = ("0020000D", "0020000E", "00080018")
         found = [
             [each[name]["Value"][0] for name in uids]
             for each in everything
-            if (each["00280010"]["Value"][0] > 256) == large
+            if each["00280010"]["Value"][0] != OF_MANY and (each["00280010"]["Value"][0] > 256) == large
         ]
         paths = ["/studies/{}/series/{}/instances/{}".format(*each) for each in found]
         return lambda number: (
-            f"{paths[number % len(paths)]}/{resource.format(number=next(numbers))}",
+            f"{paths[number % len(paths)]}/"
+            + resource.format(number=first + number, height=200 + (first + number) % 9_500),
             {"Accept": kind},
         )
 
@@ -130,8 +133,8 @@ _FRAMES = (
     ("WADO-RS frames/1, 17 MB", _of_instance(True, "frames/1", _OCTETS)),
 )
 _PICTURES = (
-    ("thumbnail, 256 x 256", _of_instance(False, "thumbnail", _JPEG)),
-    ("thumbnail, 3328 x 2560, new each time", _of_instance(True, "thumbnail?viewport=128,{number}", _JPEG)),
+    ("thumbnail, 256 x 256, new each time", _of_instance(False, "thumbnail?viewport=128,{height}", _JPEG)),
+    ("thumbnail, 3328 x 2560, new each time", _of_instance(True, "thumbnail?viewport=128,{height}", _JPEG)),
     ("rendered, 256 x 256", _of_instance(False, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
     ("rendered, 3328 x 2560", _of_instance(True, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
     (
@@ -162,11 +165,25 @@ def _of_series(server: Server) -> Callable[[int], tuple[str, dict[str, str]]]:
     return lambda number: (f"{series[number % len(series)]}/instances", _JSON)
 
 
-_CASES = (
+def _metadata(many: bool) -> Callable[[Server], Plan]:
+    """That of each study of four instances in turn, or that of the one of two hundred."""
+
+    def plan(server: Server) -> Plan:
+        everything = _instances(server)
+        rows = {each["0020000D"]["Value"][0]: each["00280010"]["Value"][0] for each in everything}
+        studies = [uid for uid, height in rows.items() if (height == OF_MANY) == many]
+        return lambda number: (f"/studies/{studies[number % len(studies)]}/metadata", _JSON)
+
+    return plan
+
+
+CASES = (
     ("QIDO-RS studies?PatientID", _by_patient),
     ("QIDO-RS studies?StudyDate range, 100", _by_date),
     ("QIDO-RS studies?ModalitiesInStudy page, 50", _by_modality),
     ("QIDO-RS instances of a series", _of_series),
+    ("WADO-RS metadata, 4 instances", _metadata(False)),
+    ("WADO-RS metadata, 200 instances", _metadata(True)),
     ("WADO-RS study, 4 instances, 0.5 MB", _of_study(False)),
     ("WADO-RS study, 4 instances, 68 MB", _of_study(True)),
     *_FRAMES,
@@ -177,7 +194,7 @@ _CASES = (
 def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> list[dict[str, Any]]:
     name, plan = case
     rows = [
-        {"case": name, "clients": clients, "server": each.name} | _measure(each, plan(each), clients, seconds)
+        {"case": name, "clients": clients, "server": each.name} | measure(each, plan(each), clients, seconds)
         for each in servers
     ]
     rows[0]["ratio"] = round(rows[0]["requests_per_s"] / rows[1]["requests_per_s"], 2)
@@ -185,44 +202,24 @@ def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> 
     return rows
 
 
-def _measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
+def measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
     """Ask for `seconds` with `clients` at once, after one request each to warm up."""
-    deadline = 0.0
+    base = server.dicomweb.base_url
+    own = {name: value for name, value in server.dicomweb.headers.items() if name == "authorization"}
 
-    def work(first: int) -> tuple[list[float], int]:
-        base = server.dicomweb.base_url
-        own = {
-            name: server.dicomweb.headers[name]
-            for name in ("authorization",)
-            if name in server.dicomweb.headers
-        }
-        connection = http.client.HTTPConnection(base.host, base.port, timeout=120)
-        waits, received, number = [], 0, first
-        while time.perf_counter() < deadline:
-            path, headers = request(number)
-            began = time.perf_counter()
-            connection.request("GET", f"{base.path.rstrip('/')}{path}", headers=own | headers)
-            answer = connection.getresponse()
-            assert answer.status == 200
-            while chunk := answer.read(1 << 20):
-                received += len(chunk)
-            waits.append(time.perf_counter() - began)
-            number += clients
-        connection.close()
-        return waits, received
+    def wire(number: int) -> bytes:
+        path, headers = request(number)
+        return request_bytes(base.host, f"{base.path.rstrip('/')}{path}", own | _IDENTITY | headers)
 
     for number in range(clients):
         _ask(server, *request(number))
-    with ThreadPoolExecutor(clients) as pool:
-        before, began = cpu_seconds(server.processes()), time.perf_counter()
-        deadline = began + seconds
-        done = list(pool.map(work, range(clients)))
-        wall, cpu = time.perf_counter() - began, cpu_seconds(server.processes()) - before
-    waits = [wait for each, _ in done for wait in each]
-    received = sum(count for _, count in done)
+    before = cpu_seconds(server.processes())
+    answers, wall = put_load((base.host, base.port or 80), wire, clients, seconds)
+    cpu = cpu_seconds(server.processes()) - before
+    waits = [wait for each in answers for wait in each.waits]
     return {
         "requests_per_s": round(len(waits) / wall, 1),
-        "mb_per_s": round(received / wall / 1e6, 1),
+        "mb_per_s": round(sum(each.received for each in answers) / wall / 1e6, 1),
         **percentiles(waits),
         "cpu_ms_per_request": round(1000 * cpu / len(waits), 2),
     }

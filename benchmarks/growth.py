@@ -1,9 +1,11 @@
 """How searches grow with the index: the same searches at 2,000 and at 1,000,000 studies of four instances.
 
-python -m benchmarks.growth [--studies N ...] [--rounds R]
+python -m benchmarks.growth [--studies N ...] [--rounds R] [--keep FOLDER] [--cases TEXT]
 
 The index alone is filled, by SQL; no instance lies behind it. What is timed is `archive.search.find` on one
-connection as the gateway has it, without HTTP.
+connection as the gateway has it, without HTTP, with the index in the operating system's memory. Studies of a day lie
+scattered over it, which is worse than at a site, where they come day by day. A million studies take long to fill:
+FOLDER keeps them for the next run.
 """
 
 import argparse
@@ -11,6 +13,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 from psycopg import AsyncConnection
@@ -93,17 +96,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, nargs="+", default=[2_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=200, help="searches of each kind")
+    parser.add_argument("--keep", type=Path, help="a folder for the indexes, filled once")
+    parser.add_argument("--cases", default="", help="only those that have this in their names")
     arguments = parser.parse_args()
-    rows = []
-    with database() as url:
-        for studies in arguments.studies:
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute(f"create database growth_{studies}")
-            address = make_conninfo(url, dbname=f"growth_{studies}")
-            migrate(address)
-            fill(address, studies)
-            rows += asyncio.run(_measure(address, studies, arguments.rounds))
+    with database(arguments.keep) as url:
+        addresses = {studies: _index(url, studies) for studies in arguments.studies}
+        rows = []
+        for studies, address in addresses.items():
+            warm(address)
+            rows += asyncio.run(_measure(address, studies, arguments.rounds, arguments.cases))
     keep("growth", rows)
+
+
+def _index(url: str, studies: int) -> str:
+    """The address of an index of so many studies, filled unless it is there."""
+    name = f"growth_{studies}"
+    address = make_conninfo(url, dbname=name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("select from pg_database where datname = %s", [name]).fetchone()
+        if found is None:
+            connection.execute(f"create database {name}_part")
+            part = make_conninfo(url, dbname=f"{name}_part")
+            migrate(part)
+            fill(part, studies)
+            connection.execute(f"alter database {name}_part rename to {name}")
+    migrate(address)
+    return address
 
 
 def fill(address: str, studies: int) -> None:
@@ -115,10 +133,22 @@ def fill(address: str, studies: int) -> None:
         connection.execute("vacuum analyze")
 
 
-async def _measure(address: str, studies: int, rounds: int) -> list[dict[str, object]]:
+def warm(address: str) -> None:
+    """Read the whole index once, as the searches of a site do in time."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("create extension if not exists pg_prewarm")
+        connection.execute(
+            "select pg_prewarm(oid, 'read') from pg_class"
+            " where relkind in ('r', 'i', 't') and relnamespace in ('public'::regnamespace, 'pg_toast'::regnamespace)"
+        )
+
+
+async def _measure(address: str, studies: int, rounds: int, cases: str) -> list[dict[str, object]]:
     rows = []
     async with await AsyncConnection.connect(address, autocommit=True, **SESSION) as connection:
         for name, ask in _cases(studies).items():
+            if cases not in name:
+                continue
             waits = []
             for number in range(rounds + 20):
                 level, resource, text = ask()

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psutil
 
-from benchmarks.dicomweb import _DICOM, _JSON, _fill
+from benchmarks.dicomweb import _DICOM, _JSON, fill
 from benchmarks.exams import write_studies
 from benchmarks.ingest import stow
 from benchmarks.report import keep
@@ -37,7 +37,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="senogate-bench-")))
         server = stack.enter_context(senogate(stack.enter_context(temporary_home()), find_free_ports(3)))
-        _fill(server, write_studies(folder / "large", 1, 4, 3328, 2560), 1)
+        fill(server, write_studies(folder / "large", 1, 4, 3328, 2560), 1)
         new = write_studies(folder / "new", 1, arguments.stored, arguments.rows, arguments.columns)
         (gateway,) = [each for each in server.processes() if "gateway" in each.cmdline()]
         watch = _Watch(gateway)

@@ -57,12 +57,17 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
     }
 
 
-def keep(name: str, rows: list[dict[str, Any]]) -> None:
-    """Print the rows as a table and write them, with the hardware, to `results/<name>.json`."""
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print the rows as a table."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     widths = [max(len(column), *(len(str(row.get(column, ""))) for row in rows)) for column in columns]
     for cells in (columns, *([str(row.get(column, "")) for column in columns] for row in rows)):
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+
+
+def keep(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Print the rows as a table and write them, with the hardware and what more there is, to `results/<name>.json`."""
+    show(rows)
     RESULTS.mkdir(exist_ok=True)
-    content = {"benchmark": name, "hardware": hardware(), "rows": rows}
+    content = {"benchmark": name, "hardware": hardware(), "rows": rows, **more}
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +102,9 @@ def _plugins(folder: Path) -> list[str]:
 
 
 @contextmanager
-def database() -> Iterator[str]:
-    """The address of a PostgreSQL of its own, as a site's private cluster is."""
-    with temporary_home() as home:
+def database(kept: Path | None = None) -> Iterator[str]:
+    """The address of a PostgreSQL of its own, as a site's private cluster is; in a folder that stays, or in none."""
+    with nullcontext(kept / "home") if kept else temporary_home() as home:
         cluster = locate(home)
         cluster.create()
         with open(home.with_name("postgresql.log"), "wb") as log:

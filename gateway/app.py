@@ -26,6 +26,7 @@ from gateway import (
     wado,
     wado_uri,
 )
+from gateway.announcements import Announcements
 from gateway.authentication import Authentication
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
@@ -74,7 +75,10 @@ def create(
         exception_handlers=HANDLERS | {NotModified: on_not_modified},
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored)
+    announcements = Announcements(settings.database_url)
+    app.state.services = Services(
+        settings, pool, orthanc, keys, readiness, deidentifier, stored, announcements
+    )
     return app
 
 

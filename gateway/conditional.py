@@ -1,4 +1,4 @@
-"""Conditional requests: an answer's ETag from what the index says, before any byte is read (RFC 9110 section 13).
+"""Conditional requests: an answer's ETag, from what the index says before any byte is read (RFC 9110 section 13).
 
 Tags are weak: a multipart body's boundary is another one each time.
 """
@@ -28,17 +28,30 @@ class NotModified(Exception):
 
 def revalidate(request: Request, places: Iterable[Place]) -> None:
     """Give the answer that is made of these instances its ETag. Raises NotModified where the client has it."""
-    digest = blake2b(digest_size=16)
-    accepted = "\0".join(request.headers.getlist("accept"))
+    revalidate_states(request, (place.state for place in places))
+
+
+def revalidate_states(request: Request, states: Iterable[str]) -> None:
+    """The same of instances by their states, in their order. Raises NotModified."""
     about = (
-        _VERSION,
         services_of(request).settings.dicomweb_url,
         request.url.path,
         request.url.query,
-        accepted,
+        "\0".join(request.headers.getlist("accept")),
     )
-    for text in (*about, *(f"{place.sop_instance_uid} {place.place}" for place in places)):
-        digest.update(text.encode("utf-8", "surrogateescape") + b"\0")
+    _compare(request, (text.encode("utf-8", "surrogateescape") for text in (*about, *states)))
+
+
+def revalidate_content(request: Request, kind: str, content: Iterable[bytes]) -> None:
+    """Give an answer its ETag by what it says, such as the rows that a search finds. Raises NotModified."""
+    base_url = services_of(request).settings.dicomweb_url.encode()
+    _compare(request, (base_url, kind.encode("utf-8", "surrogateescape"), *content))
+
+
+def _compare(request: Request, parts: Iterable[bytes]) -> None:
+    digest = blake2b(_VERSION.encode() + b"\0", digest_size=16)
+    for part in parts:
+        digest.update(part + b"\0")
     tag = f'"{digest.hexdigest()}"'
     request.scope["etag"] = f"W/{tag}".encode()
     if is_conditional(request) and _matches(", ".join(request.headers.getlist("if-none-match")), tag):

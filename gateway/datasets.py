@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from archive.dicom_json import BASE, decode
 from archive.json_values import Attributes
 from archive.media_type import MediaType, media_type, multipart, parse_accept, select
+from gateway.conditional import revalidate_content
 from gateway.multipart import new_boundary
 from gateway.native_model import render_native_model
 from gateway.negotiation import preferences
@@ -42,8 +43,11 @@ async def respond(
 ) -> Response:
     """Rows of DICOM JSON as the chosen one of OFFERS, their URLs complete.
 
-    In JSON no row is an empty list; a multipart body without a part can't be, and so there is none.
+    In JSON no row is an empty list; a multipart body without a part can't be, and so there is none. An answer that
+    has no ETag yet gets one by what it says. Raises NotModified.
     """
+    if "etag" not in request.scope:
+        revalidate_content(request, str(chosen), rows)
     base_url = services_of(request).settings.dicomweb_url
     own = {"cache-control": "no-store", "vary": "accept, accept-encoding"} | dict(headers or {})
     if chosen.essence != "multipart/related":

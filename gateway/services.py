@@ -16,6 +16,7 @@ from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
+from gateway.announcements import Announcements
 from gateway.cache import Cache
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
@@ -41,6 +42,7 @@ class Services:
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    announcements: Announcements
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))

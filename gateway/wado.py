@@ -19,7 +19,7 @@ from archive.search import Place, metadata, place_and_metadata, places
 from gateway import datasets
 from gateway.body import FileRange, PartsResponse, Scratch, Segment
 from gateway.bulkdata import find_bulkdata
-from gateway.conditional import is_conditional, revalidate
+from gateway.conditional import is_conditional, revalidate, revalidate_states
 from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import Offer, choose, preferences
 from gateway.pixel_data import Part, StoredPixels, native_pixels, respond, send
@@ -121,9 +121,9 @@ async def retrieve_metadata(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         if is_conditional(request):
             revalidate(request, await places(connection, scope, resource))
-        found = await metadata(connection, scope, resource)
-    revalidate(request, [place for place, _ in found])
-    return await datasets.respond(request, [rendered for _, rendered in found], chosen)
+        states, found = await metadata(connection, scope, resource)
+    revalidate_states(request, states)
+    return await datasets.respond(request, found, chosen)
 
 
 async def retrieve_frames(request: Request) -> Response:

@@ -11,6 +11,15 @@ from tests.live import LiveSite, find_free_ports, temporary_home
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--server",
+        choices=("senogate", "orthanc"),
+        default="senogate",
+        help="orthanc: put the conformance cases marked `standard` to Orthanc's own DICOMweb plugin",
+    )
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder `shared` beside the checkout: real data and reference tables."""

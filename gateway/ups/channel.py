@@ -17,7 +17,7 @@ from gateway.services import services_of
 from gateway.ups.access import worklist_scope
 from gateway.ups.subscriptions import subscriber_of
 
-INTERVAL = 0.5  # seconds between two looks for events
+INTERVAL = 60.0  # seconds after which a look for events is taken though none was announced
 
 
 async def open_channel(websocket: WebSocket) -> None:
@@ -27,14 +27,24 @@ async def open_channel(websocket: WebSocket) -> None:
     await websocket.accept()
     gone = asyncio.create_task(_until_disconnected(websocket))
     try:
-        while not gone.done():
-            await _send_events(websocket, subscriber)
-            await asyncio.wait([gone], timeout=INTERVAL)
+        with services_of(websocket).announcements.to(subscriber) as announced:
+            while not gone.done():
+                announced.clear()
+                await _send_events(websocket, subscriber)
+                await _either(gone, announced)
     except (WebSocketDisconnect, Unavailable):
         with contextlib.suppress(RuntimeError):
             await websocket.close(1011)
     finally:
         gone.cancel()
+
+
+async def _either(gone: asyncio.Task[None], announced: asyncio.Event) -> None:
+    waiting = asyncio.create_task(announced.wait())
+    try:
+        await asyncio.wait([gone, waiting], timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 async def _send_events(websocket: WebSocket, subscriber: str) -> None:

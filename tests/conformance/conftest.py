@@ -1,10 +1,12 @@
 """Two servers to put the standard's clauses to.
 
 `gateway` is a gateway over an index with known, identified values, so that matching and returning can be told by value.
-`site` (tests/conftest.py) is the whole of it, with Orthanc and its door.
+`site` (tests/conftest.py) is the whole of it, with Orthanc and its door. With `--server=orthanc` both are an Orthanc
+with its own DICOMweb plugin, and the cases are those marked `standard`: their clauses bind any server.
 """
 
 import asyncio
+import inspect
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,8 @@ from archive.pool import SESSION
 from archive.settings import Settings
 from deidentification.stored import is_proven
 from gateway import app, oauth
+from tests.conformance.cases import is_standard
+from tests.conformance.peer import Peer, serve_peer
 from tests.live import LiveSite, find_free_ports
 from tests.unit.dicom_files import compressed, dataset, part10, pixels, prove
 from tests.unit.fake_site import DEIDENTIFIER, PROOF_KEY, FakeOrthanc
@@ -118,24 +122,64 @@ class Gateway:
     files: dict[str, bytes]
     paths: dict[str, Path]
 
+    @property
+    def dicomweb_url(self) -> str:
+        return self.settings.dicomweb_url
+
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
         return httpx.Client(base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False)
 
 
+Serve = Callable[[list[bytes]], AbstractContextManager["Gateway | Peer"]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Each case tells its clause; to the peer go those marked `standard`, in which nothing is of our own."""
+    for item in items:
+        item.user_properties.append(("clause", clause_of(item)))
+        if is_standard(item):
+            item.user_properties.append(("standard", "yes"))
+    if config.getoption("server") == "orthanc":
+        config.hook.pytest_deselected(items=[item for item in items if not is_standard(item)])
+        items[:] = filter(is_standard, items)
+
+
+def clause_of(item: pytest.Item) -> str:
+    """The first line of the case's own docstring, else of its class's or its module's."""
+    for each in ("function", "cls", "module"):
+        text = inspect.getdoc(getattr(item, each, None)) if getattr(item, each, None) else None
+        if text:
+            return text.splitlines()[0]
+    return ""
+
+
 @pytest.fixture(scope="session")
-def gateway(
-    site: LiveSite, serve_instances: Callable[[list[bytes]], AbstractContextManager[Gateway]]
-) -> Iterator[Gateway]:
+def server(request: pytest.FixtureRequest) -> Iterator[LiveSite | Peer]:
+    """A server to store on: the shared site, or an Orthanc."""
+    if request.config.getoption("server") == "senogate":
+        yield request.getfixturevalue("site")
+        return
+    with serve_peer([]) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def gateway(serve_instances: Serve) -> Iterator["Gateway | Peer"]:
     """A gateway over the exams."""
     with serve_instances(exams()) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def serve_instances(
-    site: LiveSite, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[list[bytes]], AbstractContextManager[Gateway]]:
+def serve_instances(request: pytest.FixtureRequest) -> Serve:
+    """A callable that serves instances."""
+    is_peer = request.config.getoption("server") == "orthanc"
+    return serve_peer if is_peer else request.getfixturevalue("serve_gateway")
+
+
+@pytest.fixture(scope="session")
+def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """A callable that serves instances, past the door, over an index of its own on the shared site's PostgreSQL."""
 
     @contextmanager
@@ -200,7 +244,7 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
 
 
 @pytest.fixture
-def dicomweb(gateway: Gateway) -> Iterator[httpx.Client]:
+def dicomweb(gateway: Gateway | Peer) -> Iterator[httpx.Client]:
     """A client with a token at the gateway's base URL."""
     with gateway.client() as client:
         yield client

@@ -13,6 +13,7 @@ from archive.dicom_json import read_instance
 from archive.follow import Follower, orthanc_id
 from deidentification.stored import is_proven
 from gateway import datasets
+from tests.conformance.cases import own
 from tests.conformance.conftest import _Places
 from tests.unit.fake_site import PROOF_KEY
 
@@ -30,10 +31,20 @@ RETRIEVED = [
 ]
 
 
+FOUND = ["/studies", "/studies/1.1/series?includefield=all", "/instances?limit=1", "/studies?PatientID=none"]
+
+
 class TestMethods:
     """RFC 9110 sections 9.3.2 and 9.3.7."""
 
-    @pytest.mark.parametrize("path", ["/studies", "/series", "/instances?includefield=all", *RETRIEVED])
+    @pytest.mark.standard
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/studies", INSTANCE, f"{INSTANCE}/metadata"),
+            *own("/series", "/instances?includefield=all", *RETRIEVED),
+        ],
+    )
     def test_head_is_get_without_its_body(self, dicomweb, path):
         head, get = dicomweb.head(path), dicomweb.get(path)
         assert (head.status_code, head.content) == (get.status_code, b"")
@@ -50,7 +61,7 @@ class TestMethods:
 class TestConditions:
     """RFC 9110 section 13.1.2."""
 
-    @pytest.mark.parametrize("path", RETRIEVED)
+    @pytest.mark.parametrize("path", [*RETRIEVED, *FOUND])
     def test_what_the_client_has_is_not_sent_again(self, dicomweb, path):
         first = dicomweb.get(path)
         again = dicomweb.get(path, headers={"If-None-Match": f'"other", {first.headers["etag"]}'})
@@ -72,6 +83,12 @@ class TestConditions:
         xml = {"Accept": 'multipart/related; type="application/dicom+xml"'}
         assert dicomweb.get(f"{INSTANCE}/metadata", headers=xml).headers["etag"] != json_tag
         assert dicomweb.get(f"{INSTANCE}/frames/1").headers["etag"] != json_tag
+
+    def test_a_search_that_finds_something_else_has_another_tag(self, dicomweb):
+        tags = [dicomweb.get(path).headers["etag"] for path in FOUND]
+        assert len(set(tags)) == len(FOUND)
+        found = dicomweb.get("/studies?PatientID=P1", headers={"If-None-Match": ", ".join(tags)})
+        assert found.status_code == 200
 
     def test_a_token_is_asked_for_all_the_same(self, dicomweb):
         tag = dicomweb.get(INSTANCE).headers["etag"]

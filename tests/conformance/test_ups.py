@@ -4,12 +4,15 @@ import json
 import re
 import uuid
 
+import psycopg
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from archive.attributes import tag
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, State
+from gateway.ups import channel
+from tests.live import eventually
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -320,6 +323,27 @@ class TestEvents:
             ["IN PROGRESS"],
         ]
         assert (second["00001000"]["Value"], second["00001002"]["Value"]) == ([uid], [1])
+
+    def test_a_subscriber_hears_of_it_at_once(self, worklist, gateway, monkeypatch):
+        """PostgreSQL announces it: nobody has to look again."""
+        monkeypatch.setattr(channel, "INTERVAL", 3600)
+        uid, name = worklist.create()[0], uuid.uuid4().hex
+        worklist.client.post(f"/workitems/{uid}/subscribers/{name}")
+        with self.listen(gateway, name) as connection:
+            assert json.loads(connection.recv(timeout=20))
+            worklist.state(uid, "IN PROGRESS", "1.2.3")
+            assert json.loads(connection.recv(timeout=20))[tag("ProcedureStepState")]["Value"] == [
+                "IN PROGRESS"
+            ]
+
+    def test_what_comes_while_postgresql_lets_nobody_listen_is_heard_later(self, worklist, gateway):
+        uid, name = worklist.create()[0], uuid.uuid4().hex
+        with self.listen(gateway, name) as listening:
+            cut = "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'listen%'"
+            with psycopg.connect(gateway.settings.database_url, autocommit=True) as connection:
+                eventually(lambda: connection.execute(cut).rowcount)
+            worklist.client.post(f"/workitems/{uid}/subscribers/{name}")
+            assert json.loads(listening.recv(timeout=20))["00001000"]["Value"] == [uid]
 
     def test_who_subscribes_to_the_worklist_hears_of_new_ones(self, worklist, gateway, dicomweb):
         name, label = uuid.uuid4().hex, uuid.uuid4().hex

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from pydicom.uid import JPEGBaseline8Bit
 
+from tests.conformance.cases import is_unacceptable_or_default, own
 from tests.conformance.test_wado import parts
 from tests.unit.dicom_files import compressed, dataset, part10
 
@@ -80,7 +81,12 @@ def picture(answer: httpx.Response) -> np.ndarray:
 
 
 def png(client: httpx.Client, path: str, **parameters: str) -> np.ndarray:
-    return picture(client.get(path, params=parameters, headers={"Accept": "image/png"})).astype(int)
+    return picture(client.get(query(path, **parameters), headers={"Accept": "image/png"})).astype(int)
+
+
+def query(path: str, **parameters: str) -> str:
+    """The address with its parameters as section 8.3.5 writes them: commas part values and are not encoded."""
+    return f"{path}?{'&'.join(f'{name}={value}' for name, value in parameters.items())}"
 
 
 def linear(values: np.ndarray, center: float, width: float) -> np.ndarray:
@@ -94,11 +100,13 @@ def linear(values: np.ndarray, center: float, width: float) -> np.ndarray:
 class TestMediaTypes:
     """Section 8.7.4."""
 
+    @pytest.mark.standard
     @pytest.mark.parametrize("accept", [None, "*/*", "image/*", "image/jpeg", "image/webp, image/jpeg;q=0.1"])
     def test_jpeg_is_the_default(self, client, accept):
         answer = client.get(f"{GREY}/rendered", headers={"Accept": accept} if accept else {})
         assert (picture(answer).shape, answer.headers["content-type"]) == ((ROWS, COLUMNS), "image/jpeg")
 
+    @pytest.mark.standard
     @pytest.mark.parametrize("kind", ["image/jpeg", "image/png", "image/gif"])
     @pytest.mark.parametrize("by_query", [False, True])
     def test_others_by_header_or_query(self, client, kind, by_query):
@@ -106,7 +114,13 @@ class TestMediaTypes:
         answer = client.get(f"{GREY}/rendered", **asked)
         assert (picture(answer).ndim >= 2, answer.headers["content-type"]) == (True, kind)
 
-    @pytest.mark.parametrize("accept", ["video/mp4", "text/html", "application/dicom", "image/png;q=0"])
+    @pytest.mark.standard
+    @pytest.mark.parametrize("accept", ["text/html", "application/dicom", "image/png;q=0", *own("video/mp4")])
+    def test_what_is_not_made_is_406_or_the_default(self, client, accept):
+        answer = client.get(f"{GREY}/rendered", headers={"Accept": accept})
+        assert is_unacceptable_or_default(answer, "image/jpeg")
+
+    @pytest.mark.parametrize("accept", ["text/html", "application/dicom", "image/png;q=0", *own("video/mp4")])
     def test_what_is_not_made_is_406(self, client, accept):
         assert client.get(f"{GREY}/rendered", headers={"Accept": accept}).status_code == 406
 
@@ -165,6 +179,15 @@ class TestGrey:
         found = png(client, f"{GREY}/rendered", window="1000,500,linear")
         assert np.array_equal(found, linear(RAMP, 1000, 500))
 
+    @pytest.mark.standard
+    @pytest.mark.parametrize("function", ["linear", "linear-exact", "sigmoid"])
+    def test_a_window_makes_its_levels(self, client, function):
+        """Section 8.3.5.1.4 and PS3.3 section C.11.2, to within two levels of 255."""
+        x = (RAMP - 1000.0) / 500
+        levels = 255 / (1 + np.exp(-4 * x)) if function == "sigmoid" else np.clip((x + 0.5) * 255, 0, 255)
+        found = png(client, f"{GREY}/rendered", window=f"1000,500,{function}")
+        assert np.abs(found - levels).max() <= 2
+
     @pytest.mark.parametrize("function", ["linear-exact", "sigmoid"])
     def test_its_functions(self, client, function):
         x = (RAMP - 1000.0) / 500
@@ -172,21 +195,24 @@ class TestGrey:
         found = png(client, f"{GREY}/rendered", window=f"1000,500,{function}")
         assert np.array_equal(found, np.floor(levels + 0.5))
 
+    @pytest.mark.standard
     @pytest.mark.parametrize(
         "window",
-        ["", "1000", "1000,500", "1000,500,cubic", "a,500,linear", "1000,0,linear", "1,0,sigmoid", "1e99,nan,linear",
-         "1,-5,linear-exact", "1,2,linear,3"],
+        ["", "1000", "1000,500", "1000,500,cubic", "a,500,linear", "1e99,nan,linear", "1,2,linear,3",
+         *own("1000,0,linear", "1,0,sigmoid", "1,-5,linear-exact")],
     )  # fmt: skip
     def test_a_malformed_one_is_400(self, client, window):
-        assert client.get(f"{GREY}/rendered", params={"window": window}).status_code == 400
+        assert client.get(query(f"{GREY}/rendered", window=window)).status_code == 400
 
 
 class TestColour:
     """PS3.3 section C.7.6.3.1.2."""
 
+    @pytest.mark.standard
     def test_rgb(self, client):
         assert png(client, f"{COLOUR}/rendered")[0, 0].tolist() == [200, 100, 50]
 
+    @pytest.mark.standard
     def test_palette(self, client):
         found = png(client, f"{PALETTE}/rendered")
         assert found[0, 10].tolist() == [10, 11, 12]
@@ -217,6 +243,17 @@ class TestViewport:
     def test_as_large_as_fits_with_its_own_aspect(self, client, viewport, shape):
         assert png(client, f"{GREY}/rendered", viewport=viewport).shape == shape
 
+    @pytest.mark.standard
+    @pytest.mark.parametrize(
+        ("viewport", "part"),
+        [("20,10,30,5,20,10", np.s_[5:15, 30:50]), ("60,40,0,0,-60,40", np.s_[:, ::-1]),
+         ("60,40,0,0,60,-40", np.s_[::-1])],
+    )  # fmt: skip
+    def test_what_it_shows(self, client, viewport, part):
+        """To within two levels of 255."""
+        found = png(client, f"{GREY}/rendered", viewport=viewport, window="1000,500,linear")
+        assert np.abs(found - linear(RAMP, 1000, 500)[part]).max() <= 2
+
     def test_a_region_is_cut_out(self, client):
         found = png(client, f"{GREY}/rendered", viewport="20,10,30,5,20,10")
         assert np.array_equal(found, linear(RAMP, 1200, 800)[5:15, 30:50])
@@ -230,18 +267,20 @@ class TestViewport:
             png(client, f"{GREY}/rendered", viewport=viewport), linear(RAMP, 1200, 800)[turn]
         )
 
+    @pytest.mark.standard
     @pytest.mark.parametrize(
         "viewport",
-        ["", "10", "0,10", "-1,10", "1.5,10", "10,10,0,0,61,40", "10,10,59,0,10,10", "10,10,0,0,0,10", "99999,10",
-         "10,10,1,1,1,1,1", "a,b", "10,10,x"],
+        ["", "10", "-1,10", "1.5,10", "10,10,0,0,61,40", "10,10,59,0,10,10", "10,10,1,1,1,1,1", "a,b", "10,10,x",
+         *own("0,10", "10,10,0,0,0,10", "99999,10")],
     )  # fmt: skip
     def test_a_malformed_one_is_400(self, client, viewport):
-        assert client.get(f"{GREY}/rendered", params={"viewport": viewport}).status_code == 400
+        assert client.get(query(f"{GREY}/rendered", viewport=viewport)).status_code == 400
 
 
 class TestOtherParameters:
     """Sections 8.3.5.1.1 and 8.3.5.1.2."""
 
+    @pytest.mark.standard
     def test_quality_makes_a_jpeg_smaller(self, client):
         sizes = [
             len(client.get(f"{GREY}/rendered", params={"quality": each}).content)
@@ -249,6 +288,7 @@ class TestOtherParameters:
         ]
         assert sizes == sorted(sizes) and sizes[0] < sizes[2]
 
+    @pytest.mark.standard
     @pytest.mark.parametrize("quality", ["", "0", "101", "a", "1.5", "-1"])
     def test_a_malformed_one_is_400(self, client, quality):
         assert client.get(f"{GREY}/rendered", params={"quality": quality}).status_code == 400

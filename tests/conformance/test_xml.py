@@ -1,10 +1,13 @@
 """Data sets as XML: multipart/related of application/dicom+xml (PS3.18 sections 8.7.3 and 10.6.4, PS3.19 A.1)."""
 
+from xml.etree import ElementTree
+
 import httpx
 import pytest
 
 from archive.media_type import parse_media_type
 from gateway.multipart import Parser, boundary_of
+from gateway.native_model import NAMESPACE
 from tests.unit.native_model import comparable, read_native_model
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -12,14 +15,29 @@ pytestmark = pytest.mark.xdist_group("site")
 XML = {"Accept": 'multipart/related; type="application/dicom+xml"'}
 
 
-def data_sets(answer: httpx.Response) -> list[dict]:
+def documents(answer: httpx.Response) -> list[bytes]:
     content_type = parse_media_type(answer.headers["content-type"])
     assert content_type.parameter("type") == "application/dicom+xml"
     parser = Parser(boundary_of(content_type), 10**7)
     parts = list(parser.feed(answer.content))
     parser.close()
     assert {part.headers["content-type"] for part in parts} == {"application/dicom+xml"}
-    return [read_native_model(part.body) for part in parts]
+    return [part.body for part in parts]
+
+
+def data_sets(answer: httpx.Response) -> list[dict]:
+    return [read_native_model(document) for document in documents(answer)]
+
+
+@pytest.mark.standard
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [("/studies", 3), ("/studies/1.1/metadata", 3), ("/studies/1.1/series/1.1.1/metadata", 2)],
+)
+def test_each_data_set_is_a_document(dicomweb, path, number):
+    """Section 8.7.3, table 8.7.3-3: XML is a required media type of metadata and of search results."""
+    found = [ElementTree.fromstring(each) for each in documents(dicomweb.get(path, headers=XML))]
+    assert [each.tag for each in found] == [f"{{{NAMESPACE}}}NativeDicomModel"] * number
 
 
 @pytest.mark.parametrize(
