@@ -1,0 +1,126 @@
+"""A load that costs little: clients in processes of their own that send bytes made beforehand and count what comes.
+
+Python's own HTTP clients take as long for a small answer as the fastest server does, and threads of one process
+wait for one another: what would be measured is the client.
+"""
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+_BUFFER = 1 << 20  # bytes
+_HEAD = 64 * 1024  # bytes
+_END = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a client got: the seconds that each answer took, and the bytes of all bodies."""
+
+    waits: list[float]
+    received: int
+
+
+def request_bytes(host: str, path: str, headers: Mapping[str, str]) -> bytes:
+    """A GET request as it goes over the wire."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n".encode("ascii")
+
+
+def put_load(
+    address: tuple[str, int], requests: Callable[[int], bytes], clients: int, seconds: float
+) -> tuple[list[Answers], float]:
+    """Ask for `seconds` with `clients` at once, the n-th of them for requests n, n + clients and so on.
+
+    Returns what each got, and the seconds from the first request to the last answer.
+    """
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(clients + 1)
+    pipes = [context.Pipe(duplex=False) for _ in range(clients)]
+    processes = [
+        context.Process(
+            target=_work, args=(address, requests, (number, clients), seconds, together, pipes[number][1])
+        )
+        for number in range(clients)
+    ]
+    for process in processes:
+        process.start()
+    together.wait()
+    began = time.perf_counter()
+    answers = [reader.recv() for reader, _ in pipes]
+    wall = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    return answers, wall
+
+
+def _work(address, requests, turn, seconds, together, result) -> None:  # type: ignore[no-untyped-def]
+    number, step = turn
+    waits: list[float] = []
+    received = 0
+    with socket.create_connection(address, timeout=120) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader = Reader(connection)
+        together.wait()
+        deadline = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < deadline:
+            connection.sendall(requests(number))
+            received += reader.read()
+            waits.append(time.perf_counter() - began)
+            number += step
+    result.send(Answers(waits, received))
+
+
+class Reader:
+    """Takes answers off a connection, one after another, and keeps nothing of their bodies."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._ahead = b""  # what came after the part last looked at
+
+    def read(self) -> int:
+        """The bytes of the next answer's body. Raises ConnectionError unless it is a whole one with status 200."""
+        head = self._until(_END)
+        status, *lines = head.lower().split(b"\r\n")
+        if status[9:12] != b"200":
+            raise ConnectionError(f"answered with {status[9:12].decode('latin-1')}")
+        fields = dict(line.split(b":", 1) for line in lines if b":" in line)
+        if b"content-length" in fields:
+            return self._skip(int(fields[b"content-length"]))
+        if b"chunked" not in fields.get(b"transfer-encoding", b""):
+            raise ConnectionError("an answer of unknown length")
+        return self._skip_chunks()
+
+    def _skip_chunks(self) -> int:
+        total = 0
+        while length := int(self._until(b"\r\n"), 16):
+            total += self._skip(length)
+            self._skip(2)
+        self._until(b"\r\n")
+        return total
+
+    def _until(self, mark: bytes) -> bytes:
+        while (end := self._ahead.find(mark)) < 0:
+            count = self._connection.recv_into(self._buffer, _HEAD)
+            if not count:
+                raise ConnectionError("the connection was closed")
+            self._ahead += bytes(self._buffer[:count])
+        found, self._ahead = self._ahead[:end], self._ahead[end + len(mark) :]
+        return found
+
+    def _skip(self, length: int) -> int:
+        missing = length - len(self._ahead)
+        self._ahead = self._ahead[length:]
+        while missing > 0:
+            count = self._connection.recv_into(self._buffer, min(missing, _BUFFER))
+            if not count:
+                raise ConnectionError("the connection was closed")
+            missing -= count
+        return length
+
+
+def waits_of(answers: Sequence[Answers]) -> list[float]:
+    return [wait for each in answers for wait in each.waits]
