@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from psycopg import AsyncConnection, Error
+from psycopg import AsyncConnection, Error, abc
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.pq import ExecStatus, Format
@@ -49,7 +49,7 @@ async def fetch(
 
 
 async def _execute_prepared(
-    connection: AsyncConnection, text: bytes, transformer: Transformer, data: Any
+    connection: AsyncConnection, text: bytes, transformer: abc.Transformer, data: Any
 ) -> PGresult:
     pgconn, known = connection.pgconn, _prepared.setdefault(connection, {})
     key = text, tuple(transformer.types or ())
@@ -119,12 +119,17 @@ def _take(pgconn: PGconn, results: list[PGresult]) -> bool:
 async def _flushed(pgconn: PGconn, loop: asyncio.AbstractEventLoop, socket: int) -> None:
     """Send the rest of a command that the socket did not take at once."""
     while pgconn.flush():
-        writable = loop.create_future()
-        loop.add_writer(socket, lambda: writable.done() or writable.set_result(None))
+        writable: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(socket, _wake, writable)
         try:
             await writable
         finally:
             loop.remove_writer(socket)
+
+
+def _wake(writable: asyncio.Future[None]) -> None:
+    if not writable.done():
+        writable.set_result(None)
 
 
 @lru_cache(1024)
