@@ -65,6 +65,29 @@ def cut(segments: Sequence[Segment], first: int, last: int) -> list[Segment]:
     return found
 
 
+def load(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments with their files read, where they are so few bytes as are read at a time anyhow.
+
+    Reads files, so call it off the event loop. Raises OSError where one is gone or has become shorter.
+    """
+    if size(segments) > CHUNK:
+        return list(segments)
+    return [_read(segment) if isinstance(segment, FileRange) else segment for segment in segments]
+
+
+def respond(
+    segments: Sequence[Segment],
+    media_type: str,
+    status_code: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """The segments as one body, from memory where they all lie there."""
+    if size(segments) > CHUNK or not all(isinstance(segment, bytes) for segment in segments):
+        return SegmentsResponse(segments, media_type, status_code, headers)
+    body = b"".join(segment for segment in segments if isinstance(segment, bytes))
+    return Response(body, status_code, {"content-type": media_type} | (headers or {}))
+
+
 class SegmentsResponse(Response):
     """Sends segments in chunks, read off the event loop, no faster than the client takes them."""
 

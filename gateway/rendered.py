@@ -191,15 +191,15 @@ async def _draw_all(
 async def draw(request: Request, picture: Picture) -> bytes:
     """The picture, kept for who asks again. Raises Undecodable, NotFound, NotAcceptable, BadRequest, Unavailable."""
     services = services_of(request)
-    path = await services.stored.path(picture.place)
     key = (picture.place.place, picture.frames, picture.view, picture.window)
     if (kept := services.pictures.get(key)) is not None:
+        await services.stored.path(picture.place)
         return kept
     place, rendered = picture.place, picture.rendered
     if rendered is None:
         async with services.connection() as connection:
             _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
-    pixels = StoredPixels(path, place, rendered)
+    pixels = StoredPixels(services.stored, place, rendered)
     frames = await pixels.to_decode()
     if max(picture.frames) >= len(frames):
         raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
