@@ -64,7 +64,7 @@ class StoredPixels:
 
     async def to_decode(self) -> list[Frame]:
         """Every frame, to be decoded by a worker process. Raises NotFound, NotAcceptable, and as StoredFiles does."""
-        return await self._read(self._frames_to_decode)
+        return await self._read(self.frames_to_decode)
 
     async def _read(self, work: Callable[[Path], Result]) -> Result:
         return await self.files.read([self.place], lambda paths: work(paths[0]))
@@ -87,7 +87,8 @@ class StoredPixels:
             raise NotFound("the instance has no frames")
         return find_bulkdata(path, present[0])
 
-    def _frames_to_decode(self, path: Path) -> list[Frame]:
+    def frames_to_decode(self, path: Path) -> list[Frame]:
+        """As `to_decode`, of a file whose proof has been checked."""
         place, syntax = self.place, self.place.transfer_syntax_uid
         if "7FE00010" not in self.attributes:
             raise NotFound("the instance has no frames")

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -12,10 +14,10 @@ from archive.errors import NotAcceptable, NotFound
 from archive.media_type import MediaType, media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.presentation import grey_of, has_tables
-from archive.pixels.render import Profile, View, Viewport, render_frames
+from archive.pixels.render import Profile, View, Viewport, draw_frames, render_frames
 from archive.pixels.source import Frame
 from archive.pixels.syntaxes import DEFLATED
-from archive.pixels.voi import Window
+from archive.pixels.voi import Grey, Window
 from archive.policy import Action
 from archive.query import parse_parameters
 from archive.resource import Resource, parse_frames, parse_resource
@@ -33,6 +35,7 @@ ANIMATED = "image/gif"
 QUALITY = 90
 THUMBNAIL = Viewport(128, 128)
 THUMBNAIL_QUALITY = 80
+_LARGEST_LIGHT = 1 << 24  # pixels of a frame, or of a picture, that a thread of this process draws
 _MAXIMUM_ANIMATED = 200_000_000  # pixels of all frames of an animation
 
 
@@ -200,18 +203,50 @@ async def draw(request: Request, picture: Picture) -> bytes:
         async with services.connection() as connection:
             _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
     pixels = StoredPixels(services.stored, place, rendered)
-    frames = await pixels.to_decode()
-    if max(picture.frames) >= len(frames):
-        raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
-    chosen = [frames[number] for number in picture.frames]
-    _require_moderate(chosen, picture.view)
-    greys = [grey_of(pixels.attributes, number, picture.window) for number in picture.frames]
-    tables = has_tables(pixels.attributes)
-    seconds = FRAME_SECONDS * len(chosen)
-    made = await services.workers.make(request, seconds, render_frames, chosen, greys, tables, picture.view)
-    data = await run_sync(_read, made[0])
+    if _is_light(pixels, picture):
+        work = partial(_draw_native, pixels, picture)
+        data = await services.workers.draw(services.stored.read_now, [place], work)
+    else:
+        data = await _draw_elsewhere(request, pixels, picture)
     services.pictures.put(key, data)
     return data
+
+
+def _is_light(pixels: StoredPixels, picture: Picture) -> bool:
+    """Whether it is a picture of one native frame in shades of grey, neither of them too large to draw in a thread."""
+    attributes, view = pixels.attributes, picture.view
+    if pixels.place.pixel_length is None or "7FE00010" not in attributes or has_tables(attributes):
+        return False
+    layout, port = pixels.layout, view.viewport
+    cells = max(layout.rows * layout.columns, port.width * port.height if port else 0)
+    is_grey = layout.samples == 1 and layout.allocated in (8, 16)
+    return is_grey and len(picture.frames) == 1 and view.profile is Profile.NO and cells <= _LARGEST_LIGHT
+
+
+def _draw_native(pixels: StoredPixels, picture: Picture, paths: Sequence[Path]) -> bytes:
+    frames, greys = _chosen(pixels.frames_to_decode(paths[0]), pixels, picture)
+    return draw_frames(frames, greys, False, picture.view)
+
+
+async def _draw_elsewhere(request: Request, pixels: StoredPixels, picture: Picture) -> bytes:
+    """By a worker process."""
+    frames, greys = _chosen(await pixels.to_decode(), pixels, picture)
+    _require_moderate(frames, picture.view)
+    tables, seconds = has_tables(pixels.attributes), FRAME_SECONDS * len(frames)
+    made = await services_of(request).workers.make(
+        request, seconds, render_frames, frames, greys, tables, picture.view
+    )
+    return await run_sync(_read, made[0])
+
+
+def _chosen(
+    frames: Sequence[Frame], pixels: StoredPixels, picture: Picture
+) -> tuple[list[Frame], list[Grey]]:
+    """The frames that are shown, and how their values become grey. Raises Undecodable where one is missing."""
+    if max(picture.frames) >= len(frames):
+        raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
+    greys = [grey_of(pixels.attributes, number, picture.window) for number in picture.frames]
+    return [frames[number] for number in picture.frames], greys
 
 
 def _require_moderate(frames: Sequence[Frame], view: View) -> None:

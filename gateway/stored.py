@@ -41,7 +41,7 @@ class StoredFiles:
         made it, and what `work` raises.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, places, work)
+        return await loop.run_in_executor(self._threads, self.read_now, places, work)
 
     async def paths(self, places: Sequence[Place]) -> list[Path]:
         """Where the instances lie. Raises as `read` does."""
@@ -52,7 +52,8 @@ class StoredFiles:
         (path,) = await self.paths([place])
         return path
 
-    def _read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
+    def read_now(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
+        """As `read`, in the thread that this is called in."""
         try:
             return work([self._require(place) for place in places])
         except OSError:
