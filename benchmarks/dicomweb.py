@@ -4,12 +4,9 @@ python -m benchmarks.dicomweb [--studies N] [--seconds S]
 """
 
 import argparse
-import http.client
 import tempfile
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -17,11 +14,13 @@ from typing import Any
 
 from benchmarks.exams import write_studies
 from benchmarks.ingest import ASSOCIATIONS
+from benchmarks.load import put_load, request_bytes
 from benchmarks.report import cpu_seconds, keep, percentiles
 from benchmarks.servers import Server, peer, senogate
 from senogate import scu
 from tests.live import find_free_ports, temporary_home
 
+_IDENTITY = {"Accept-Encoding": "identity"}
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
 _JSON = {"Accept": "application/dicom+json"}
 Plan = Callable[[int], tuple[str, dict[str, str]]]
@@ -104,9 +103,10 @@ def _of_study(large: bool) -> Callable[[Server], Plan]:
 
 def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Plan]:
     """A resource below each of the instances in turn; a number in it makes each request one not met before."""
-    numbers = count(200)
+    beginnings = count(0, 2_300)
 
     def plan(server: Server) -> Plan:
+        first = next(beginnings)
         everything = _instances(server)
         uids = ("0020000D", "0020000E", "00080018")
         found = [
@@ -116,7 +116,8 @@ def _of_instance(large: bool, resource: str, kind: str) -> Callable[[Server], Pl
         ]
         paths = ["/studies/{}/series/{}/instances/{}".format(*each) for each in found]
         return lambda number: (
-            f"{paths[number % len(paths)]}/{resource.format(number=next(numbers))}",
+            f"{paths[number % len(paths)]}/"
+            + resource.format(number=first + number, height=200 + (first + number) % 9_500),
             {"Accept": kind},
         )
 
@@ -130,8 +131,8 @@ _FRAMES = (
     ("WADO-RS frames/1, 17 MB", _of_instance(True, "frames/1", _OCTETS)),
 )
 _PICTURES = (
-    ("thumbnail, 256 x 256", _of_instance(False, "thumbnail", _JPEG)),
-    ("thumbnail, 3328 x 2560, new each time", _of_instance(True, "thumbnail?viewport=128,{number}", _JPEG)),
+    ("thumbnail, 256 x 256, new each time", _of_instance(False, "thumbnail?viewport=128,{height}", _JPEG)),
+    ("thumbnail, 3328 x 2560, new each time", _of_instance(True, "thumbnail?viewport=128,{height}", _JPEG)),
     ("rendered, 256 x 256", _of_instance(False, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
     ("rendered, 3328 x 2560", _of_instance(True, "rendered?window=2048,4096.{number:06d},linear", _JPEG)),
     (
@@ -187,42 +188,22 @@ def _compare(case: Any, clients: int, servers: list[Server], seconds: float) -> 
 
 def _measure(server: Server, request: Callable[[int], Any], clients: int, seconds: float) -> dict[str, float]:
     """Ask for `seconds` with `clients` at once, after one request each to warm up."""
-    deadline = 0.0
+    base = server.dicomweb.base_url
+    own = {name: value for name, value in server.dicomweb.headers.items() if name == "authorization"}
 
-    def work(first: int) -> tuple[list[float], int]:
-        base = server.dicomweb.base_url
-        own = {
-            name: server.dicomweb.headers[name]
-            for name in ("authorization",)
-            if name in server.dicomweb.headers
-        }
-        connection = http.client.HTTPConnection(base.host, base.port, timeout=120)
-        waits, received, number = [], 0, first
-        while time.perf_counter() < deadline:
-            path, headers = request(number)
-            began = time.perf_counter()
-            connection.request("GET", f"{base.path.rstrip('/')}{path}", headers=own | headers)
-            answer = connection.getresponse()
-            assert answer.status == 200
-            while chunk := answer.read(1 << 20):
-                received += len(chunk)
-            waits.append(time.perf_counter() - began)
-            number += clients
-        connection.close()
-        return waits, received
+    def wire(number: int) -> bytes:
+        path, headers = request(number)
+        return request_bytes(base.host, f"{base.path.rstrip('/')}{path}", own | _IDENTITY | headers)
 
     for number in range(clients):
         _ask(server, *request(number))
-    with ThreadPoolExecutor(clients) as pool:
-        before, began = cpu_seconds(server.processes()), time.perf_counter()
-        deadline = began + seconds
-        done = list(pool.map(work, range(clients)))
-        wall, cpu = time.perf_counter() - began, cpu_seconds(server.processes()) - before
-    waits = [wait for each, _ in done for wait in each]
-    received = sum(count for _, count in done)
+    before = cpu_seconds(server.processes())
+    answers, wall = put_load((base.host, base.port or 80), wire, clients, seconds)
+    cpu = cpu_seconds(server.processes()) - before
+    waits = [wait for each in answers for wait in each.waits]
     return {
         "requests_per_s": round(len(waits) / wall, 1),
-        "mb_per_s": round(received / wall / 1e6, 1),
+        "mb_per_s": round(sum(each.received for each in answers) / wall / 1e6, 1),
         **percentiles(waits),
         "cpu_ms_per_request": round(1000 * cpu / len(waits), 2),
     }

@@ -7,8 +7,10 @@ wait for one another: what would be measured is the client.
 import multiprocessing
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 
 _BUFFER = 1 << 20  # bytes
 _HEAD = 64 * 1024  # bytes
@@ -30,23 +32,25 @@ def request_bytes(host: str, path: str, headers: Mapping[str, str]) -> bytes:
 
 
 def put_load(
-    address: tuple[str, int], requests: Callable[[int], bytes], clients: int, seconds: float
+    address: tuple[str, int], request: Callable[[int], bytes], clients: int, seconds: float
 ) -> tuple[list[Answers], float]:
     """Ask for `seconds` with `clients` at once, the n-th of them for requests n, n + clients and so on.
 
-    Returns what each got, and the seconds from the first request to the last answer.
+    Returns what each got, and the seconds that it took.
     """
     context = multiprocessing.get_context("fork")
-    together = context.Barrier(clients + 1)
+    together = context.Barrier(clients + 1, timeout=60)
     pipes = [context.Pipe(duplex=False) for _ in range(clients)]
     processes = [
         context.Process(
-            target=_work, args=(address, requests, (number, clients), seconds, together, pipes[number][1])
+            target=_work, args=(Client(address, request, number, clients), seconds, together, pipe)
         )
-        for number in range(clients)
+        for number, (_, pipe) in enumerate(pipes)
     ]
     for process in processes:
         process.start()
+    for _, pipe in pipes:
+        pipe.close()  # so that the other end tells when a client ends before it is done
     together.wait()
     began = time.perf_counter()
     answers = [reader.recv() for reader, _ in pipes]
@@ -56,20 +60,29 @@ def put_load(
     return answers, wall
 
 
-def _work(address, requests, turn, seconds, together, result) -> None:  # type: ignore[no-untyped-def]
-    number, step = turn
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a client asks, for what, and which of the requests are its own."""
+
+    address: tuple[str, int]
+    request: Callable[[int], bytes]
+    first: int
+    step: int
+
+
+def _work(client: Client, seconds: float, together: Barrier, result: Connection) -> None:
     waits: list[float] = []
-    received = 0
-    with socket.create_connection(address, timeout=120) as connection:
+    received, number = 0, client.first
+    with socket.create_connection(client.address, timeout=120) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader = Reader(connection)
         together.wait()
         deadline = time.perf_counter() + seconds
         while (began := time.perf_counter()) < deadline:
-            connection.sendall(requests(number))
+            connection.sendall(client.request(number))
             received += reader.read()
             waits.append(time.perf_counter() - began)
-            number += step
+            number += client.step
     result.send(Answers(waits, received))
 
 
@@ -120,7 +133,3 @@ class Reader:
                 raise ConnectionError("the connection was closed")
             missing -= count
         return length
-
-
-def waits_of(answers: Sequence[Answers]) -> list[float]:
-    return [wait for each in answers for wait in each.waits]

@@ -33,12 +33,12 @@ def revalidate(request: Request, places: Iterable[Place]) -> None:
     about = (
         _VERSION,
         services_of(request).settings.dicomweb_url,
-        request.url.path,
-        request.url.query,
+        request.scope["path"],
+        request.scope["query_string"].decode("latin-1"),
         accepted,
     )
-    for text in (*about, *(f"{place.sop_instance_uid} {place.place}" for place in places)):
-        digest.update(text.encode("utf-8", "surrogateescape") + b"\0")
+    told = "\0".join((*about, *(f"{place.sop_instance_uid} {place.place}" for place in places)))
+    digest.update(told.encode("utf-8", "surrogateescape"))
     tag = f'"{digest.hexdigest()}"'
     request.scope["etag"] = f"W/{tag}".encode()
     if is_conditional(request) and _matches(", ".join(request.headers.getlist("if-none-match")), tag):
