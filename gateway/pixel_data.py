@@ -60,11 +60,20 @@ class StoredPixels:
         Raises NotFound for one that is not there, NotAcceptable where they can't be told apart, and as StoredFiles
         does.
         """
+        if (pixels := self.at_once()) is not None:
+            return _picked(native_frames(pixels, self.attributes), numbers)
         return await self._read(lambda path: self._stored_frames(path, numbers))
 
     async def to_decode(self) -> list[Frame]:
         """Every frame, to be decoded by a worker process. Raises NotFound, NotAcceptable, and as StoredFiles does."""
         return await self._read(self.frames_to_decode)
+
+    def at_once(self) -> bytes | None:
+        """Native Pixel Data that is small and lies in memory; None where it has to be waited for."""
+        offset, length = self.place.pixel_offset, self.place.pixel_length
+        if offset is None or length is None or length > CHUNK:
+            return None
+        return self.files.read_at_once(self.place, offset, length)
 
     async def _read(self, work: Callable[[Path], Result]) -> Result:
         return await self.files.read([self.place], lambda paths: work(paths[0]))
@@ -77,7 +86,7 @@ class StoredPixels:
             frames = encapsulated_frames(path, place.pixel_offset, place.number_of_frames)
         else:
             frames = native_frames(native_pixels(path, place), self.attributes)
-        picked = pick(frames, numbers) if numbers else frames
+        picked = _picked(frames, numbers)
         small = sum(map(size, picked)) <= CHUNK
         return [load(frame) for frame in picked] if small else picked
 
@@ -101,6 +110,10 @@ class StoredPixels:
         else:
             spans = native_spans(place.pixel_offset, place.pixel_length, self.layout)
         return [Frame(path, each, self.layout, syntax, number) for number, each in enumerate(spans)]
+
+
+def _picked(frames: list[list[Segment]], numbers: Sequence[int] | None) -> list[list[Segment]]:
+    return pick(frames, numbers) if numbers else frames
 
 
 def native_pixels(path: Path, place: Place) -> FileRange:

@@ -15,7 +15,7 @@ from archive.media_type import MediaType, media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.presentation import grey_of, has_tables
 from archive.pixels.render import Profile, View, Viewport, draw_frames, render_frames
-from archive.pixels.source import Frame
+from archive.pixels.source import Frame, FrameInMemory, native_spans
 from archive.pixels.syntaxes import DEFLATED
 from archive.pixels.voi import Grey, Window
 from archive.policy import Action
@@ -28,14 +28,15 @@ from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import preferences
 from gateway.pixel_data import StoredPixels
 from gateway.services import scope_of, services_of
-from gateway.workers import FRAME_SECONDS
+from gateway.workers import FRAME_SECONDS, draw_now
 
 PICTURES = ("image/jpeg", "image/png", "image/gif")
 ANIMATED = "image/gif"
 QUALITY = 90
 THUMBNAIL = Viewport(128, 128)
 THUMBNAIL_QUALITY = 80
-_LARGEST_LIGHT = 1 << 24  # pixels of a frame, or of a picture, that a thread of this process draws
+# Pixels of a frame, or of a picture, that this process draws itself: at once, or in a thread.
+_TINY, _LIGHT = 1 << 16, 1 << 24
 _MAXIMUM_ANIMATED = 200_000_000  # pixels of all frames of an animation
 
 
@@ -203,7 +204,9 @@ async def draw(request: Request, picture: Picture) -> bytes:
         async with services.connection() as connection:
             _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
     pixels = StoredPixels(services.stored, place, rendered)
-    if _is_light(pixels, picture):
+    if _is_light(pixels, picture, _TINY) and (native := pixels.at_once()) is not None:
+        data = draw_now(_draw_in_memory, pixels, picture, native)
+    elif _is_light(pixels, picture, _LIGHT):
         work = partial(_draw_native, pixels, picture)
         data = await services.workers.draw(services.stored.read_now, [place], work)
     else:
@@ -212,15 +215,26 @@ async def draw(request: Request, picture: Picture) -> bytes:
     return data
 
 
-def _is_light(pixels: StoredPixels, picture: Picture) -> bool:
-    """Whether it is a picture of one native frame in shades of grey, neither of them too large to draw in a thread."""
+def _is_light(pixels: StoredPixels, picture: Picture, largest: int) -> bool:
+    """Whether it is a picture of one native frame in shades of grey, neither of them of more pixels than `largest`."""
     attributes, view = pixels.attributes, picture.view
     if pixels.place.pixel_length is None or "7FE00010" not in attributes or has_tables(attributes):
         return False
     layout, port = pixels.layout, view.viewport
     cells = max(layout.rows * layout.columns, port.width * port.height if port else 0)
     is_grey = layout.samples == 1 and layout.allocated in (8, 16)
-    return is_grey and len(picture.frames) == 1 and view.profile is Profile.NO and cells <= _LARGEST_LIGHT
+    return is_grey and len(picture.frames) == 1 and view.profile is Profile.NO and cells <= largest
+
+
+def _draw_in_memory(pixels: StoredPixels, picture: Picture, native: bytes) -> bytes:
+    layout, place = pixels.layout, pixels.place
+    spans = native_spans(0, len(native), layout)
+    every: list[Frame] = [
+        FrameInMemory(Path(), (), layout, place.transfer_syntax_uid, number, native[start : start + length])
+        for number, ((start, length),) in enumerate(spans)
+    ]
+    frames, greys = _chosen(every, pixels, picture)
+    return draw_frames(frames, greys, False, picture.view)
 
 
 def _draw_native(pixels: StoredPixels, picture: Picture, paths: Sequence[Path]) -> bytes:

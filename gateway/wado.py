@@ -43,12 +43,27 @@ async def retrieve_instances(request: Request) -> Response:
     if all(
         instance_syntax(place.transfer_syntax_uid, chosen) == place.transfer_syntax_uid for place in found
     ):
-        parts = await stored.read(found, partial(_all_as_stored, request, found))
+        parts = _at_once(request, found)
+        if parts is None:
+            parts = await stored.read(found, partial(_all_as_stored, request, found))
         return respond(request, parts, chosen.media_type)
     located = list(zip(found, await stored.paths(found), strict=True))
     if single:
         return respond(request, [await make_part(request, *located[0], chosen)], chosen.media_type)
     return await _stream(request, located, chosen)
+
+
+def _at_once(request: Request, found: Sequence[Place]) -> list[Part] | None:
+    """Small instances that lie in memory; None where one has to be waited for."""
+    if sum(place.size for place in found) > CHUNK:
+        return None
+    parts: list[Part] = []
+    for place in found:
+        data = services_of(request).stored.read_at_once(place, 0, place.size)
+        if data is None:
+            return None
+        parts.append((_fields(request, place, place.transfer_syntax_uid), [data]))
+    return parts
 
 
 def _all_as_stored(request: Request, found: Sequence[Place], paths: Sequence[Path]) -> list[Part]:

@@ -107,7 +107,7 @@ class Workers:
             raise Unavailable("too many frames wait to be drawn")
         self._drawing += 1
         try:
-            work = partial(_translate, function, arguments)
+            work = partial(draw_now, function, *arguments)
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._drawing -= 1
@@ -128,10 +128,10 @@ def _limited(function: Callable[..., Result], arguments: tuple[object, ...]) -> 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.nice(_NICENESS)
-    return _translate(function, arguments)
+    return draw_now(function, *arguments)
 
 
-def _translate(function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
+def draw_now(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
     """Call; what a damaged file makes it raise is Undecodable."""
     try:
         return function(*arguments)
