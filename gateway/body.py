@@ -3,17 +3,19 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar, TypeVarTuple
 
-from anyio.to_thread import run_sync
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from archive.errors import SenogateError
 
+Result = TypeVar("Result")
+Arguments = TypeVarTuple("Arguments")
 CHUNK = 1024 * 1024  # bytes read and sent at a time
 
 
@@ -155,10 +157,15 @@ async def _until_disconnected(receive: Receive) -> None:
         pass
 
 
+async def _in_thread(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """The event loop's own way to a thread costs half of what anyio's does."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+
+
 async def _chunks(segments: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
     for segment in segments:
         if isinstance(segment, FileRange) and segment.length <= CHUNK:
-            yield await run_sync(_read, segment)
+            yield await _in_thread(_read, segment)
         elif isinstance(segment, FileRange):
             async with aclosing(_file_chunks(segment)) as chunks:
                 async for chunk in chunks:
@@ -181,11 +188,11 @@ def _read(part: FileRange) -> bytes:
 
 async def _file_chunks(part: FileRange) -> AsyncGenerator[bytes, None]:
     """Raises OSError where the file is gone or has become shorter: the answer then breaks off."""
-    descriptor = await run_sync(os.open, part.path, os.O_RDONLY)
+    descriptor = await _in_thread(os.open, part.path, os.O_RDONLY)
     try:
         position, end = part.offset, part.offset + part.length
         while position < end:
-            chunk = await run_sync(os.pread, descriptor, min(CHUNK, end - position), position)
+            chunk = await _in_thread(os.pread, descriptor, min(CHUNK, end - position), position)
             if not chunk:
                 raise OSError("a stored file has become shorter")
             position += len(chunk)

@@ -6,7 +6,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,6 @@ from archive.errors import NotFound, Unproven
 from archive.search import Place
 from deidentification import stored
 
-_THREADS = 16  # files that are read at a time
 _REMEMBERED = 50_000  # files whose proof was found to hold
 _LOG = logging.getLogger("senogate.stored")
 
@@ -32,7 +30,6 @@ class StoredFiles:
         self._proof_key = proof_key
         self._proven: OrderedDict[str, _State] = OrderedDict()
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, "stored")  # a hop to them costs half of one to anyio's
         self.refused = 0
 
     async def read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
@@ -41,8 +38,7 @@ class StoredFiles:
         Raises NotFound where a file is gone, Unproven where one is not the instance that was indexed, as this site
         made it, and what `work` raises.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.read_now, places, work)
+        return await asyncio.get_running_loop().run_in_executor(None, self.read_now, places, work)
 
     def read_at_once(self, place: Place, offset: int, length: int) -> bytes | None:
         """Bytes of an instance's file, without waiting for a disk.

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 
+_READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
 _GRACE = 10  # seconds that answers under way may take to end
@@ -33,6 +35,7 @@ async def _serve(settings: Settings) -> None:
     from gateway import app
     from gateway.signing import SigningKeys
 
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
