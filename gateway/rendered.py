@@ -14,7 +14,7 @@ from archive.errors import NotAcceptable, NotFound
 from archive.media_type import MediaType, media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.presentation import grey_of, has_tables
-from archive.pixels.render import Profile, View, Viewport, draw_frames, render_frames
+from archive.pixels.render import Profile, View, Viewport, draw_frames, render_frames, size_of_picture
 from archive.pixels.source import Frame, FrameInMemory, native_spans
 from archive.pixels.syntaxes import DEFLATED
 from archive.pixels.voi import Grey, Window
@@ -220,8 +220,9 @@ def _is_light(pixels: StoredPixels, picture: Picture, largest: int) -> bool:
     attributes, view = pixels.attributes, picture.view
     if pixels.place.pixel_length is None or "7FE00010" not in attributes or has_tables(attributes):
         return False
-    layout, port = pixels.layout, view.viewport
-    cells = max(layout.rows * layout.columns, port.width * port.height if port else 0)
+    layout = pixels.layout
+    columns, rows = size_of_picture(layout, view.viewport)
+    cells = max(layout.rows * layout.columns, rows * columns)
     is_grey = layout.samples == 1 and layout.allocated in (8, 16)
     return is_grey and len(picture.frames) == 1 and view.profile is Profile.NO and cells <= largest
 

@@ -141,6 +141,11 @@ class _Crop:
         return self.left / x, self.top / y, (self.left + self.width) / x, (self.top + self.height) / y
 
 
+def size_of_picture(layout: Layout, viewport: Viewport | None) -> tuple[int, int]:
+    """Its columns and rows. Raises BadRequest for a region that lies outside of the frame."""
+    return _Crop.of(layout, viewport).target or (layout.columns, layout.rows)
+
+
 def _decode(frame: Frame, crop: _Crop, view: View) -> tuple[Cells, Layout]:
     """The frame's cells; for a thumbnail fewer of them, where the codec can give fewer."""
     syntax, layout = frame.transfer_syntax_uid, frame.layout
