@@ -32,6 +32,7 @@ _DATE_TIME = re.compile(
 )
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]{1,16}(\.[0-9]{0,16})?|\.[0-9]{1,16})([eE][+-]?[0-9]{1,2})?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _LAST_TIME = "235959999999"
 _FIRST_DATE_TIME, _LAST_DATE_TIME = "00000101000000000000", "99991231235959999999"
@@ -118,7 +119,7 @@ def parse_condition(kind: str, name: str, value: str, manner: Manner = PLAIN) ->
 
     Raises BadRequest, which names the key and never its value.
     """
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in value):
+    if _CONTROL.search(value):
         raise BadRequest(f"the value of {name} has a control character")
     text = value.strip(" ")
     if text.strip("*") == "":

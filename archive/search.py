@@ -20,6 +20,7 @@ from archive.policy import Scope
 from archive.pool import queries
 from archive.query import COUNTED, MODALITIES_IN_STUDY, Match, Query
 from archive.resource import Resource
+from archive.statements import fetch
 
 DEEP = 500
 """Rows before a page from which on it is looked for by counts of what lies before."""
@@ -89,8 +90,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
         offset=offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    cursor = await connection.execute(statement.encode(), values, prepare=_is_plain(query), binary=True)
-    rows = await cursor.fetchall()
+    rows = await fetch(connection, statement, values, prepare=_is_plain(query))
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)
@@ -176,7 +176,7 @@ async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resourc
     parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
     statement = queries("search.sql")[name].format(scope=restrict(scope, parameters), matches=every(matches))
-    rows = await (await connection.execute(statement.encode(), parameters.values, binary=True)).fetchall()
+    rows = await fetch(connection, statement, parameters.values)
     if not rows:
         raise await _absence(connection, scope, resource)
     return rows

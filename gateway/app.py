@@ -8,7 +8,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
@@ -31,6 +31,7 @@ from gateway.authentication import Authentication
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
+from gateway.segments import SegmentsRouter
 from gateway.services import Services
 from gateway.signing import SigningKeys
 from gateway.stored import StoredFiles
@@ -61,11 +62,11 @@ def create(
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
     ]
     dicomweb = [
-        Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
+        Mount("/dicom-web", app=SegmentsRouter(_DICOMWEB), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
     app = Starlette(
-        routes=[*_ROUTES, *dicomweb],
+        routes=[*dicomweb, *_ROUTES],
         middleware=[
             *_cross_origin(settings),
             Middleware(SecurityHeaders),

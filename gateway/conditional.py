@@ -35,8 +35,8 @@ def revalidate_states(request: Request, states: Iterable[str]) -> None:
     """The same of instances by their states, in their order. Raises NotModified."""
     about = (
         services_of(request).settings.dicomweb_url,
-        request.url.path,
-        request.url.query,
+        request.scope["path"],
+        request.scope["query_string"].decode("latin-1"),
         "\0".join(request.headers.getlist("accept")),
     )
     _compare(request, (text.encode("utf-8", "surrogateescape") for text in (*about, *states)))

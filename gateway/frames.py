@@ -33,7 +33,7 @@ def _frame_bits(attributes: Attributes) -> int:
     return pixels * samples * _number(attributes, "BitsAllocated", 8)
 
 
-def encapsulated_frames(path: Path, offset: int, count: int) -> list[list[FileRange]]:
+def encapsulated_frames(path: Path, offset: int, count: int) -> list[list[Segment]]:
     """Each frame's fragments. Reads headers of items, so call it off the event loop.
 
     Raises NotFound where the file is gone, NotAcceptable where the frames can't be told apart.

@@ -6,7 +6,8 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from gateway.body import Segment, SegmentsResponse, cut, size
+from gateway import body
+from gateway.body import Segment, cut, size
 from gateway.problem import ProblemResponse
 
 _ONE_RANGE = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.IGNORECASE)
@@ -43,7 +44,7 @@ def respond(headers: Mapping[str, str], segments: Sequence[Segment], content_typ
         status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
         return ProblemResponse(status, headers={"content-range": f"bytes */{length}"})
     if wanted is None:
-        return SegmentsResponse(segments, content_type, headers=own)
+        return body.respond(segments, content_type, headers=own)
     first, last = wanted
     own["content-range"] = f"bytes {first}-{last}/{length}"
-    return SegmentsResponse(cut(segments, first, last), content_type, HTTPStatus.PARTIAL_CONTENT, own)
+    return body.respond(cut(segments, first, last), content_type, HTTPStatus.PARTIAL_CONTENT, own)

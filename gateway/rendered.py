@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from anyio.to_thread import run_sync
 from starlette.requests import Request
@@ -12,10 +14,10 @@ from archive.errors import NotAcceptable, NotFound
 from archive.media_type import MediaType, media_type, multipart, select
 from archive.pixels.layout import Undecodable
 from archive.pixels.presentation import grey_of, has_tables
-from archive.pixels.render import Profile, View, Viewport, render_frames
-from archive.pixels.source import Frame
+from archive.pixels.render import Profile, View, Viewport, draw_frames, render_frames, size_of_picture
+from archive.pixels.source import Frame, FrameInMemory, native_spans
 from archive.pixels.syntaxes import DEFLATED
-from archive.pixels.voi import Window
+from archive.pixels.voi import Grey, Window
 from archive.policy import Action
 from archive.query import parse_parameters
 from archive.resource import Resource, parse_frames, parse_resource
@@ -26,13 +28,15 @@ from gateway.multipart import close, new_boundary, open_part
 from gateway.negotiation import preferences
 from gateway.pixel_data import StoredPixels
 from gateway.services import scope_of, services_of
-from gateway.workers import FRAME_SECONDS
+from gateway.workers import FRAME_SECONDS, draw_now
 
 PICTURES = ("image/jpeg", "image/png", "image/gif")
 ANIMATED = "image/gif"
 QUALITY = 90
 THUMBNAIL = Viewport(128, 128)
 THUMBNAIL_QUALITY = 80
+# Pixels of a frame, or of a picture, that this process draws itself: at once, or in a thread.
+_TINY, _LIGHT = 1 << 16, 1 << 24
 _MAXIMUM_ANIMATED = 200_000_000  # pixels of all frames of an animation
 
 
@@ -191,27 +195,73 @@ async def _draw_all(
 async def draw(request: Request, picture: Picture) -> bytes:
     """The picture, kept for who asks again. Raises Undecodable, NotFound, NotAcceptable, BadRequest, Unavailable."""
     services = services_of(request)
-    path = await services.stored.path(picture.place)
     key = (picture.place.place, picture.frames, picture.view, picture.window)
     if (kept := services.pictures.get(key)) is not None:
+        await services.stored.path(picture.place)
         return kept
     place, rendered = picture.place, picture.rendered
     if rendered is None:
         async with services.connection() as connection:
             _, rendered = await place_and_metadata(connection, scope_of(request, Action.READ), place.resource)
-    pixels = StoredPixels(path, place, rendered)
-    frames = await pixels.to_decode()
-    if max(picture.frames) >= len(frames):
-        raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
-    chosen = [frames[number] for number in picture.frames]
-    _require_moderate(chosen, picture.view)
-    greys = [grey_of(pixels.attributes, number, picture.window) for number in picture.frames]
-    tables = has_tables(pixels.attributes)
-    seconds = FRAME_SECONDS * len(chosen)
-    made = await services.workers.make(request, seconds, render_frames, chosen, greys, tables, picture.view)
-    data = await run_sync(_read, made[0])
+    pixels = StoredPixels(services.stored, place, rendered)
+    if _is_light(pixels, picture, _TINY) and (native := pixels.at_once()) is not None:
+        data = draw_now(_draw_in_memory, pixels, picture, native)
+    elif _is_light(pixels, picture, _LIGHT):
+        work = partial(_draw_native, pixels, picture)
+        data = await services.workers.draw(services.stored.read_now, [place], work)
+    else:
+        data = await _draw_elsewhere(request, pixels, picture)
     services.pictures.put(key, data)
     return data
+
+
+def _is_light(pixels: StoredPixels, picture: Picture, largest: int) -> bool:
+    """Whether it is a picture of one native frame in shades of grey, neither of them of more pixels than `largest`."""
+    attributes, view = pixels.attributes, picture.view
+    if pixels.place.pixel_length is None or "7FE00010" not in attributes or has_tables(attributes):
+        return False
+    layout = pixels.layout
+    columns, rows = size_of_picture(layout, view.viewport)
+    cells = max(layout.rows * layout.columns, rows * columns)
+    is_grey = layout.samples == 1 and layout.allocated in (8, 16)
+    return is_grey and len(picture.frames) == 1 and view.profile is Profile.NO and cells <= largest
+
+
+def _draw_in_memory(pixels: StoredPixels, picture: Picture, native: bytes) -> bytes:
+    layout, place = pixels.layout, pixels.place
+    spans = native_spans(0, len(native), layout)
+    every: list[Frame] = [
+        FrameInMemory(Path(), (), layout, place.transfer_syntax_uid, number, native[start : start + length])
+        for number, ((start, length),) in enumerate(spans)
+    ]
+    frames, greys = _chosen(every, pixels, picture)
+    return draw_frames(frames, greys, False, picture.view)
+
+
+def _draw_native(pixels: StoredPixels, picture: Picture, paths: Sequence[Path]) -> bytes:
+    frames, greys = _chosen(pixels.frames_to_decode(paths[0]), pixels, picture)
+    return draw_frames(frames, greys, False, picture.view)
+
+
+async def _draw_elsewhere(request: Request, pixels: StoredPixels, picture: Picture) -> bytes:
+    """By a worker process."""
+    frames, greys = _chosen(await pixels.to_decode(), pixels, picture)
+    _require_moderate(frames, picture.view)
+    tables, seconds = has_tables(pixels.attributes), FRAME_SECONDS * len(frames)
+    made = await services_of(request).workers.make(
+        request, seconds, render_frames, frames, greys, tables, picture.view
+    )
+    return await run_sync(_read, made[0])
+
+
+def _chosen(
+    frames: Sequence[Frame], pixels: StoredPixels, picture: Picture
+) -> tuple[list[Frame], list[Grey]]:
+    """The frames that are shown, and how their values become grey. Raises Undecodable where one is missing."""
+    if max(picture.frames) >= len(frames):
+        raise Undecodable("Pixel Data is shorter than Rows, Columns and NumberOfFrames say")
+    greys = [grey_of(pixels.attributes, number, picture.window) for number in picture.frames]
+    return [frames[number] for number in picture.frames], greys
 
 
 def _require_moderate(frames: Sequence[Frame], view: View) -> None:

@@ -1,9 +1,8 @@
 """What an application is made with, for its endpoints to reach."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import cast
 
 import httpx
@@ -47,19 +46,33 @@ class Services:
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of the pool. Raises Unavailable where PostgreSQL does not answer."""
+    def connection(self) -> "Lent":
+        """A connection of the pool, for `async with`. Raises Unavailable where PostgreSQL does not answer."""
+        return Lent(self.pool)
+
+
+class Lent:
+    """A connection that goes back to its pool. In autocommit mode nothing is left to commit then."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+
+    async def __aenter__(self) -> AsyncConnection:
         with translated_errors():
             try:
-                async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
-                    try:
-                        yield connection
-                    except (OperationalError, InterfaceError):
-                        await self.pool.check()  # others that died with this one serve no request any more
-                        raise
+                self._connection: AsyncConnection = await self._pool.getconn(POOL_TIMEOUT)
             except PoolTimeout:
                 raise Unavailable("PostgreSQL does not answer in time") from None
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._pool.putconn(self._connection)
+        if isinstance(error, OperationalError | InterfaceError):
+            await self._pool.check()  # others that died with this one serve no request any more
+            with translated_errors():
+                raise error
 
 
 def services_of(request: HTTPConnection) -> Services:

@@ -1,15 +1,16 @@
 """The stored files that answers are made of: only those whose proof of de-identification holds."""
 
+import asyncio
 import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from anyio.to_thread import run_sync
+from typing import TypeVar
 
 from archive import instances
+from archive.cached_file import open_cached, read_cached
 from archive.errors import NotFound, Unproven
 from archive.search import Place
 from deidentification import stored
@@ -17,6 +18,7 @@ from deidentification import stored
 _REMEMBERED = 50_000  # files whose proof was found to hold
 _LOG = logging.getLogger("senogate.stored")
 
+Result = TypeVar("Result")
 _State = tuple[str, int, int, int, int]  # the instance, and its file's size, times of change and inode
 
 
@@ -30,22 +32,41 @@ class StoredFiles:
         self._lock = threading.Lock()
         self.refused = 0
 
-    async def paths(self, places: Sequence[Place]) -> list[Path]:
-        """Where the instances lie.
+    async def read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
+        """What `work`, called in a thread, finds in the instances' files.
 
-        Raises NotFound where a file is gone, and Unproven where one is not the instance that was indexed, as
-        this site made it.
+        Raises NotFound where a file is gone, Unproven where one is not the instance that was indexed, as this site
+        made it, and what `work` raises.
         """
-        return await run_sync(self._paths, places)
+        return await asyncio.get_running_loop().run_in_executor(None, self.read_now, places, work)
+
+    def read_at_once(self, place: Place, offset: int, length: int) -> bytes | None:
+        """Bytes of an instance's file, without waiting for a disk.
+
+        None where they are not in memory, or the file is not in a state whose proof was found to hold.
+        """
+        descriptor = open_cached(instances.path(self._storage, place.place))
+        if descriptor is None:
+            return None
+        try:
+            is_proven = self._proven.get(place.place) == _state(place, os.fstat(descriptor))
+            return read_cached(descriptor, length, offset) if is_proven else None
+        finally:
+            os.close(descriptor)
+
+    async def paths(self, places: Sequence[Place]) -> list[Path]:
+        """Where the instances lie. Raises as `read` does."""
+        return await self.read(places, list)
 
     async def path(self, place: Place) -> Path:
-        """Where one instance lies. Raises as `paths` does."""
+        """Where one instance lies. Raises as `read` does."""
         (path,) = await self.paths([place])
         return path
 
-    def _paths(self, places: Sequence[Place]) -> list[Path]:
+    def read_now(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
+        """As `read`, in the thread that this is called in."""
         try:
-            return [self._require(place) for place in places]
+            return work([self._require(place) for place in places])
         except OSError:
             raise NotFound("the stored bytes of an instance are no longer there") from None
 

@@ -1,9 +1,9 @@
 """WADO-RS: instances, metadata, frames and bulk data, as they are stored or recoded (PS3.18 section 10.4)."""
 
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from pathlib import Path
 
-from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -17,7 +17,7 @@ from archive.policy import Action
 from archive.resource import parse_frames, parse_resource
 from archive.search import Place, metadata, place_and_metadata, places
 from gateway import datasets
-from gateway.body import FileRange, PartsResponse, Scratch, Segment
+from gateway.body import CHUNK, FileRange, PartsResponse, Scratch, Segment, load
 from gateway.bulkdata import find_bulkdata
 from gateway.conditional import is_conditional, revalidate, revalidate_states
 from gateway.multipart import close, new_boundary, open_part
@@ -39,14 +39,39 @@ async def retrieve_instances(request: Request) -> Response:
     revalidate(request, found)
     single = resource.sop_instance_uid is not None
     chosen = choose(accepted, instance_offers((place.transfer_syntax_uid for place in found), single=single))
-    located = list(zip(found, await services_of(request).stored.paths(found), strict=True))
+    stored = services_of(request).stored
     if all(
         instance_syntax(place.transfer_syntax_uid, chosen) == place.transfer_syntax_uid for place in found
     ):
-        return respond(request, [_as_stored(request, *each) for each in located], chosen.media_type)
+        parts = _at_once(request, found)
+        if parts is None:
+            parts = await stored.read(found, partial(_all_as_stored, request, found))
+        return respond(request, parts, chosen.media_type)
+    located = list(zip(found, await stored.paths(found), strict=True))
     if single:
         return respond(request, [await make_part(request, *located[0], chosen)], chosen.media_type)
     return await _stream(request, located, chosen)
+
+
+def _at_once(request: Request, found: Sequence[Place]) -> list[Part] | None:
+    """Small instances that lie in memory; None where one has to be waited for."""
+    if sum(place.size for place in found) > CHUNK:
+        return None
+    parts: list[Part] = []
+    for place in found:
+        data = services_of(request).stored.read_at_once(place, 0, place.size)
+        if data is None:
+            return None
+        parts.append((_fields(request, place, place.transfer_syntax_uid), [data]))
+    return parts
+
+
+def _all_as_stored(request: Request, found: Sequence[Place], paths: Sequence[Path]) -> list[Part]:
+    """Called in a thread: small instances are read at once."""
+    parts = [_as_stored(request, place, path) for place, path in zip(found, paths, strict=True)]
+    if sum(place.size for place in found) > CHUNK:
+        return parts
+    return [(fields, load(segments)) for fields, segments in parts]
 
 
 def _as_stored(request: Request, place: Place, path: Path) -> Part:
@@ -133,8 +158,7 @@ async def retrieve_frames(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
     revalidate(request, [place])
-    path = await services_of(request).stored.path(place)
-    return await send(request, StoredPixels(path, place, rendered), numbers)
+    return await send(request, StoredPixels(services_of(request).stored, place, rendered), numbers)
 
 
 async def retrieve_bulkdata(request: Request) -> Response:
@@ -143,10 +167,10 @@ async def retrieve_bulkdata(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         place, rendered = await place_and_metadata(connection, scope, resource)
     revalidate(request, [place])
-    address, path = request.path_params["attribute"], await services_of(request).stored.path(place)
+    address, stored = request.path_params["attribute"], services_of(request).stored
     if address.upper() in PIXELS and place.pixel_offset is not None:
-        return await send(request, StoredPixels(path, place, rendered), None)
-    value = await run_sync(find_bulkdata, path, address)
+        return await send(request, StoredPixels(stored, place, rendered), None)
+    value = await stored.read([place], lambda paths: find_bulkdata(paths[0], address))
     chosen = select(preferences(request), [multipart(OCTETS), media_type(OCTETS)])
     return respond(request, [({"Content-Type": OCTETS}, [value])], chosen)
 

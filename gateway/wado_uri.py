@@ -53,10 +53,10 @@ async def retrieve(request: Request) -> Response:
     pictures = [media_type(kind) for kind in PICTURES] if has_pixels else []
     offers = [*pictures, media_type(DICOM)] if is_single else [media_type(DICOM), *pictures]
     chosen = select(parse_accept(request.headers.get("accept"), parameters.get("contentType")), offers)
-    path = await services_of(request).stored.path(place)
+    stored = services_of(request).stored
     if chosen.essence == DICOM:
-        return await _send_file(request, place, path, parameters)
-    pixels = StoredPixels(path, place, rendered)
+        return await _send_file(request, place, await stored.path(place), parameters)
+    pixels = StoredPixels(stored, place, rendered)
     picture = _picture(pixels, parameters, chosen.essence)
     headers = {"cache-control": "no-store", **parameters_of.warn_of_annotations(parameters)}
     return Response(await draw(request, picture), media_type=chosen.essence, headers=headers)

@@ -1,8 +1,13 @@
-"""Decoding in processes of their own: a slow frame stalls nobody, and one that ends its process harms one request."""
+"""Decoding in processes of their own: a slow frame stalls nobody, and one that ends its process harms one request.
 
+What no codec has to read is drawn in threads, which spares the way to a process and back.
+"""
+
+import asyncio
 import os
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar, TypeVarTuple
 
@@ -33,11 +38,14 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class Workers:
-    """As many processes as there are processors, started when they are first needed."""
+    """As many processes, and as many threads, as there are processors, started when they are first needed."""
 
     def __init__(self, processes: int | None = None) -> None:
-        self._running = CapacityLimiter(processes or os.cpu_count() or 2)
+        number = processes or os.cpu_count() or 2
+        self._running = CapacityLimiter(number)
         self._unlimited = CapacityLimiter(float("inf"))
+        self._threads = ThreadPoolExecutor(number, "draw")
+        self._drawing = 0
 
     async def run(
         self,
@@ -90,6 +98,20 @@ class Workers:
         except MemoryError:
             raise Undecodable("a frame takes more memory to decode than it may") from None
 
+    async def draw(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Call a function in a thread: one that takes little time, whatever the bytes are that it is given.
+
+        Raises what the function raises, and Unavailable where too many wait.
+        """
+        if self._drawing >= WAITING:
+            raise Unavailable("too many frames wait to be drawn")
+        self._drawing += 1
+        try:
+            work = partial(draw_now, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._drawing -= 1
+
     async def make(
         self, request: Request, seconds: float, function: Callable[..., bytes | None], *arguments: object
     ) -> list[Segment]:
@@ -100,12 +122,17 @@ class Workers:
 
 
 def _limited(function: Callable[..., Result], arguments: tuple[object, ...]) -> Result:
-    """Call in a process that is bounded from its first call on. What a damaged file makes it raise is Undecodable."""
+    """Call in a process that is bounded from its first call on."""
     limit, most = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or limit > MEMORY:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.nice(_NICENESS)
+    return draw_now(function, *arguments)
+
+
+def draw_now(function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """Call; what a damaged file makes it raise is Undecodable."""
     try:
         return function(*arguments)
     except (RuntimeError, *DAMAGED):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -19,6 +20,7 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 
+_READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
 _NICENESS = 5  # of the worker: what comes in and is asked for goes before what can wait
@@ -35,6 +37,7 @@ async def _serve(settings: Settings) -> None:
     from gateway import app
     from gateway.signing import SigningKeys
 
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)

@@ -68,14 +68,19 @@ class View:
 def render_frames(
     frames: list[Frame], greys: list[Grey], has_tables: bool, view: View, scratch: Path
 ) -> bytes | None:
-    """One frame as a picture, several as an animation; None where it was written to `scratch`.
+    """As `draw_frames`; None where the picture was written to `scratch`."""
+    return hand_over(draw_frames(frames, greys, has_tables, view), scratch)
+
+
+def draw_frames(frames: list[Frame], greys: list[Grey], has_tables: bool, view: View) -> bytes:
+    """One frame as a picture, several as an animation.
 
     Raises Undecodable, NotFound, BadRequest for a region that lies outside, NotAcceptable for what is no picture.
     """
     needs_header = has_tables or view.profile is not Profile.NO
     header = _read_header(frames[0].path) if needs_header else None
     pictures = [_show(frame, grey, header, view) for frame, grey in zip(frames, greys, strict=True)]
-    return hand_over(_write(pictures, header, view), scratch)
+    return _write(pictures, header, view)
 
 
 def _read_header(path: Path) -> Dataset:
@@ -134,6 +139,11 @@ class _Crop:
         """Left, top, right and bottom in a frame that is so much smaller."""
         x, y = scale
         return self.left / x, self.top / y, (self.left + self.width) / x, (self.top + self.height) / y
+
+
+def size_of_picture(layout: Layout, viewport: Viewport | None) -> tuple[int, int]:
+    """Its columns and rows. Raises BadRequest for a region that lies outside of the frame."""
+    return _Crop.of(layout, viewport).target or (layout.columns, layout.rows)
 
 
 def _decode(frame: Frame, crop: _Crop, view: View) -> tuple[Cells, Layout]:

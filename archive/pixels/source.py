@@ -36,6 +36,17 @@ class Frame:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class FrameInMemory(Frame):
+    """A frame whose bytes have been read."""
+
+    data: bytes = b""
+
+    def read(self) -> bytes:
+        """Its bytes."""
+        return self.data
+
+
 def native_spans(offset: int, length: int, layout: Layout) -> list[tuple[Span, ...]]:
     """Where each native frame lies. Raises Undecodable for frames that don't begin on whole bytes."""
     if layout.frames > 1 and layout.frame_bits % 8:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import anyio
@@ -99,3 +100,24 @@ def test_too_many_that_wait_are_sent_away():
             group.cancel_scope.cancel()
 
     anyio.run(main)
+
+
+class TestDraw:
+    def test_it_is_this_process_and_what_is_damaged_is_told(self):
+        assert anyio.run(Workers(1).draw, identify) == os.getpid()
+        with pytest.raises(Undecodable):
+            anyio.run(Workers(1).draw, int, "no number")
+
+    def test_too_many_that_wait_are_sent_away(self):
+        async def main() -> None:
+            workers, go = Workers(1), threading.Event()
+            async with anyio.create_task_group() as group:
+                for _ in range(WAITING):
+                    group.start_soon(workers.draw, go.wait)
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(Unavailable):
+                    await workers.draw(identify)
+                go.set()
+            assert await workers.draw(identify) == os.getpid()
+
+        anyio.run(main)

@@ -94,3 +94,29 @@ class TestStoredFiles:
         monkeypatch.setattr("gateway.stored._REMEMBERED", 0)
         anyio.run(files.path, place)
         assert not files._proven
+
+
+class TestReadAtOnce:
+    def test_nothing_before_the_proof_was_checked(self, stored):
+        files, _, place = stored
+        assert files.read_at_once(place, 0, 10) is None
+        anyio.run(files.path, place)
+        assert files.read_at_once(place, 0, 10) == WHOLE[:10]
+
+    def test_nothing_of_a_file_that_was_altered(self, stored):
+        files, path, place = stored
+        anyio.run(files.path, place)
+        path.write_bytes(WHOLE.replace(b"MONOCHROME2", b"MONOCHROME1"))
+        assert files.read_at_once(place, 0, 10) is None
+
+    def test_nothing_of_another_file_in_its_place(self, stored):
+        files, path, place = stored
+        anyio.run(files.path, place)
+        path.rename(path.with_suffix(".old"))
+        path.write_bytes(WHOLE)
+        assert files.read_at_once(place, 0, 10) is None
+
+    def test_no_fewer_bytes_than_were_asked_for(self, stored):
+        files, _, place = stored
+        anyio.run(files.path, place)
+        assert files.read_at_once(place, 0, len(WHOLE) + 1) is None
