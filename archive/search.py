@@ -176,8 +176,8 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
 
 
 def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`."""
-    return "true" if scope.everything else "false"
+    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out."""
+    return f"not study.withheld and {'true' if scope.everything else 'false'}"
 
 
 def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:

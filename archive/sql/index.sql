@@ -8,6 +8,12 @@ select sequence from follow_position
 update follow_position set sequence = %(sequence)s
 
 -- name: upsert_study
+-- An instance of a study that began as another patient's makes it the study of both.
+with another as (
+    insert into other_patient (study_instance_uid, patient_id)
+    select study_instance_uid, %(patient_id)s from study
+    where study_instance_uid = %(study_instance_uid)s and patient_id <> %(patient_id)s
+    on conflict do nothing)
 insert into study (
     study_instance_uid, patient_id, patient_name, patient_birth_date, patient_sex, study_date, study_time,
     accession_number, study_id, referring_physician_name, study_description, modalities, sop_classes,

@@ -36,7 +36,7 @@ with days as (
 ), studies as (
     select study_instance_uid, {here} as here, sum({here}) over (order by study_instance_uid desc) as reached
     from study
-    where study_date = (select study_date from day) and {matches}
+    where study_date = (select study_date from day) and not withheld and {matches}
 ), begin as (
     select study_instance_uid, (select skipped from day) - (reached - here) as skipped
     from studies where reached > (select skipped from day) order by study_instance_uid desc limit 1

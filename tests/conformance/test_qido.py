@@ -339,6 +339,7 @@ class TestPaging:
                 "update study set study_date = '', number_of_instances = 9 where patient_id = 'P2'"
             )
             connection.execute("delete from study where study_instance_uid = '1.3'")
+            connection.execute("insert into opt_out (patient_id, added_by) values ('P1', 'test')")
             connection.execute(recount)
             connection.execute("delete from counted where studies = 0")
             assert connection.execute(differences).fetchall() == []
