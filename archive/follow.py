@@ -92,6 +92,7 @@ class Follower:
     def step(self) -> Followed:
         """Take one batch of changes into the index. Raises Unavailable."""
         with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
             changes = self._next_changes()
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
             indexed = self._index(created)
@@ -115,6 +116,7 @@ class Follower:
         indexes meanwhile stays, and what was indexed is forgotten only when Orthanc says that it has gone.
         """
         with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
             self._connection.execute(self._sql["forget_set_aside"])
             indexed: dict[str, str] = dict(
                 self._connection.execute(self._sql["places_in_orthanc"]).fetchall()
@@ -128,6 +130,12 @@ class Follower:
             studies = [uid for (uid,) in self._connection.execute("select study_instance_uid from study")]
             self._render(studies)
         return len(kept)
+
+    def index(self, identifiers: Iterable[str]) -> int:
+        """Index these instances anew; their number. Raises Unavailable."""
+        with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
+            return self._index(identifiers)
 
     def _next_changes(self) -> Changes:
         """The log after the stored position, or from its beginning when Orthanc's log is younger than that."""

@@ -4,6 +4,7 @@ A row says what is to become of an instance, its file holds the instance; the ro
 its row, and goes after it: a file without a row is one that nobody was told of.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from archive.errors import Conflict, NotFound
 from archive.instances import write_durably
 from archive.pool import queries
 
+_ZEROS = bytes(1024 * 1024)
 _ORPHANED = 3600.0  # seconds after which a file without a row is no longer one that is just being held
 
 
@@ -60,6 +62,7 @@ class Arrival:
     digest: bytes
     state: State
     reason: str
+    patient_id: str
     study_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
@@ -182,6 +185,16 @@ class Spool:
     def forget(self, identifier: str) -> None:
         """Remove a sealed file."""
         self._path(identifier).unlink(missing_ok=True)
+
+    def shred(self, identifier: str) -> None:
+        """Write over a sealed file, and remove it."""
+        path = self._path(identifier)
+        with suppress(FileNotFoundError):
+            with open(path, "r+b", buffering=0) as file:
+                for _ in range(0, os.fstat(file.fileno()).st_size, len(_ZEROS)):
+                    file.write(_ZEROS)
+                os.fsync(file.fileno())
+            path.unlink()
 
     def sweep(self) -> int:
         """Remove sealed files that no open row has, left by a process that was killed; their number."""

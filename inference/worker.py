@@ -20,6 +20,7 @@ from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
 from archive import instances, worklist
+from archive.erasure import storing
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
@@ -77,6 +78,9 @@ class Reader:
             except Unavailable:
                 connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
                 raise
+            if outcome is None:
+                connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
+                return
             connection.execute(
                 self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
             )
@@ -84,8 +88,11 @@ class Reader:
 
     def _outcome(
         self, connection: psycopg.Connection, study: str, task: Task, attempts: int
-    ) -> dict[str, Any]:
-        """The columns of the reading's row. A failure of the model or of an instance is an outcome too."""
+    ) -> dict[str, Any] | None:
+        """The columns of the reading's row. A failure of the model or of an instance is an outcome too.
+
+        None where the study came to be withheld meanwhile.
+        """
         if attempts > MOST_ATTEMPTS:
             return {
                 "state": "failed",
@@ -97,7 +104,8 @@ class Reader:
             answer = read_study(paths, self._session(package))
             if isinstance(answer, NotApplicable):
                 return {"state": "not-applicable", "model": package.model.title, "reason": answer.reason}
-            return self._store(answer, paths)
+            with storing(connection, study) as allowed:
+                return self._store(answer, paths) if allowed else None
         except Unavailable:
             raise
         except SenogateError as error:

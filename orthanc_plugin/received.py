@@ -122,6 +122,7 @@ class Door:
             digest=_digest(tools.proof_key, who.sop_instance_uid, instance),
             state=HOLDABLE[reason],
             reason=reason.code,
+            patient_id=who.patient_id,
             study_instance_uid=who.study_instance_uid,
             sop_instance_uid=who.sop_instance_uid,
             sop_class_uid=who.sop_class_uid,
@@ -153,15 +154,26 @@ class Door:
             "series": (made.series_instance_uid, identity["series_instance_uid"]),
             "instance": (made.sop_instance_uid, identity["sop_instance_uid"]),
         }
-        rows = [self._sealed(*row, kind) for kind, row in originals.items() if row[0] not in self._committed]
-        if rows:
-            self._crosswalk.commit(rows)
-            self._remember(made.study_instance_uid, made.series_instance_uid)
+        known = [pseudonym for pseudonym, _ in originals.values() if pseudonym in self._committed]
+        rows = [self._sealed(made, kind, *row) for kind, row in originals.items() if row[0] not in known]
+        if not self._crosswalk.commit(rows, known, self._alias_of(made)):
+            self._crosswalk.commit([self._sealed(made, kind, *row) for kind, row in originals.items()])
+        self._remember(made.study_instance_uid, made.series_instance_uid)
 
-    def _sealed(self, pseudonym: str, original: object, kind: Kind) -> SealedIdentity:
+    def _alias_of(self, made: Deidentified) -> str:
+        """The pseudonym that the Patient ID would have without its issuer; empty where it has none."""
+        identity = made.identity
+        if not (identity.issuer_of_patient_id and identity.patient_id):
+            return ""
+        raw = identity.raw.get("patient_id")  # hexadecimal, where it is not plain ASCII
+        written = bytes.fromhex(raw).decode("latin-1") if raw else identity.patient_id
+        alias = self._ready().deidentifier.pseudonyms.patient_id(written)
+        return alias if alias != made.patient_id else ""
+
+    def _sealed(self, made: Deidentified, kind: Kind, pseudonym: str, original: object) -> SealedIdentity:
         plain = json.dumps(original, default=_text).encode()
-        public_key = self._ready().crosswalk_public_key
-        return SealedIdentity(pseudonym, kind, seal(public_key, plain, pseudonym.encode()))
+        sealed = seal(self._ready().crosswalk_public_key, plain, pseudonym.encode())
+        return SealedIdentity(pseudonym, kind, sealed, made.study_instance_uid, made.patient_id)
 
     def _remember(self, *pseudonyms: str) -> None:
         for pseudonym in pseudonyms:

@@ -71,8 +71,9 @@ select w.sop_instance_uid, w.state, r.state, r.study_instance_uid, i.series_inst
     i.sop_instance_uid
 from workitem w
     join reading r using (study_instance_uid, task)
+    join study using (study_instance_uid)
     left join instance i on i.sop_instance_uid = r.result_sop_instance_uid
-where (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
+where not withheld and (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
     and (r.attempts > 0 or r.state <> 'due')
     and (r.state <> 'done' or r.result_sop_instance_uid is null or i.sop_instance_uid is not null)
     and not (w.state = 'IN PROGRESS' and r.state = 'due')
