@@ -18,8 +18,9 @@ order by at, model, run
 
 -- name: patients
 -- Who of the site's patients has one of these pseudonyms.
-select distinct patient_id
-from unnest(%(patients)s::text[]) named, patients_of(named) patient_id
-where patient_id in (select patient_id from study union select patient_id from other_patient)
-    or exists (select from crosswalk c where c.patient_id = patients_of.patient_id)
-    or exists (select from spool s where s.patient_id = patients_of.patient_id)
+select distinct meant.id
+from unnest(%(patients)s::text[]) named, patients_of(named) meant (id)
+where exists (select from study where study.patient_id = meant.id)
+    or exists (select from other_patient o where o.patient_id = meant.id)
+    or exists (select from crosswalk c where c.patient_id = meant.id)
+    or exists (select from spool s where s.patient_id = meant.id)
