@@ -176,8 +176,18 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
 
 
 def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out."""
-    return f"not study.withheld and {'true' if scope.everything else 'false'}"
+    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out.
+
+    Where the scope is one dataset, PostgreSQL can take this for a join, and read the dataset in its own order.
+    """
+    if scope.everything or not scope.numbers:
+        return f"not study.withheld and {'true' if scope.everything else 'false'}"
+    numbers = [f"{parameters.add(number)}::integer" for number in scope.numbers]
+    named = f"= {numbers[0]}" if len(numbers) == 1 else f"in ({', '.join(numbers)})"
+    return f"""not study.withheld and exists (
+        select from dataset_study seen
+        where seen.dataset {named} and seen.study_date = study.study_date
+            and seen.study_instance_uid = study.study_instance_uid)"""
 
 
 def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:
