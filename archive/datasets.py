@@ -27,7 +27,8 @@ DENSITY = "density"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PLACING = 0x5E0A_0003  # key of the advisory lock that those share who place studies, and who fills a dataset has alone
 _DENSITY_IS = """exists (
-    select from reading, jsonb_path_query(reading.findings, 'lax $.findings.evaluations[*] ? (@.target.level == "exam")') read
+    select from reading,
+        jsonb_path_query(reading.findings, 'lax $.findings.evaluations[*] ? (@.target.level == "exam")') read
     where reading.study_instance_uid = study.study_instance_uid and reading.task = 'density' and reading.state = 'done'
         and exists (
             select from jsonb_path_query(read, 'lax $.likelihoods[*]') likelihood
@@ -79,7 +80,9 @@ def parse_name(text: str) -> tuple[str, int]:
     """A dataset's name and version, 0 where none is named. Raises BadRequest."""
     name, at, version = text.partition("@")
     if not _NAME.fullmatch(name) or (at and not re.fullmatch("[1-9][0-9]{0,8}", version)):
-        raise BadRequest("a dataset's name takes 1 to 64 small letters, digits and ._-, a version of it @1 behind")
+        raise BadRequest(
+            "a dataset's name takes 1 to 64 small letters, digits and ._-, a version of it @1 behind"
+        )
     return name, int(version or 0)
 
 
@@ -127,10 +130,14 @@ def _placing(definitions: tuple[tuple[int, str], ...]) -> tuple[bytes, dict[str,
         queries("dataset.sql")[f"place_{level.name.lower()}"].format(held=", ".join(told))
         for level, told in held.items()
     ]
-    return queries("dataset.sql")["place"].format(members=" union all ".join(members)).encode(), parameters.values
+    return queries("dataset.sql")["place"].format(
+        members=" union all ".join(members)
+    ).encode(), parameters.values
 
 
-async def create(connection: AsyncConnection, name: str, query: str, description: str = "", *, by: str) -> None:
+async def create(
+    connection: AsyncConnection, name: str, query: str, description: str = "", *, by: str
+) -> None:
     """Save a search, and find its studies.
 
     No study is indexed while they are looked for. Raises BadRequest, Conflict where the name is taken.

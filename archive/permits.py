@@ -4,7 +4,7 @@ Whatever is changed here is told to all gateways when its transaction ends (`sen
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -125,11 +125,11 @@ def check_text(text: str) -> None:
 
 
 async def grants_of(connection: AsyncConnection, subject: str) -> Grants:
-    """What the site grants a principal now. Raises Unauthenticated for a client that is revoked."""
+    """What the site grants a principal now. Raises Unauthenticated for one that may not act any more."""
     row = await (await connection.execute(queries("permits.sql")["roles"], {"subject": subject})).fetchone()
-    roles, is_active = row or ([], True)
+    roles, is_active = row or ([], False)
     if not is_active:
-        raise Unauthenticated("the client is revoked")
+        raise Unauthenticated("who the token speaks for is not known here any more")
     rows = await connection.execute(queries("permits.sql")["granted"], {"subject": subject})
     permits = [
         Permit(permit, purpose, parse_actions(" ".join(actions)), tuple(datasets), tuple(versions), *rest)
@@ -181,10 +181,10 @@ async def revoke(connection: AsyncConnection, permit_id: str, reason: str, *, by
 
 
 async def _decide(
-    connection: AsyncConnection, statement: str, permit_id: str, row: dict[str, object]
+    connection: AsyncConnection, statement: str, permit_id: str, row: Mapping[str, object]
 ) -> None:
     async with connection.transaction():
-        values = row | {"permit_id": permit_id}
+        values = {**row, "permit_id": permit_id}
         if (await connection.execute(queries("permits.sql")[statement], values)).rowcount:
             return
         found = await show(connection, permit_id)

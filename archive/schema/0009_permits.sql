@@ -103,23 +103,14 @@ alter table workitem
         generated always as (jsonb_path_query_array(attributes, 'lax $.**."0020000D"."Value"[*]')) stored;
 alter table workitem_event add column workitem text collate "C" not null default '';
 
--- Gateways keep what they know of a principal's roles and permits until they hear this.
-create function tell_access() returns trigger language plpgsql as $$
-begin
-    perform pg_notify('senogate_access', tg_table_name);
-    return null;
-end
-$$;
-create trigger permit_changes after insert or update or delete on permit
-for each statement execute function tell_access();
-create trigger permit_dataset_changes after insert or update or delete on permit_dataset
-for each statement execute function tell_access();
-create trigger role_changes after insert or update or delete on role_grant
-for each statement execute function tell_access();
-create trigger dataset_changes after update or delete on dataset
-for each statement execute function tell_access();
-create trigger client_changes after update or delete on client
-for each statement execute function tell_access();
+create trigger permit_changed after insert or update or delete or truncate on permit
+    for each statement execute function notify_access();
+create trigger permit_dataset_changed after insert or update or delete or truncate on permit_dataset
+    for each statement execute function notify_access();
+create trigger role_changed after insert or update or delete or truncate on role_grant
+    for each statement execute function notify_access();
+create trigger dataset_changed after update or delete on dataset
+    for each statement execute function notify_access();
 
 -- Clients that are here already go on seeing what they saw.
 with kept as (

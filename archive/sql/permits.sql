@@ -1,6 +1,5 @@
 -- name: roles
-select array(select role from role_grant where subject = %(subject)s),
-    not exists (select from client where 'client:' || client_id = %(subject)s and revoked_at is not null)
+select array(select role from role_grant where subject = %(subject)s), subject_is_active(%(subject)s)
 
 -- name: granted
 select p.permit_id, p.purpose, p.actions,
