@@ -15,6 +15,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from archive.attributes import Level
+from archive.audit import Event, write_async
 from archive.conditions import Parameters, condition, every
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.pool import queries
@@ -156,6 +157,7 @@ async def create(
         found = find.format(number=made[0], which="true", matches=criteria.condition(parameters))
         fill = queries("dataset.sql")["fill"].format(members=found)
         await connection.execute(fill.encode(), parameters.values)
+        await write_async(connection, Event.DATASET_CREATED, subject=by, detail={"dataset": name})
 
 
 async def freeze(connection: AsyncConnection, name: str, *, by: str) -> Dataset:
@@ -173,6 +175,8 @@ async def freeze(connection: AsyncConnection, name: str, *, by: str) -> Dataset:
         studies, instances, sha256 = await contents(connection, number)
         sealed = {"number": number, "studies": studies, "instances": instances, "sha256": sha256}
         await connection.execute(queries("dataset.sql")["seal"], sealed)
+        detail = {"dataset": f"{source.name}@{version}", "sha256": sha256}
+        await write_async(connection, Event.DATASET_FROZEN, subject=by, detail=detail)
     return await show(connection, f"{source.name}@{version}")
 
 
@@ -219,7 +223,7 @@ async def count(connection: AsyncConnection, dataset: Dataset) -> int:
     return row[0] if row else 0
 
 
-async def delete(connection: AsyncConnection, name: str) -> None:
+async def delete(connection: AsyncConnection, name: str, *, by: str) -> None:
     """Forget a dataset and its versions. Raises NotFound, Conflict where a permit names one of them."""
     if name == EVERYTHING:
         raise Conflict("this dataset is of every site")
@@ -233,3 +237,4 @@ async def delete(connection: AsyncConnection, name: str) -> None:
             raise NotFound("no such dataset")
         numbers = {"numbers": [number for (number,) in gone]}
         await connection.execute(queries("dataset.sql")["forget_members"], numbers)
+        await write_async(connection, Event.DATASET_DELETED, subject=by, detail={"dataset": name})

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from psycopg import AsyncConnection
 
+from archive.audit import Event, write_async
 from archive.datasets import parse_name
 from archive.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from archive.policy import Action, Grants, Permit, Role, parse_actions
@@ -157,6 +158,12 @@ async def request(connection: AsyncConnection, wanted: Wanted, *, by: str) -> st
             named = {"permit": number, "name": name, "version": version}
             if not (await connection.execute(queries("permits.sql")["name_dataset"], named)).rowcount:
                 raise NotFound("no such dataset, or no such version of it")
+        detail = {
+            "for": wanted.subject,
+            "purpose": str(wanted.purpose),
+            "datasets": " ".join(wanted.datasets),
+        }
+        await write_async(connection, Event.PERMIT_REQUESTED, subject=by, permits=[permit_id], detail=detail)
     return str(permit_id)
 
 
@@ -165,30 +172,31 @@ async def grant(connection: AsyncConnection, permit_id: str, terms: Terms, *, by
     check_text(terms.reason + (terms.conditions or ""))
     actions = None if terms.actions is None else sorted(terms.actions)
     row = {"since": terms.since, "until": terms.until, "conditions": terms.conditions, "actions": actions}
-    await _decide(connection, "grant", permit_id, row | {"reason": terms.reason, "by": by})
+    row |= {"reason": terms.reason, "by": by}
+    await _decide(connection, Event.PERMIT_GRANTED, "grant", permit_id, row)
 
 
 async def reject(connection: AsyncConnection, permit_id: str, reason: str, *, by: str) -> None:
     """Refuse what was requested. Raises NotFound, Conflict where it is decided already."""
     check_text(reason)
-    await _decide(connection, "reject", permit_id, {"reason": reason, "by": by})
+    await _decide(connection, Event.PERMIT_REJECTED, "reject", permit_id, {"reason": reason, "by": by})
 
 
 async def revoke(connection: AsyncConnection, permit_id: str, reason: str, *, by: str) -> None:
     """End a permit now, everywhere. Raises NotFound, Conflict where it is not granted."""
     check_text(reason)
-    await _decide(connection, "revoke", permit_id, {"reason": reason, "by": by})
+    await _decide(connection, Event.PERMIT_REVOKED, "revoke", permit_id, {"reason": reason, "by": by})
 
 
 async def _decide(
-    connection: AsyncConnection, statement: str, permit_id: str, row: Mapping[str, object]
+    connection: AsyncConnection, event: Event, statement: str, permit_id: str, row: Mapping[str, object]
 ) -> None:
     async with connection.transaction():
         values = {**row, "permit_id": permit_id}
-        if (await connection.execute(queries("permits.sql")[statement], values)).rowcount:
-            return
-        found = await show(connection, permit_id)
-        raise Conflict(f"the permit is {found.state}")
+        if not (await connection.execute(queries("permits.sql")[statement], values)).rowcount:
+            found = await show(connection, permit_id)
+            raise Conflict(f"the permit is {found.state}")
+        await write_async(connection, event, subject=str(row["by"]), permits=[permit_id])
 
 
 async def list_permits(connection: AsyncConnection, subject: str | None = None) -> list[Application]:
@@ -216,14 +224,23 @@ async def add_role(connection: AsyncConnection, subject: str, role: Role, *, by:
     if not _SUBJECT.fullmatch(subject):
         raise BadRequest("the subject of a role is client:ID, account:NAME or ISSUER#SUB")
     row = {"subject": subject, "role": role, "by": by}
-    await connection.execute(queries("permits.sql")["add_role"], row)
+    async with connection.transaction():
+        await connection.execute(queries("permits.sql")["add_role"], row)
+        await _tell_role(connection, subject, role, "given", by)
 
 
 async def remove_role(connection: AsyncConnection, subject: str, role: Role, *, by: str) -> None:
     """Take a role from a principal. Raises NotFound where it does not have it."""
     row = {"subject": subject, "role": role}
-    if not (await connection.execute(queries("permits.sql")["remove_role"], row)).rowcount:
-        raise NotFound("the principal does not have the role")
+    async with connection.transaction():
+        if not (await connection.execute(queries("permits.sql")["remove_role"], row)).rowcount:
+            raise NotFound("the principal does not have the role")
+        await _tell_role(connection, subject, role, "taken", by)
+
+
+async def _tell_role(connection: AsyncConnection, subject: str, role: Role, what: str, by: str) -> None:
+    detail = {"of": subject, "role": str(role), "is": what}
+    await write_async(connection, Event.ROLE_CHANGED, subject=by, detail=detail)
 
 
 async def list_roles(connection: AsyncConnection) -> Sequence[RoleGrant]:

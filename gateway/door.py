@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -18,6 +18,8 @@ from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
+MayAdd = Callable[[str], Awaitable[bool]]
+"""Whether a study, by its pseudonym, may be added to."""
 _CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
 
 
@@ -54,11 +56,11 @@ class Outcome:
     is_coerced: bool = False
 
 
-async def deliver(services: Services, instance: bytes, target: Resource) -> Outcome:
+async def deliver(services: Services, instance: bytes, target: Resource, may_add: MayAdd) -> Outcome:
     """Put one instance through the door, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered, nor is one that names a study of this
-    site that the site does not hold for that patient: nothing of it is stored.
+    site that the site does not hold for that patient, or that may not be added to: nothing of it is stored.
     """
     try:
         known = await run_sync(services.deidentifier.recognise, instance)
@@ -71,7 +73,8 @@ async def deliver(services: Services, instance: bytes, target: Resource) -> Outc
         return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
     try:
         await services.readiness.require_plugin(AT_THE_DOOR)
-        if not await _belongs(services, known):
+        is_allowed = await may_add(known.study_instance_uid)
+        if not await _belongs(services, known) or not is_allowed:
             return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
         return await _deliver(services.orthanc, instance, known, sent)
     except (httpx.TransportError, Unavailable):

@@ -19,7 +19,7 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import crosswalk, site, spool
+from senogate import crosswalk, permits, site, spool
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -28,6 +28,9 @@ app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
 app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
+app.add_typer(permits.dataset_app, name="dataset")
+app.add_typer(permits.permit_app, name="permit")
+app.add_typer(permits.role_app, name="role")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -203,6 +206,9 @@ def client_add(
         _out.print_json(json.dumps({"client_id": client_id, "client_secret": secret, "scope": scope}))
     else:
         _out.print(f"client_id     {client_id}\nclient_secret {secret}\nscope         {scope}", markup=False)
+        _err.print(
+            f"It sees no study yet: senogate permit grant client:{client_id} --dataset …", markup=False
+        )
 
 
 @client_app.command("list")
