@@ -51,6 +51,7 @@ def issue(
     scope: str = ALL_ACTIONS,
     ttl: int = DEFAULT_TTL,
     roles: Sequence[Role] = (),
+    permit: str | None = None,
 ) -> str:
     """A signed access token that lives `ttl` seconds. Raises BadRequest for a wrong scope or ttl."""
     if not 1 <= ttl <= MAXIMUM_TTL:
@@ -66,7 +67,9 @@ def issue(
         "nbf": now,
         "exp": now + ttl,
         "jti": secrets.token_urlsafe(16),
-    } | ({"roles": list(roles)} if roles else {})
+    }
+    optional = {"roles": list(roles), "permit": permit}
+    claims |= {name: value for name, value in optional.items() if value}
     key = keys.keys[0]
     return jwt.encode(claims, key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": "at+jwt"})
 
