@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from pydicom.errors import InvalidDicomError
 
-from archive import instances
+from archive import datasets, instances
 from archive.dicom_json import (
     InstanceRecord,
     SeriesRecord,
@@ -197,6 +197,7 @@ class Follower:
     def _render(self, studies: list[str]) -> None:
         """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
         if not studies:
+            datasets.place(self._connection, [])
             return
         for uid, attributes, count in self._connection.execute(
             self._sql["series_totals"], {"studies": studies}
@@ -212,6 +213,7 @@ class Follower:
             rendered = render_study(attributes, study_instance_uid=uid, **values)
             row = values | {"study_instance_uid": uid, "dicom_json": rendered}
             self._connection.execute(self._sql["update_study"], row)
+        datasets.place(self._connection, studies)
 
 
 def orthanc_id(record: InstanceRecord) -> str:

@@ -1,5 +1,7 @@
 """The application: its routes, and what every request passes on its way to one."""
 
+from functools import partial
+
 import httpx
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
@@ -27,10 +29,12 @@ from gateway import (
     wado_uri,
 )
 from gateway.authentication import Authentication
+from gateway.authorization import Authorization
 from gateway.conditional import EntityTags, NotModified, on_not_modified
+from gateway.granted import Granted
 from gateway.problem import HANDLERS, LastResort
 from gateway.readiness import PluginGuard, Readiness
-from gateway.services import Services
+from gateway.services import Services, connected
 from gateway.signing import SigningKeys
 from gateway.stored import StoredFiles
 
@@ -55,9 +59,11 @@ def create(
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
+    granted = Granted(partial(connected, pool))
     guarded = [
         Middleware(PluginGuard, readiness=readiness),
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
+        Middleware(Authorization, granted=granted),
     ]
     dicomweb = [
         Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
@@ -74,7 +80,7 @@ def create(
         exception_handlers=HANDLERS | {NotModified: on_not_modified},
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored, granted)
     return app
 
 

@@ -12,7 +12,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
-from archive.policy import Principal, parse_actions
+from archive.policy import Principal, Role, parse_actions
+from archive.subjects import client_subject
 from gateway.signing import SigningKeys
 
 MAXIMUM_TOKEN = 8192  # characters
@@ -111,7 +112,10 @@ def _verify(token: str, keys: SigningKeys, issuer: str, audience: str) -> tuple[
         raise InvalidToken("the token has expired") from None
     except jwt.PyJWTError:
         raise InvalidToken("the token is not valid here") from None
-    return Principal(subject=claims["sub"], actions=parse_actions(claims.get("scope", ""))), claims["exp"]
+    roles = frozenset(map(Role, claims.get("roles", [])))
+    subject = claims["sub"] if roles else client_subject(claims["sub"])
+    actions = parse_actions(claims.get("scope", ""))
+    return Principal(subject, actions, roles, claims.get("permit")), claims["exp"]
 
 
 def _shape(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -12,12 +12,15 @@ from anyio.to_thread import run_sync
 
 from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
+from archive.search import withheld_among
 from deidentification.deidentify import Deidentified, Deidentifier, Identity, Reason, Refused
 from gateway.readiness import AT_THE_DOOR
 from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
+MayAdd = Callable[[str], Awaitable[bool]]
+"""Whether a study, by its pseudonym, may be added to."""
 _CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
 
 
@@ -54,11 +57,11 @@ class Outcome:
     is_coerced: bool = False
 
 
-async def deliver(services: Services, instance: bytes, target: Resource) -> Outcome:
+async def deliver(services: Services, instance: bytes, target: Resource, may_add: MayAdd) -> Outcome:
     """Put one instance through the door, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered, nor is one that names a study of this
-    site that the site does not hold for that patient: nothing of it is stored.
+    site that the site does not hold for that patient, or that may not be added to: nothing of it is stored.
     """
     try:
         known = await run_sync(services.deidentifier.recognise, instance)
@@ -71,7 +74,8 @@ async def deliver(services: Services, instance: bytes, target: Resource) -> Outc
         return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
     try:
         await services.readiness.require_plugin(AT_THE_DOOR)
-        if not await _belongs(services, known):
+        is_allowed = await may_add(known.study_instance_uid)
+        if not await _belongs(services, known) or not is_allowed:
             return Outcome(FailureReason.DATA_SET_MISMATCH, known.sop_class_uid, sent)
         return await _deliver(services.orthanc, instance, known, sent)
     except (httpx.TransportError, Unavailable):
@@ -102,7 +106,12 @@ async def _belongs(services: Services, known: Deidentified) -> bool:
     answer = await services.orthanc.get(f"/studies/{study_identifier(known)}", timeout=TIMEOUT)
     if answer.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
         raise Unavailable(f"Orthanc answers with the status {answer.status_code}")
-    return answer.status_code == HTTPStatus.OK
+    return answer.status_code == HTTPStatus.OK and not await _is_hidden(services, known.study_instance_uid)
+
+
+async def _is_hidden(services: Services, study_instance_uid: str) -> bool:
+    async with services.connection() as connection:
+        return bool(await withheld_among(connection, [study_instance_uid]))
 
 
 def study_identifier(known: Deidentified) -> str:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -12,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from archive.errors import BadRequest, SenogateError
-from archive.policy import Action
+from archive.policy import Action, Role
 from archive.settings import Settings
 from gateway.clients import authenticate_client, create_client, list_clients, narrow_scope, revoke_client
 from gateway.services import services_of
@@ -43,7 +44,14 @@ class TokenRefused(SenogateError):
 
 
 def issue(
-    keys: SigningKeys, settings: Settings, *, subject: str, scope: str = ALL_ACTIONS, ttl: int = DEFAULT_TTL
+    keys: SigningKeys,
+    settings: Settings,
+    *,
+    subject: str,
+    scope: str = ALL_ACTIONS,
+    ttl: int = DEFAULT_TTL,
+    roles: Sequence[Role] = (),
+    permit: str | None = None,
 ) -> str:
     """A signed access token that lives `ttl` seconds. Raises BadRequest for a wrong scope or ttl."""
     if not 1 <= ttl <= MAXIMUM_TTL:
@@ -60,6 +68,8 @@ def issue(
         "exp": now + ttl,
         "jti": secrets.token_urlsafe(16),
     }
+    optional = {"roles": list(roles), "permit": permit}
+    claims |= {name: value for name, value in optional.items() if value}
     key = keys.keys[0]
     return jwt.encode(claims, key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": "at+jwt"})
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -12,11 +12,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.requests import HTTPConnection
 
 from archive.errors import Unavailable
-from archive.policy import Action, Principal, Scope, decide
+from archive.policy import Action, Grants, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from gateway.cache import Cache
+from gateway.granted import Granted
 from gateway.readiness import Readiness
 from gateway.signing import SigningKeys
 from gateway.stored import StoredFiles
@@ -41,29 +42,46 @@ class Services:
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    granted: Granted
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection of the pool. Raises Unavailable where PostgreSQL does not answer."""
-        with translated_errors():
-            try:
-                async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
-                    try:
-                        yield connection
-                    except (OperationalError, InterfaceError):
-                        await self.pool.check()  # others that died with this one serve no request any more
-                        raise
-            except PoolTimeout:
-                raise Unavailable("PostgreSQL does not answer in time") from None
+        return connected(self.pool)
+
+
+@asynccontextmanager
+async def connected(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection]:
+    """A connection of a pool. Raises Unavailable where PostgreSQL does not answer."""
+    with translated_errors():
+        try:
+            async with pool.connection(timeout=POOL_TIMEOUT) as connection:
+                try:
+                    yield connection
+                except (OperationalError, InterfaceError):
+                    await pool.check()  # others that died with this one serve no request any more
+                    raise
+        except PoolTimeout:
+            raise Unavailable("PostgreSQL does not answer in time") from None
 
 
 def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def scope_of(request: HTTPConnection, action: Action) -> Scope:
-    """What the request's principal may do the action on. Raises Forbidden."""
-    return decide(cast(Principal, request.scope["principal"]), action)
+def scope_of(request: HTTPConnection, *actions: Action) -> Scope:
+    """What the request's principal may do one of the actions on. Raises Forbidden."""
+    scope = decide(principal_of(request), grants_of(request), *actions)
+    request.scope["decided"].append((actions, scope))
+    request.scope["permits_used"] = scope.permits
+    return scope
+
+
+def principal_of(request: HTTPConnection) -> Principal:
+    return cast(Principal, request.scope["principal"])
+
+
+def grants_of(request: HTTPConnection) -> Grants:
+    return cast(Grants, request.scope["grants"])

@@ -19,7 +19,7 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import crosswalk, erasure, optout, site, spool
+from senogate import crosswalk, erasure, optout, permits, site, spool
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -30,6 +30,9 @@ app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
 app.add_typer(optout.app, name="optout")
 app.add_typer(erasure.app, name="erase")
+app.add_typer(permits.dataset_app, name="dataset")
+app.add_typer(permits.permit_app, name="permit")
+app.add_typer(permits.role_app, name="role")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -205,6 +208,9 @@ def client_add(
         _out.print_json(json.dumps({"client_id": client_id, "client_secret": secret, "scope": scope}))
     else:
         _out.print(f"client_id     {client_id}\nclient_secret {secret}\nscope         {scope}", markup=False)
+        _err.print(
+            f"It sees no study yet: senogate permit grant client:{client_id} --dataset …", markup=False
+        )
 
 
 @client_app.command("list")

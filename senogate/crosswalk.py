@@ -73,10 +73,10 @@ def open_identity(key: Path, pseudonym: str, reason: str) -> Opened:
     private = secrets.read_key(str(key.parent), key.name)
     unseal = partial(open_sealed, private)
     with _connected() as connection:
-        return reidentification.reidentify(connection, unseal, pseudonym, opened_by=os_user(), reason=reason)
+        return reidentification.reidentify(connection, unseal, pseudonym, opened_by=_user(), reason=reason)
 
 
-def os_user() -> str:
+def _user() -> str:
     """The operating system's user that this process runs as."""
     try:
         return f"os:{pwd.getpwuid(os.getuid()).pw_name}"

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from archive import audit, erasure, optout, secrets
-from archive import settings as site_settings
 from archive.durable import DurableConnection
 from archive.erasure import Erasure, Kind, Site
 from archive.errors import BadRequest
@@ -26,8 +25,7 @@ from archive.settings import Settings
 from archive.spool import Spool
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
-from senogate import site
-from senogate.crosswalk import os_user
+from senogate.operator import AsJson, site_of_home, user
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.parts import deidentifier_of
 
@@ -45,7 +43,7 @@ def study(
     yes: Yes = False,
 ) -> None:
     """Erase a study and all that was made of it; print the receipt."""
-    settings = _settings()
+    settings = site_of_home()
     if not uid or set(uid) - set("0123456789.") or len(uid) > 64:
         raise BadRequest("a Study Instance UID has digits and dots alone, at most 64")
     _erase(settings, Kind.STUDY, (deidentifier_of(settings).uid(uid),), reason, yes)
@@ -54,7 +52,7 @@ def study(
 @app.command()
 def patient(patient_id: PatientID = "-", issuer: Issuer = "", reason: Why = "", yes: Yes = False) -> None:
     """Erase all studies of a patient and all that was made of them; print the receipt."""
-    settings = _settings()
+    settings = site_of_home()
     pseudonyms = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         found = optout.patients(connection, pseudonyms)
@@ -68,7 +66,7 @@ def patient(patient_id: PatientID = "-", issuer: Issuer = "", reason: Why = "", 
 @app.command()
 def resume() -> None:
     """Go on with every erasure that was cut short; print the receipts."""
-    settings = _settings()
+    settings = site_of_home()
     with _site(settings) as where:
         for each in erasure.find(where.connection):
             if each.completed_at is None:
@@ -76,9 +74,9 @@ def resume() -> None:
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False) -> None:
+def list_(as_json: AsJson = False) -> None:
     """Every erasure that was asked for; those that are not complete are gone on with by `resume`."""
-    with connect(_settings().database_url, autocommit=True) as connection, translated_errors():
+    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
         found = erasure.find(connection)
     if as_json:
         typer.echo(json.dumps([_row(each) for each in found]))
@@ -90,7 +88,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON for p
 @app.command()
 def receipt(identifier: Annotated[str, typer.Argument(help="As `senogate erase list` shows it.")]) -> None:
     """Print the receipt of a complete erasure again."""
-    with connect(_settings().database_url, autocommit=True) as connection, translated_errors():
+    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
         found = erasure.read(connection, identifier)
     if found.receipt is None:
         raise BadRequest("the erasure is not complete: `senogate erase resume` goes on with it")
@@ -102,7 +100,7 @@ def verify(
     path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt, as it was printed.")],
 ) -> None:
     """Whether this site signed a receipt and nobody changed it since; exit status 1 where not."""
-    valid = is_genuine(_signing_keys(_settings()), path.read_text("utf-8"))
+    valid = is_genuine(_signing_keys(site_of_home()), path.read_text("utf-8"))
     typer.echo("the receipt is genuine" if valid else "the receipt is NOT genuine")
     raise typer.Exit(0 if valid else 1)
 
@@ -125,7 +123,7 @@ def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: 
     if not yes and typer.get_text_stream("stdin").isatty():
         typer.confirm(f"Erase the {kind} {pseudonyms[0]} for good?", abort=True, err=True)
     with _site(settings) as where:
-        identifier = erasure.ask(where.connection, kind, pseudonyms, by=os_user(), reason=reason)
+        identifier = erasure.ask(where.connection, kind, pseudonyms, by=user(), reason=reason)
         typer.echo(_carry_out(where, identifier))
 
 
@@ -173,7 +171,3 @@ def _row(each: Erasure) -> dict[str, Any]:
     times = {name: at and at.isoformat() for name, at in asdict(each).items() if name.endswith("_at")}
     kept = ("id", "kind", "pseudonyms", "asked_by", "reason", "removed")
     return {name: getattr(each, name) for name in kept} | times
-
-
-def _settings() -> Settings:
-    return site.complete(site_settings.load())

@@ -1,7 +1,6 @@
 """`senogate optout`: patients whose studies are withheld from everybody until they withdraw."""
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -10,19 +9,16 @@ import psycopg
 import typer
 
 from archive import optout, secrets
-from archive import settings as site_settings
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
 from deidentification.pseudonym import Keys, Pseudonyms
-from senogate import site
-from senogate.crosswalk import os_user
+from senogate.operator import AsJson, read_secret, site_of_home, user
 
 app = typer.Typer(no_args_is_help=True, help="Patients whose studies are withheld from everybody.")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 PatientID = Annotated[
     str,
     typer.Argument(
@@ -42,9 +38,9 @@ Issuer = Annotated[
 @app.command()
 def add(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = False) -> None:
     """Withhold all studies of a patient, those that come later too; say which models learnt from her."""
-    patients = pseudonyms_of(_settings(), read_patient_id(patient_id), issuer)
+    patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
     with _connected() as connection:
-        rows = optout.add(connection, patients, by=os_user())
+        rows = optout.add(connection, patients, by=user())
         trained = optout.trained_on(connection, patients)
     _show(rows, trained, as_json)
     if not as_json and not any(row.studies for row in rows):
@@ -54,9 +50,9 @@ def add(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = Fals
 @app.command()
 def withdraw(patient_id: PatientID = "-", issuer: Issuer = "") -> None:
     """Withdraw an opt-out: what was withheld is there again, as it was."""
-    patients = pseudonyms_of(_settings(), read_patient_id(patient_id), issuer)
+    patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
     with _connected() as connection:
-        optout.withdraw(connection, patients, by=os_user())
+        optout.withdraw(connection, patients, by=user())
     typer.echo("the opt-out is withdrawn")
 
 
@@ -75,7 +71,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def status(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = False) -> None:
     """Whether a patient has opted out, and which models learnt from her."""
-    patients = pseudonyms_of(_settings(), read_patient_id(patient_id), issuer)
+    patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
     with _connected() as connection:
         rows, trained = optout.find(connection, patients), optout.trained_on(connection, patients)
     _show(rows, trained, as_json)
@@ -84,12 +80,8 @@ def status(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = F
 
 
 def read_patient_id(given: str) -> str:
-    """What was given, or a line of standard input, which a terminal does not echo."""
-    if given != "-":
-        return given
-    return (
-        typer.prompt("Patient ID", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
-    )
+    """What was given, or a line of standard input."""
+    return read_secret("Patient ID") if given == "-" else given
 
 
 def pseudonyms_of(settings: Settings, patient_id: str, issuer: str) -> tuple[str, ...]:
@@ -116,11 +108,7 @@ def _line(row: OptOut) -> str:
     return f"{row.patient_id}  {row.added_at:%Y-%m-%d %H:%M}  {row.added_by}  studies withheld: {row.studies}"
 
 
-def _settings() -> Settings:
-    return site.complete(site_settings.load())
-
-
 @contextmanager
 def _connected() -> Iterator[psycopg.Connection]:
-    with connect(_settings().database_url, autocommit=True) as connection, translated_errors():
+    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
         yield connection

@@ -66,9 +66,13 @@ async def _serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
-        await uvicorn.Server(configuration).serve(
-            [_shared_socket(settings)] if settings.gateway_processes > 1 else None
-        )
+        granted = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
+        try:
+            await uvicorn.Server(configuration).serve(
+                [_shared_socket(settings)] if settings.gateway_processes > 1 else None
+            )
+        finally:
+            granted.cancel()
 
 
 def _connections(settings: Settings) -> int:

@@ -9,6 +9,7 @@ from psycopg import AsyncConnection, OperationalError
 
 from archive import secrets
 from archive.errors import NotFound, Unavailable
+from archive.policy import Role
 from archive.pool import connection_string
 from archive.settings import Settings
 from gateway import clients as registered
@@ -27,7 +28,9 @@ def issue(settings: Settings, client_id: str | None, scope: str | None, seconds:
     allowed = _scope_of(settings, client_id) if client_id else oauth.ALL_ACTIONS
     granted = registered.narrow_scope(allowed, scope or "")
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
-    return oauth.issue(keys, settings, subject=client_id or ADMINISTRATOR, scope=granted, ttl=seconds)
+    roles = [] if client_id else [Role.ADMINISTRATOR]
+    subject = client_id or ADMINISTRATOR
+    return oauth.issue(keys, settings, subject=subject, scope=granted, ttl=seconds, roles=roles)
 
 
 def add_client(settings: Settings, client_id: str, scope: str) -> str:

@@ -81,13 +81,10 @@ with gone as (
     delete from workitem w
     where study_instance_uid = any(%(studies)s)
         or attributes #>> '{00100020,Value,0}' = any(%(patients)s)
-        or exists (
-            select from jsonb_path_query(attributes, 'lax $.**."0020000D"."Value"[*]') named
-            where named #>> '{}' = any(%(studies)s))
+        or w.studies ?| %(studies)s
     returning sop_instance_uid
 ), unsubscribed as (delete from workitem_subscription where workitem in (select sop_instance_uid from gone)
-), untold as (delete from workitem_event e where exists (
-    select from gone where position(gone.sop_instance_uid in e.report) > 0))
+), untold as (delete from workitem_event where workitem in (select sop_instance_uid from gone))
 select sop_instance_uid from gone
 
 -- name: forget_jobs
@@ -101,6 +98,9 @@ delete from series where study_instance_uid = any(%(studies)s)
 
 -- name: forget_studies
 delete from study where study_instance_uid = any(%(studies)s)
+
+-- name: forget_origins
+delete from study_origin where study_instance_uid = any(%(studies)s)
 
 -- name: forget_set_aside
 delete from unindexed where orthanc_id = any(%(instances)s)

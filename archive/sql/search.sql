@@ -67,5 +67,8 @@ order by instance.series_instance_uid, instance.instance_number, instance.sop_in
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)
 
+-- name: withheld_among
+select study_instance_uid from study where study_instance_uid = any(%(studies)s) and withheld
+
 -- name: index_position
 select sequence from follow_position

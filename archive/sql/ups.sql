@@ -1,15 +1,18 @@
 -- {matches} is a condition composed of constants, its values being parameters.
 
 -- name: create
-insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task)
-values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s)
+insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task, created_by)
+values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s, %(created_by)s)
 on conflict do nothing
 
 -- name: retrieve
-select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s
+select state, transaction_uid, attributes, performed_here from workitem
+where sop_instance_uid = %(workitem)s and {matches}
 
 -- name: retrieve_to_change
-select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s for update
+select state, transaction_uid, attributes, performed_here from workitem
+where sop_instance_uid = %(workitem)s and {matches}
+for update
 
 -- name: change
 update workitem set
@@ -45,14 +48,16 @@ delete from workitem_subscription where subscriber = %(subscriber)s
 select subscriber, workitem, filter from workitem_subscription where workitem = any(%(workitems)s)
 
 -- name: add_event
-insert into workitem_event (subscriber, report) values (%(subscriber)s, %(report)s)
+insert into workitem_event (subscriber, workitem, report) values (%(subscriber)s, %(workitem)s, %(report)s)
 
 -- name: forget_events
 delete from workitem_event where created_at < now() - interval '7 days'
 
 -- name: take_events
-with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report)
-select report from taken order by number
+with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report, workitem)
+select report from taken join workitem on workitem.sop_instance_uid = taken.workitem
+where {matches}
+order by number
 
 -- name: want_reading
 insert into reading (study_instance_uid, task, state, fingerprint)

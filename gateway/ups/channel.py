@@ -12,9 +12,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from archive import worklist
 from archive.errors import Unavailable
 from archive.policy import Action
+from archive.worklist import Viewer
 from gateway.problem import ProblemResponse
 from gateway.services import services_of
-from gateway.ups.access import worklist_scope
+from gateway.ups.access import viewer_of
 from gateway.ups.subscriptions import subscriber_of
 
 INTERVAL = 0.5  # seconds between two looks for events
@@ -22,13 +23,13 @@ INTERVAL = 0.5  # seconds between two looks for events
 
 async def open_channel(websocket: WebSocket) -> None:
     """Open the connection over which a subscriber is sent its Event Reports."""
-    worklist_scope(websocket, Action.READ)
+    viewer = viewer_of(websocket, Action.READ)
     subscriber = subscriber_of(websocket.path_params)
     await websocket.accept()
     gone = asyncio.create_task(_until_disconnected(websocket))
     try:
         while not gone.done():
-            await _send_events(websocket, subscriber)
+            await _send_events(websocket, viewer, subscriber)
             await asyncio.wait([gone], timeout=INTERVAL)
     except (WebSocketDisconnect, Unavailable):
         with contextlib.suppress(RuntimeError):
@@ -37,9 +38,9 @@ async def open_channel(websocket: WebSocket) -> None:
         gone.cancel()
 
 
-async def _send_events(websocket: WebSocket, subscriber: str) -> None:
+async def _send_events(websocket: WebSocket, viewer: Viewer, subscriber: str) -> None:
     async with services_of(websocket).connection() as connection:
-        reports = await worklist.take_events(connection, subscriber)
+        reports = await worklist.take_events(connection, viewer, subscriber)
     for report in reports:
         await websocket.send_text(report)
 

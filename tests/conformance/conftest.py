@@ -27,6 +27,7 @@ from archive.dicom_json import read_instance
 from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
+from archive.policy import Role
 from archive.pool import SESSION
 from archive.settings import Settings
 from deidentification.stored import is_proven
@@ -149,7 +150,9 @@ def serve_instances(
         files, paths = _fill(settings, parts)
         keys = oauth.SigningKeys.create(home / "signing.pem")
         stop = _serve(settings, keys)
-        yield Gateway(settings, oauth.issue(keys, settings, subject="conformance", ttl=3600), files, paths)
+        roles = [Role.ADMINISTRATOR]
+        token = oauth.issue(keys, settings, subject="administrator", ttl=3600, roles=roles)
+        yield Gateway(settings, token, files, paths)
         stop()
 
     return serve
@@ -183,7 +186,9 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
             application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
+            listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
             await box[0].serve()
+            listening.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

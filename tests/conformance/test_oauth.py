@@ -7,6 +7,7 @@ import httpx
 import jwt
 import pytest
 
+from archive.policy import Action
 from tests.live import LiveSite
 
 pytestmark = pytest.mark.xdist_group("site")
@@ -133,7 +134,7 @@ class TestDiscovery:
         claims = jwt.decode(
             token, key, algorithms=["ES256"], audience=site.dicomweb_url, issuer=document["issuer"]
         )
-        assert set(claims["scope"].split()) == {"dicomweb.read", "dicomweb.write"}
+        assert set(claims["scope"].split()) == set(Action)
 
     def test_private_parts_are_not_published(self, site):
         keys = httpx.get(f"{site.base_url}/.well-known/jwks.json", trust_env=False).json()["keys"]

@@ -12,6 +12,7 @@ import httpx
 from psycopg_pool import AsyncConnectionPool
 from starlette.types import ASGIApp
 
+from archive.policy import Role
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
@@ -81,7 +82,8 @@ class FakeSite:
     client: Client
 
     def token(self, scope: str = oauth.ALL_ACTIONS) -> str:
-        return oauth.issue(self.keys, self.settings, subject="tester", scope=scope)
+        roles = [Role.ADMINISTRATOR]
+        return oauth.issue(self.keys, self.settings, subject="administrator", scope=scope, roles=roles)
 
     def bearer(self, scope: str = oauth.ALL_ACTIONS) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(scope)}"}

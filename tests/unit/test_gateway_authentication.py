@@ -68,7 +68,7 @@ def swap(token: str, *, header=None, claims=None) -> str:
 
 
 def test_a_good_token_speaks_for_its_subject(forge, keys):
-    assert accept(forge(), keys) == Principal("s", frozenset({Action.READ}))
+    assert accept(forge(), keys) == Principal("client:s", frozenset({Action.READ}))
 
 
 class TestSignature:
@@ -259,7 +259,7 @@ class TestRemembered:
     def test_the_same_token_is_verified_once(self, verified, forge):
         principal_of, seen = verified
         token = forge()
-        assert {principal_of(token) for _ in range(3)} == {Principal("s", frozenset({Action.READ}))}
+        assert {principal_of(token) for _ in range(3)} == {Principal("client:s", frozenset({Action.READ}))}
         assert seen == [token]
 
     def test_one_that_expires_is_verified_again(self, verified, forge, monkeypatch):
