@@ -64,8 +64,7 @@ class Wanted:
 
     def __post_init__(self) -> None:
         """Raises BadRequest for what is malformed."""
-        if not _SUBJECT.fullmatch(self.subject):
-            raise BadRequest("the subject of a permit is client:ID, account:NAME or ISSUER#SUB")
+        check_subject(self.subject)
         if not self.datasets or not self.actions:
             raise BadRequest("a permit names one dataset and one action at least")
         if not self.legal_basis.strip():
@@ -192,7 +191,7 @@ async def _decide(
     connection: AsyncConnection, event: Event, statement: str, permit_id: str, row: Mapping[str, object]
 ) -> None:
     async with connection.transaction():
-        values = {**row, "permit_id": permit_id}
+        values = {**row, "permit_id": _checked(permit_id)}
         if not (await connection.execute(queries("permits.sql")[statement], values)).rowcount:
             found = await show(connection, permit_id)
             raise Conflict(f"the permit is {found.state}")
@@ -201,15 +200,17 @@ async def _decide(
 
 async def list_permits(connection: AsyncConnection, subject: str | None = None) -> list[Application]:
     """All permits, or those of a principal, in the order in which they were asked for."""
+    if subject is not None:
+        check_subject(subject)
     rows = await connection.execute(queries("permits.sql")["list"], {"permit_id": None, "subject": subject})
     return [Application(*row) for row in await rows.fetchall()]
 
 
 async def show(connection: AsyncConnection, permit_id: str) -> Application:
     """Raises NotFound."""
-    key = {"permit_id": permit_id, "subject": None}
+    key = {"permit_id": _checked(permit_id), "subject": None}
     row = await (await connection.execute(queries("permits.sql")["list"], key)).fetchone()
-    if row is None or not is_permit_id(permit_id):
+    if row is None:
         raise NotFound("no such permit")
     return Application(*row)
 
@@ -219,10 +220,21 @@ def is_permit_id(text: str) -> bool:
     return _PERMIT.fullmatch(text) is not None
 
 
+def _checked(permit_id: str) -> str:
+    if not is_permit_id(permit_id):
+        raise NotFound("no such permit")
+    return permit_id
+
+
+def check_subject(subject: str) -> None:
+    """Raises BadRequest for what names no principal."""
+    if not _SUBJECT.fullmatch(subject):
+        raise BadRequest("a principal is client:ID, account:NAME or ISSUER#SUB")
+
+
 async def add_role(connection: AsyncConnection, subject: str, role: Role, *, by: str) -> None:
     """Give a principal a role; one that it has already stays."""
-    if not _SUBJECT.fullmatch(subject):
-        raise BadRequest("the subject of a role is client:ID, account:NAME or ISSUER#SUB")
+    check_subject(subject)
     row = {"subject": subject, "role": role, "by": by}
     async with connection.transaction():
         await connection.execute(queries("permits.sql")["add_role"], row)
@@ -231,6 +243,7 @@ async def add_role(connection: AsyncConnection, subject: str, role: Role, *, by:
 
 async def remove_role(connection: AsyncConnection, subject: str, role: Role, *, by: str) -> None:
     """Take a role from a principal. Raises NotFound where it does not have it."""
+    check_subject(subject)
     row = {"subject": subject, "role": role}
     async with connection.transaction():
         if not (await connection.execute(queries("permits.sql")["remove_role"], row)).rowcount:

@@ -17,6 +17,7 @@ class Action(StrEnum):
     COUNT = "search.count"
     INFER = "inference.run"
     TRAIN = "federation.train"
+    MANAGE = "manage"
 
 
 class Role(StrEnum):

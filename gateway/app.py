@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from gateway import (
+    api,
     capabilities,
     health,
     oauth,
@@ -60,17 +61,18 @@ def create(
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
     granted = Granted(partial(connected, pool))
-    guarded = [
-        Middleware(PluginGuard, readiness=readiness),
+    known = [
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
         Middleware(Authorization, granted=granted),
     ]
+    guarded = [Middleware(PluginGuard, readiness=readiness), *known]
     dicomweb = [
         Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
+    managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*_ROUTES, *dicomweb],
+        routes=[*_ROUTES, *managed, *dicomweb],
         middleware=[
             *_cross_origin(settings),
             Middleware(SecurityHeaders),

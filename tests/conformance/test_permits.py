@@ -9,6 +9,7 @@ import pytest
 from archive import datasets
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.policy import Action
+from archive.workitem import READING_SCHEME
 from tests.conformance.permitted import BY, Holder, dataset, run, studies
 from tests.live import eventually
 
@@ -305,8 +306,8 @@ def reading(study: str) -> dict:
         "00404041": attribute("CS", "READY"),
         "00404021": attribute("SQ", {"0020000D": attribute("UI", study)}),
         "00404018": attribute("SQ", {
-            "00080100": attribute("SH", "129715009"),
-            "00080102": attribute("SH", "SCT"),
+            "00080100": attribute("SH", "density"),
+            "00080102": attribute("SH", READING_SCHEME),
             "00080104": attribute("LO", "Breast composition"),
         }),
     }  # fmt: skip
