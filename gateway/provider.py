@@ -18,6 +18,7 @@ from gateway.web_token import InvalidToken, Unverified, VerificationKey, check_i
 FRESH = 600.0  # seconds for which what was fetched is relied upon
 STALE = 3600.0  # seconds for which it is, where the issuer does not answer any more
 REFRESH_INTERVAL = 30.0  # seconds between two fetches, whatever comes in
+RETRY_INTERVAL = 5.0  # seconds after one that failed
 MAXIMUM_KEYS = 64
 MINIMUM_RSA_BITS = 2048
 
@@ -78,7 +79,7 @@ class Provider:
         self.published: Published | None = None
         self._authorities = authorities
         self._fetching = asyncio.Lock()
-        self._tried_at = float("-inf")
+        self._due_at = float("-inf")
 
     @property
     def is_fresh(self) -> bool:
@@ -106,17 +107,17 @@ class Provider:
         seen = self.published
         if again or not self.is_fresh:
             async with self._fetching:
-                due = time.monotonic() - self._tried_at > REFRESH_INTERVAL
-                if due and self.published is seen:
+                if time.monotonic() >= self._due_at and self.published is seen:
                     await self._refresh()
         if self.published is None or time.monotonic() - self.published.fetched_at > STALE:
             raise Unavailable("the issuer of the token does not answer")
         return self.published
 
     async def _refresh(self) -> None:
-        self._tried_at = time.monotonic()
+        self._due_at = time.monotonic() + RETRY_INTERVAL
         try:
             self.published = await self._fetch()
+            self._due_at = time.monotonic() + REFRESH_INTERVAL
         except Unavailable:
             if self.published is None:
                 raise
