@@ -1,0 +1,153 @@
+"""The audit trail: what was done, by whom, under which permit. No attribute's value is ever in it.
+
+A record is canonical JSON, and what is hashed is that text (`archive.chain`). Who changes something writes its record
+with `write`, in the transaction of the change: both are committed, or neither.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from psycopg import AsyncConnection, Connection
+
+from archive.pool import queries
+
+LONGEST = 256  # characters of a name or a value; what is longer is cut
+MOST_DETAILS = 32
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a text of PostgreSQL can't hold
+
+Detail = Mapping[str, str | int]
+
+
+class Event(StrEnum):
+    """What was done."""
+
+    READ = "access.read"
+    SEARCH = "access.search"
+    WRITE = "access.write"
+    DENIED = "access.denied"
+    LOGIN = "login"
+    LOGOUT = "logout"
+    TOKEN = "token"  # noqa: S105 - the name of an event
+    PERMIT_REQUESTED = "permit.requested"
+    PERMIT_GRANTED = "permit.granted"
+    PERMIT_REJECTED = "permit.rejected"
+    PERMIT_REVOKED = "permit.revoked"
+    PERMIT_EXPIRED = "permit.expired"
+    DATASET_CREATED = "dataset.created"
+    DATASET_FROZEN = "dataset.frozen"
+    DATASET_DELETED = "dataset.deleted"
+    ROLE_CHANGED = "role.changed"
+    OPTOUT_ADDED = "optout.added"
+    OPTOUT_WITHDRAWN = "optout.withdrawn"
+    ERASURE = "erasure"
+    CROSSWALK_OPENED = "crosswalk.opened"
+    SPOOL_OPENED = "spool.opened"
+    INFERENCE_DONE = "inference.done"
+    DELIVERY_DONE = "delivery.done"
+    TRAINING_ROUND = "training.round"
+    CLIENT_CHANGED = "client.changed"
+    ACCOUNT_CHANGED = "account.changed"
+    ISSUER_CHANGED = "issuer.changed"
+    KEY_ROTATED = "key.rotated"
+    CONFIGURATION_CHANGED = "configuration.changed"
+    EXPORT = "export"
+
+
+class Outcome(StrEnum):
+    """How it ended (the four of DICOM PS3.15 table A.5.1, EventOutcomeIndicator)."""
+
+    SUCCESS = "success"
+    REFUSED = "refused"  # 4: the request was at fault, or not allowed
+    FAILED = "failed"  # 8: the site could not do it
+    UNAVAILABLE = "unavailable"  # 12: a part of the site did not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One entry of the trail. UIDs and the PatientID are pseudonyms; `detail` holds no attribute's value."""
+
+    event: Event
+    subject: str
+    outcome: Outcome = Outcome.SUCCESS
+    permits: Sequence[str] = ()
+    study_instance_uid: str | None = None
+    patient_id: str | None = None
+    detail: Detail = field(default_factory=dict)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def content(self) -> str:
+        """The canonical form: JSON, names in order, nothing empty, no white space; times in UTC."""
+        members: dict[str, object] = {
+            "event": self.event,
+            "outcome": self.outcome,
+            "subject": _clean(self.subject),
+            "time": instant(self.at),
+        }
+        if self.detail:
+            members["detail"] = _details(self.detail)
+        if self.patient_id:
+            members["patient"] = _clean(self.patient_id)
+        if self.permits:
+            members["permits"] = [_clean(permit) for permit in self.permits]
+        if self.study_instance_uid:
+            members["study"] = _clean(self.study_instance_uid)
+        return canonical(members)
+
+
+def canonical(members: Mapping[str, object]) -> str:
+    """JSON with its names in order and without white space: equal values have equal texts."""
+    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def instant(at: datetime) -> str:
+    """A moment in UTC, always of the same length, so that texts order as moments do."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def write(
+    connection: Connection,
+    event: Event,
+    *,
+    subject: str,
+    outcome: Outcome = Outcome.SUCCESS,
+    permits: Sequence[str] = (),
+    study_instance_uid: str | None = None,
+    patient_id: str | None = None,
+    detail: Detail = {},  # noqa: B006 - never changed
+) -> None:
+    """Record what the connection's transaction does; it is in the trail when that is committed, and not otherwise.
+
+    The end of the chain is locked during the commit alone, so a transaction may go on long after it has written.
+    """
+    record = Record(event, subject, outcome, permits, study_instance_uid, patient_id, detail)
+    connection.execute(queries("audit.sql")["append_at_commit"], {"content": record.content()})
+
+
+async def write_async(
+    connection: AsyncConnection,
+    event: Event,
+    *,
+    subject: str,
+    outcome: Outcome = Outcome.SUCCESS,
+    permits: Sequence[str] = (),
+    study_instance_uid: str | None = None,
+    patient_id: str | None = None,
+    detail: Detail = {},  # noqa: B006 - never changed
+) -> None:
+    """As `write`, on an asynchronous connection."""
+    record = Record(event, subject, outcome, permits, study_instance_uid, patient_id, detail)
+    await connection.execute(queries("audit.sql")["append_at_commit"], {"content": record.content()})
+
+
+def _details(detail: Detail) -> dict[str, str | int]:
+    few = sorted(detail.items())[:MOST_DETAILS]
+    return {_clean(name): value if isinstance(value, int) else _clean(value) for name, value in few}
+
+
+def _clean(text: str) -> str:
+    """As PostgreSQL can hold it, cut where it is longer than any name that the site gives."""
+    return _UNSTORABLE.sub("�", text[:LONGEST])
