@@ -93,7 +93,9 @@ class Settings:
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigurationError("tls_certificate and tls_key go together")
         if self.tls_client_authorities and not self.tls_certificate:
-            raise ConfigurationError("tls_client_authorities is for a gateway with a tls_certificate of its own")
+            raise ConfigurationError(
+                "tls_client_authorities is for a gateway with a tls_certificate of its own"
+            )
         for name in ("session_idle", "session_lifetime", "rate_burst"):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"{name} must be 1 at least")

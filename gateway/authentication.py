@@ -27,7 +27,15 @@ from gateway.web_token import (
 )
 from gateway.web_token import verify as verify_signed
 
-__all__ = ["AmbiguousCredentials", "Authentication", "InvalidToken", "SignInNeeded", "Tokens", "bearer_token", "verify"]
+__all__ = [
+    "AmbiguousCredentials",
+    "Authentication",
+    "InvalidToken",
+    "SignInNeeded",
+    "Tokens",
+    "bearer_token",
+    "verify",
+]
 
 REMEMBERED = 4096  # tokens that were verified
 
@@ -77,7 +85,9 @@ class Tokens:
             while len(self._verified) >= REMEMBERED:
                 del self._verified[next(iter(self._verified))]
             self._verified[digest] = found
-        if found.thumbprint and not hmac.compare_digest(found.thumbprint.encode(), (certificate or "").encode()):
+        if found.thumbprint and not hmac.compare_digest(
+            found.thumbprint.encode(), (certificate or "").encode()
+        ):
             raise InvalidToken("the token is bound to a certificate that this connection does not show")
         return found.principal
 

@@ -70,7 +70,12 @@ async def add_issuer(connection: AsyncConnection, configured: Configured, own_ur
     """Trust a provider. Raises BadRequest for what can't be right, Conflict for a name or address that is taken."""
     _check(configured, own_url)
     rules = [{"claim": rule.claim, "value": rule.value, "role": rule.role} for rule in configured.roles]
-    row = {"name": configured.name, "url": configured.url, "audience": configured.audience, "roles": Jsonb(rules)}
+    row = {
+        "name": configured.name,
+        "url": configured.url,
+        "audience": configured.audience,
+        "roles": Jsonb(rules),
+    }
     row |= {"client_id": configured.client_id, "scope": configured.scope}
     try:
         await connection.execute(queries("issuer.sql")["add_issuer"], row)
@@ -81,11 +86,11 @@ async def add_issuer(connection: AsyncConnection, configured: Configured, own_ur
 async def list_issuers(connection: AsyncConnection) -> list[Configured]:
     """All that are registered, by name."""
     cursor = await connection.execute(queries("issuer.sql")["list_issuers"])
-    return [Configured(*row[:5], roles=_rules(row[5])) for row in await cursor.fetchall()]
+    return [Configured(*row[:-1], roles=_rules(row[-1])) for row in await cursor.fetchall()]  # type: ignore[misc]
 
 
 async def remove_issuer(connection: AsyncConnection, name: str) -> None:
-    """Trust it no more: its tokens are worth nothing at once, and who signed in by it is signed out. Raises NotFound."""
+    """Trust it no more: its tokens are worth nothing, and who signed in by it is signed out. Raises NotFound."""
     cursor = await connection.execute(queries("issuer.sql")["remove_issuer"], {"name": name})
     row = await cursor.fetchone()
     if row is None:
@@ -110,7 +115,9 @@ def _check(configured: Configured, own_url: str) -> None:
     if configured.url == own_url:
         raise BadRequest("this is the site's own address")
     if not configured.audience and not configured.client_id:
-        raise BadRequest("name the audience of its access tokens, or the client_id of this site there, or both")
+        raise BadRequest(
+            "name the audience of its access tokens, or the client_id of this site there, or both"
+        )
     if not set(configured.scope.split()) <= set(Action):
         raise BadRequest(f"the scope can be: {' '.join(Action)}")
 

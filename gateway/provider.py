@@ -1,4 +1,4 @@
-"""One OpenID provider elsewhere: what it publishes, kept for a bounded time (OpenID Connect Discovery 1.0, RFC 7517)."""
+"""One OpenID provider elsewhere: what it publishes, kept for a bounded time (OpenID Connect Discovery, RFC 7517)."""
 
 import asyncio
 import time
@@ -77,7 +77,7 @@ class Provider:
     def __init__(self, configured: Configured, authorities: str = "") -> None:
         self.configured = configured
         self.published: Published | None = None
-        self._authorities = authorities
+        self.authorities = authorities
         self._fetching = asyncio.Lock()
         self._due_at = float("-inf")
 
@@ -124,10 +124,10 @@ class Provider:
 
     async def _fetch(self) -> Published:
         url = self.configured.url
-        metadata = await fetch_json(f"{url.rstrip('/')}/.well-known/openid-configuration", self._authorities)
+        metadata = await fetch_json(f"{url.rstrip('/')}/.well-known/openid-configuration", self.authorities)
         if metadata.get("issuer") != url or not is_allowed(str(metadata.get("jwks_uri"))):
             raise Unavailable("the issuer does not describe itself by the address that it is registered with")
-        keys = await fetch_json(metadata["jwks_uri"], self._authorities)
+        keys = await fetch_json(metadata["jwks_uri"], self.authorities)
         return Published(metadata, tuple(_usable(keys.get("keys"))), time.monotonic())
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -16,9 +16,13 @@ from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
+from gateway.accounts import Passwords
 from gateway.cache import Cache
+from gateway.issuers import Issuers
+from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
-from gateway.signing import SigningKeys
+from gateway.sessions import Sessions
+from gateway.signing import Keyring
 from gateway.stored import StoredFiles
 from gateway.workers import Workers
 
@@ -37,27 +41,36 @@ class Services:
     settings: Settings
     pool: AsyncConnectionPool
     orthanc: httpx.AsyncClient
-    keys: SigningKeys
+    keys: Keyring
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    sessions: Sessions
+    issuers: Issuers
+    buckets: Buckets
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    passwords: Passwords = field(default_factory=Passwords)
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
+    def connection(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A connection of the pool. Raises Unavailable where PostgreSQL does not answer."""
-        with translated_errors():
-            try:
-                async with self.pool.connection(timeout=POOL_TIMEOUT) as connection:
-                    try:
-                        yield connection
-                    except (OperationalError, InterfaceError):
-                        await self.pool.check()  # others that died with this one serve no request any more
-                        raise
-            except PoolTimeout:
-                raise Unavailable("PostgreSQL does not answer in time") from None
+        return connected(self.pool)
+
+
+@asynccontextmanager
+async def connected(pool: AsyncConnectionPool) -> AsyncIterator[AsyncConnection]:
+    """A connection of a pool. Raises Unavailable where PostgreSQL does not answer."""
+    with translated_errors():
+        try:
+            async with pool.connection(timeout=POOL_TIMEOUT) as connection:
+                try:
+                    yield connection
+                except (OperationalError, InterfaceError):
+                    await pool.check()  # others that died with this one serve no request any more
+                    raise
+        except PoolTimeout:
+            raise Unavailable("PostgreSQL does not answer in time") from None
 
 
 def services_of(request: HTTPConnection) -> Services:

@@ -87,7 +87,9 @@ class Sessions:
             subject, roles, is_to_be_noted = row
             if is_to_be_noted:
                 await connection.execute(queries("session.sql")["see_session"], {"id": digest})
-        return Session(Principal(subject, frozenset(Action), frozenset(map(Role, roles))), derive(value, "csrf"))
+        return Session(
+            Principal(subject, frozenset(Action), frozenset(map(Role, roles))), derive(value, "csrf")
+        )
 
     async def start(self, connection: AsyncConnection, subject: str, roles: Iterable[Role] = ()) -> str:
         """Sign somebody in and return the value of the cookie: 256 random bits."""
@@ -128,11 +130,16 @@ def derive(value: str, purpose: str) -> str:
 def check_origin(request: HTTPConnection, origin: str) -> None:
     """Where the browser says from where a request comes, that must be this site. Raises CrossSite."""
     said = request.headers.getlist("origin")
-    if said not in ([], [origin]) or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if said not in ([], [origin]) or request.headers.get("sec-fetch-site", "none") not in (
+        "same-origin",
+        "none",
+    ):
         raise CrossSite("the request comes from a page of another site")
 
 
-async def check_same_site(request: HTTPConnection, session: Session, receive: Receive, origin: str) -> Receive:
+async def check_same_site(
+    request: HTTPConnection, session: Session, receive: Receive, origin: str
+) -> Receive:
     """Refuse what another site may have made the browser send; returns where the body is to be read from.
 
     Raises CrossSite; PayloadTooLarge for a form that is longer than any here.
@@ -149,7 +156,9 @@ async def check_same_site(request: HTTPConnection, session: Session, receive: Re
         body = await read_body(receive)
         given = dict(parse_qsl(body.decode("utf-8", "replace"))).get(CSRF_FIELD, "")
     if not hmac.compare_digest(given.encode("utf-8", "replace"), session.csrf.encode()):
-        raise CrossSite(f"a signed-in person's request needs the session's token in {CSRF_HEADER} or {CSRF_FIELD}")
+        raise CrossSite(
+            f"a signed-in person's request needs the session's token in {CSRF_HEADER} or {CSRF_FIELD}"
+        )
     return receive if body is None else _again(body, receive)
 
 

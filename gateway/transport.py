@@ -21,7 +21,9 @@ HEAD_TIMEOUT = 20.0  # seconds from the first byte of a request to the end of it
 BODY_TIMEOUT = 60.0  # seconds without a byte of a body that is waited for
 MAXIMUM_HEAD = 64 * 1024  # bytes of a request line and its header section
 _CERTIFICATE = "client_certificate"  # in `scope["state"]`: the thumbprint of what the client showed
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 def certificate_of(scope: Scope) -> str | None:
@@ -37,8 +39,8 @@ def thumbprint(certificate: bytes) -> str:
 class TrustedProxies:
     """Believes what a proxy of the site's own says of the client, and nobody else.
 
-    From the addresses in `trusted_proxies` X-Forwarded-For and X-Forwarded-Proto are taken, and the client's certificate
-    from the header that `client_certificate_header` names (RFC 9440, or PEM with percent-encoding).
+    From the addresses in `trusted_proxies` X-Forwarded-For and X-Forwarded-Proto are taken, and the certificate of the
+    client from the header that `client_certificate_header` names (RFC 9440, or PEM with percent-encoding).
     """
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -51,7 +53,9 @@ class TrustedProxies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or not self._is_trusted(scope.get("client")):
             return await self._app(scope, receive, send)
-        scope["state"] = {name: value for name, value in scope.get("state", {}).items() if name != _CERTIFICATE}
+        scope["state"] = {
+            name: value for name, value in scope.get("state", {}).items() if name != _CERTIFICATE
+        }
         shown = [value for name, value in scope["headers"] if self._header and name == self._header]
         certificate = _certificate(shown[0].decode("latin-1")) if len(shown) == 1 else None
         if certificate:

@@ -70,7 +70,12 @@ def read(text: str) -> Unverified:
 
 
 def verify(
-    token: Unverified, key: VerificationKey | None, *, issuer: str, audience: str, require: Sequence[str] = REQUIRED
+    token: Unverified,
+    key: VerificationKey | None,
+    *,
+    issuer: str,
+    audience: str,
+    require: Sequence[str] = REQUIRED,
 ) -> dict[str, Any]:
     """The claims, once the signature is the key's and they are for here and now. Raises InvalidToken."""
     if key is None or token.header["alg"] not in key.algorithms:
@@ -97,7 +102,9 @@ def verify(
 def check_is_access_token(token: Unverified) -> None:
     """Refuse what was made for another use (RFC 8725 section 3.11): ID tokens, logout tokens, proofs."""
     kind = token.header.get("typ")
-    known = kind is None or (isinstance(kind, str) and kind.lower() in [each.lower() for each in TYPES if each])
+    known = kind is None or (
+        isinstance(kind, str) and kind.lower() in [each.lower() for each in TYPES if each]
+    )
     if not known or "nonce" in token.claims or token.claims.get("typ") in ("ID", "Refresh", "Logout"):
         raise InvalidToken("the token is not an access token")
 

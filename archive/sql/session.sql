@@ -3,7 +3,7 @@ insert into session (id_sha256, subject, roles, expires_at)
 values (%(id)s, %(subject)s, %(roles)s, now() + %(lifetime)s * interval '1 second')
 
 -- name: find_session
-select subject, roles, last_seen_at < now() - interval '1 minute'
+select subject, roles, last_seen_at < now() - least(60.0, %(idle)s / 2.0) * interval '1 second'
 from session
 where id_sha256 = %(id)s
     and expires_at > now()
