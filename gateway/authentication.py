@@ -78,7 +78,7 @@ class Tokens:
 
         Raises InvalidToken; Unavailable where the issuer or what is known of it can't be asked.
         """
-        digest = hashlib.sha256(token.encode("latin-1")).digest()
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         found = self._verified.get(digest)
         if found is None or not await self._holds(found):
             found = await self._verify(read(token))

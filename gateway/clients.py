@@ -46,7 +46,7 @@ async def create_client(
 
     Raises BadRequest for a malformed identifier or an unknown scope, Conflict where the identifier is taken.
     """
-    if not _IDENTIFIER.fullmatch(client_id) or client_id == ADMINISTRATOR:
+    if not is_identifier(client_id) or client_id == ADMINISTRATOR:
         raise BadRequest(
             f"a client's identifier takes 1 to 64 letters, digits and ._@-, and is not {ADMINISTRATOR}"
         )
@@ -96,6 +96,11 @@ async def authenticate_client(connection: AsyncConnection, client_id: str, secre
     is_current = hmac.compare_digest(bytes(current), given)
     is_previous = hmac.compare_digest(bytes(previous or _NO_SECRET), given)
     return Registered(scope, is_bound) if scope is not None and (is_current or is_previous) else None
+
+
+def is_identifier(text: str) -> bool:
+    """Whether a client may have this identifier."""
+    return _IDENTIFIER.fullmatch(text) is not None
 
 
 def narrow_scope(registered: str, wanted: str) -> str:

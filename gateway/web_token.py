@@ -60,7 +60,7 @@ def read(text: str) -> Unverified:
     segments = text.split(".")
     if len(text) > MAXIMUM_TOKEN or len(segments) != 3 or not text.isascii():
         raise InvalidToken(f"the token is no signed JSON web token of at most {MAXIMUM_TOKEN} characters")
-    header, claims = _decode_object(segments[0]), _decode_object(segments[1])
+    header, claims, _ = _decode_object(segments[0]), _decode_object(segments[1]), _decode(segments[2])
     if "crit" in header or "b64" in header:
         raise InvalidToken("the token demands an extension that is not understood")
     if not isinstance(header.get("alg"), str) or not isinstance(header.get("kid", ""), str):
@@ -126,13 +126,23 @@ def thumbprint_of(claims: dict[str, Any]) -> str | None:
 
 def _decode_object(segment: str) -> dict[str, Any]:
     try:
-        data = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-        found = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (binascii.Error, ValueError, RecursionError):
+        found = json.loads(_decode(segment), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         raise InvalidToken("the token is malformed") from None
     if not isinstance(found, dict):
         raise InvalidToken("the token is malformed")
     return found
+
+
+def _decode(segment: str) -> bytes:
+    """Base64url without padding (RFC 7515 section 2), in the one way of writing it. Raises InvalidToken."""
+    try:
+        data = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        raise InvalidToken("the token is malformed") from None
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != segment.encode("ascii"):
+        raise InvalidToken("the token is malformed")
+    return data
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets as random
 from http import HTTPStatus
 from urllib.parse import parse_qsl, quote, unquote
@@ -24,6 +25,7 @@ from gateway.sessions import CSRF_FIELD, CrossSite, check_origin, check_same_sit
 from gateway.sign_in import Attempt
 
 ATTEMPT_LASTS = 600  # seconds between the page and the answer
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _WRONG = "The name or the password is wrong."
 
 
@@ -147,7 +149,8 @@ async def _login_form(
 ) -> Response:
     """The form, its token derived from a secret in a cookie of the browser that it is shown in."""
     services = services_of(request)
-    secret = attempt or random.token_urlsafe(32)
+    known = request.cookies.get(_cookie(request), "").partition(".")[0]
+    secret = attempt or (known if _SECRET.fullmatch(known) else random.token_urlsafe(32))
     issuers = [provider.configured.name for provider in await services.issuers.with_sign_in()]
     answer = page(
         "login.html", status, csrf=derive(secret, "login"), next=after, problem=problem, issuers=issuers,
