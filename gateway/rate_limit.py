@@ -86,6 +86,12 @@ class Buckets:
                 raise TooManyRequests(wait)
             share.left, share.until = taken - 1, now + SHARE_LASTS
 
+    async def give_back(self, name: str, rate: Rate) -> None:
+        """Put a token back that should not have counted. Raises Unavailable."""
+        async with self._connect() as connection:
+            row = {"name": name, "capacity": rate.capacity}
+            await connection.execute(queries("bucket.sql")["give_back"], row)
+
     async def _ask(self, name: str, rate: Rate) -> tuple[int, float]:
         row = {"name": name, "wanted": rate.share, "per_second": rate.per_second, "capacity": rate.capacity}
         try:

@@ -19,7 +19,7 @@ from archive.subjects import account_subject
 from gateway.accounts import find_hash
 from gateway.authentication import SignInNeeded
 from gateway.portal.pages import page
-from gateway.rate_limit import SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, address_of
+from gateway.rate_limit import SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, Rate, address_of
 from gateway.services import services_of
 from gateway.sessions import CSRF_FIELD, CrossSite, check_origin, check_same_site, derive, is_form, read_body
 from gateway.sign_in import Attempt
@@ -44,11 +44,10 @@ async def login(request: Request) -> Response:
     form, attempt = await _form(request)
     after = _next(form.get("next", ""))
     name, password = form.get("name", ""), form.get("password", "")
-    services = services_of(request)
+    services, counted = services_of(request), _counted(request, name)
     try:
-        await services.buckets.take(f"sign-in from {address_of(request)}", SIGN_IN_BY_ADDRESS)
-        digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
-        await services.buckets.take(f"sign-in as {digest}", SIGN_IN_BY_NAME)
+        for bucket, rate in counted.items():
+            await services.buckets.take(bucket, rate)
         is_right = await _is_right(request, name, password)
     except TooManyRequests as error:
         answer = await _login_form(request, after, str(error), HTTPStatus.TOO_MANY_REQUESTS, attempt)
@@ -56,7 +55,18 @@ async def login(request: Request) -> Response:
         return answer
     if not is_right:
         return await _login_form(request, after, _WRONG, HTTPStatus.UNAUTHORIZED, attempt)
+    for bucket, rate in counted.items():
+        await services.buckets.give_back(bucket, rate)
     return await _signed_in(request, account_subject(name), frozenset(), after, "password")
+
+
+def _counted(request: Request, name: str) -> dict[str, Rate]:
+    """What an attempt counts against: who asks, and whom they say to be. A name is in no table unless it is known."""
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
+    return {
+        f"sign-in from {address_of(request)}": SIGN_IN_BY_ADDRESS,
+        f"sign-in as {digest}": SIGN_IN_BY_NAME,
+    }
 
 
 async def _is_right(request: Request, name: str, password: str) -> bool:
