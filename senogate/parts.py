@@ -69,14 +69,14 @@ async def _serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
-            **_tls(settings),
+            **tls_options(settings),
         )
         await uvicorn.Server(configuration).serve(
             [_shared_socket(settings)] if settings.gateway_processes > 1 else None
         )
 
 
-def _tls(settings: Settings) -> dict[str, Any]:
+def tls_options(settings: Settings) -> dict[str, Any]:
     """What uvicorn is told of the gateway's own certificate; client certificates are asked for and not demanded."""
     if not settings.tls_certificate:
         return {}
