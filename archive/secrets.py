@@ -34,6 +34,17 @@ def read_key(folder: str, name: str) -> bytes:
     return key
 
 
+def issuer_secret(folder: str, name: str) -> str:
+    """What the site proves itself with to a registered issuer; empty where it has none. Raises ConfigurationError."""
+    path = Path(folder, issuer_file(name))
+    return read(folder, path.name).decode() if path.exists() else ""
+
+
+def issuer_file(name: str) -> str:
+    """The name of the file with a registered issuer's secret."""
+    return f"issuer-{name}.secret"
+
+
 def orthanc_password(settings: Settings) -> str:
     """What the site's parts sign in to Orthanc with: as configured, else the secret. Raises ConfigurationError."""
     return settings.orthanc_password or read(settings.secrets, ORTHANC_PASSWORD).decode()

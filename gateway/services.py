@@ -16,10 +16,14 @@ from archive.policy import Action, Grants, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
+from gateway.accounts import Passwords
 from gateway.cache import Cache
 from gateway.granted import Granted
+from gateway.issuers import Issuers
+from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
-from gateway.signing import SigningKeys
+from gateway.sessions import Sessions
+from gateway.signing import Keyring
 from gateway.stored import StoredFiles
 from gateway.workers import Workers
 
@@ -38,12 +42,16 @@ class Services:
     settings: Settings
     pool: AsyncConnectionPool
     orthanc: httpx.AsyncClient
-    keys: SigningKeys
+    keys: Keyring
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
     granted: Granted
+    sessions: Sessions
+    issuers: Issuers
+    buckets: Buckets
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    passwords: Passwords = field(default_factory=Passwords)
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import ssl
 import warnings
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -32,6 +34,7 @@ def run_gateway(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     from gateway import app
     from gateway.signing import SigningKeys
+    from gateway.transport import Protocol
 
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
@@ -57,6 +60,7 @@ async def _serve(settings: Settings) -> None:
         application = app.create(settings, pool, orthanc, keys, deidentifier)
         configuration = uvicorn.Config(
             application,
+            http=Protocol,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -65,6 +69,7 @@ async def _serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
+            **tls_options(settings),
         )
         granted = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
         try:
@@ -73,6 +78,16 @@ async def _serve(settings: Settings) -> None:
             )
         finally:
             granted.cancel()
+
+
+def tls_options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told of the gateway's own certificate; client certificates are asked for and not demanded."""
+    if not settings.tls_certificate:
+        return {}
+    found: dict[str, Any] = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
+    if settings.tls_client_authorities:
+        found |= {"ssl_ca_certs": settings.tls_client_authorities, "ssl_cert_reqs": ssl.CERT_OPTIONAL}
+    return found
 
 
 def _connections(settings: Settings) -> int:

@@ -7,6 +7,7 @@ import resource
 import secrets as random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -209,12 +210,23 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
 
 def readiness(settings: Settings) -> dict:
     """The gateway's own word on whether every part answers; `{"ready": False}` when it gives none."""
-    url = f"http://{_reachable_host(settings.host)}:{settings.port}/health/ready"
+    scheme = "https" if settings.tls_certificate else "http"
+    url = f"{scheme}://{_reachable_host(settings.host)}:{settings.port}/health/ready"
     try:
-        answer = httpx.get(url, timeout=10, trust_env=False)
+        answer = httpx.get(url, timeout=10, trust_env=False, verify=_own_certificate(settings))
         return {"ready": answer.status_code == 200, "parts": answer.json()}
     except (httpx.HTTPError, ValueError):
         return {"ready": False}
+
+
+def _own_certificate(settings: Settings) -> ssl.SSLContext | bool:
+    """Trust in the gateway's own certificate and no other, whatever name it is for."""
+    if not settings.tls_certificate:
+        return False
+    context = ssl.create_default_context(cafile=settings.tls_certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def count_held(settings: Settings) -> dict[str, int]:

@@ -65,8 +65,8 @@ class TestKeys:
         site = fake_site.build(tmp_path)
         token = oauth.issue(write(tmp_path / "k.pem", kinds[0]), site.settings, subject="s")
         audience = {"issuer": site.settings.public_url, "audience": site.settings.dicomweb_url}
-        assert verify(token, write(tmp_path / "all.pem", *kinds), **audience).subject == "s"
-        with pytest.raises(Exception, match="no key of this site"):
+        assert verify(token, write(tmp_path / "all.pem", *kinds), **audience).subject == "client:s"
+        with pytest.raises(Exception, match="no key of its issuer"):
             verify(token, site.keys, **audience)
 
     def test_a_file_that_others_can_read_is_refused(self, tmp_path):
