@@ -59,6 +59,11 @@ class _Share:
             return True
         return False
 
+    def count_alone(self, rate: Rate) -> tuple[int, float]:
+        """What a process lets through by itself: as much as the rate allows, from second to second."""
+        rest = self.until - time.monotonic()
+        return (0, rest) if rest > 0 else (max(1, int(rate.per_second * SHARE_LASTS)), 0.0)
+
 
 class Buckets:
     """The shares of this process."""
@@ -79,7 +84,10 @@ class Buckets:
         async with share.asking:
             if share.take(time.monotonic()):
                 return
-            taken, wait = await self._ask(name, rate)
+            try:
+                taken, wait = await self._ask(name, rate)
+            except Unavailable:
+                taken, wait = share.count_alone(rate)
             now = time.monotonic()
             if not taken:
                 share.empty_until = now + wait
@@ -94,12 +102,9 @@ class Buckets:
 
     async def _ask(self, name: str, rate: Rate) -> tuple[int, float]:
         row = {"name": name, "wanted": rate.share, "per_second": rate.per_second, "capacity": rate.capacity}
-        try:
-            async with self._connect() as connection:
-                cursor = await connection.execute(queries("bucket.sql")["take_tokens"], row)
-                taken, wait = await cursor.fetchone() or (0, 1.0)
-        except Unavailable:
-            return max(1, int(rate.per_second * SHARE_LASTS)), 0.0
+        async with self._connect() as connection:
+            cursor = await connection.execute(queries("bucket.sql")["take_tokens"], row)
+            taken, wait = await cursor.fetchone() or (0, SHARE_LASTS)
         return taken, wait
 
 
