@@ -34,6 +34,7 @@ from gateway.authorization import Authorization
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.granted import Granted
 from gateway.issuers import Issuers
+from gateway.portal import access, admin
 from gateway.portal.sign_in import to_sign_in
 from gateway.problem import HANDLERS, LastResort
 from gateway.rate_limit import Buckets, Rate, RateLimit
@@ -86,9 +87,18 @@ def create(
         Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
+    pages = [
+        Middleware(Authentication, tokens=tokens, sessions=sessions, pages=True),
+        Middleware(RateLimit, buckets=buckets, rate=rate),
+        Middleware(Authorization, granted=granted),
+    ]
+    signed_in = [
+        Route(each.path, each.endpoint, methods=each.methods, middleware=pages, include_in_schema=False)
+        for each in (*access.ROUTES, *admin.ROUTES)
+    ]
     managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*_ROUTES, *managed, *dicomweb],
+        routes=[*_ROUTES, *signed_in, *managed, *dicomweb],
         middleware=[
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),

@@ -20,8 +20,13 @@ def require_manager(request: Request) -> str:
     return principal_of(request).subject
 
 
+def is_administrator(request: Request) -> bool:
+    """Whether the request's principal decides on what principals are as well."""
+    return Role.ADMINISTRATOR in grants_of(request).roles and is_manager(request)
+
+
 def require_administrator(request: Request) -> str:
     """The subject of who decides on what principals are. Raises Forbidden."""
-    if Role.ADMINISTRATOR not in grants_of(request).roles or not is_manager(request):
+    if not is_administrator(request):
         raise Forbidden("administrators decide on this, with the scope manage")
     return principal_of(request).subject
