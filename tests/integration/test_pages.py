@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from html.parser import HTMLParser
 
 import httpx
@@ -41,7 +41,7 @@ class Person(Browser):
 def people(site: LiveSite) -> Iterator[dict[str, Person]]:
     with ExitStack() as stack:
         roles = ("administrator", "steward", "researcher")
-        yield {role: stack.enter_context(Person(site, role)) for role in roles}
+        yield {role: stack.enter_context(closing(Person(site, role))) for role in roles}
 
 
 @pytest.fixture
