@@ -54,10 +54,7 @@ async def on_error(request: Request | WebSocket, error: Exception) -> Response:
     """The answer to an error that is raised on purpose."""
     assert isinstance(error, SenogateError)
     status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-    problem = ProblemResponse(status, str(error), _challenge(error) | _wait(error))
-    if isinstance(request, WebSocket):
-        await request.send_denial_response(problem)
-    return problem
+    return ProblemResponse(status, str(error), _challenge(error) | _wait(error))
 
 
 def _challenge(error: SenogateError) -> dict[str, str]:

@@ -2,7 +2,8 @@
 
 from starlette.requests import HTTPConnection
 
-from archive.policy import Action
+from archive.errors import Forbidden
+from archive.policy import NOTHING, Action
 from archive.worklist import Viewer
 from gateway.services import principal_of, scope_of
 
@@ -12,4 +13,7 @@ def viewer_of(request: HTTPConnection, action: Action) -> Viewer:
 
     Who may read DICOMweb may look at it, who may write there may change it; the scope `worklist` stands for both.
     """
-    return Viewer(scope_of(request, Action.WORKLIST, action), principal_of(request).subject)
+    scope = scope_of(request, Action.WORKLIST, action)
+    if scope == NOTHING and action == Action.WRITE:
+        raise Forbidden("no permit lets the token change the worklist")
+    return Viewer(scope, principal_of(request).subject)
