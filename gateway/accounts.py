@@ -107,8 +107,9 @@ async def _change(connection: AsyncConnection, statement: str, row: dict[str, st
 
 
 def _check(password: str, stored: str | None) -> bool:
+    nobodys = _nobodys_hash()
     try:
-        _hasher().verify(stored or _nobodys_hash(), _normalized(password[: MAXIMUM_PASSWORD + 1]))
+        _hasher().verify(stored or nobodys, _normalized(password[: MAXIMUM_PASSWORD + 1]))
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

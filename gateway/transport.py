@@ -5,6 +5,8 @@ import base64
 import binascii
 import hashlib
 import ipaddress
+import logging
+import os
 import ssl
 from asyncio.events import TimerHandle
 from typing import Any, cast
@@ -19,7 +21,9 @@ from archive.settings import Settings
 
 HEAD_TIMEOUT = 20.0  # seconds from the first byte of a request to the end of its header section
 BODY_TIMEOUT = 60.0  # seconds without a byte of a body that is waited for
+RENEWAL_INTERVAL = 60.0  # seconds between two looks at the certificate's files
 MAXIMUM_HEAD = 64 * 1024  # bytes of a request line and its header section
+_LOG = logging.getLogger(__name__)
 _CERTIFICATE = "client_certificate"  # in `scope["state"]`: the thumbprint of what the client showed
 _HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -68,6 +72,28 @@ class TrustedProxies:
         except ValueError:
             return False
         return address is not None and any(address in network for network in self._networks)
+
+
+async def renew_certificate(context: ssl.SSLContext | None, settings: Settings) -> None:
+    """For ever: let new connections have the certificate that the files hold now. Returns at once without TLS."""
+    known = _stamps(settings)
+    while context:
+        await asyncio.sleep(RENEWAL_INTERVAL)
+        if (now := _stamps(settings)) != known:
+            try:
+                context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+                known = now
+            except (
+                OSError
+            ) as error:  # ssl.SSLError is one; the two files may be of different pairs for a moment
+                _LOG.error("the certificate stays as it was (%s)", type(error).__name__)
+
+
+def _stamps(settings: Settings) -> list[int]:
+    try:
+        return [os.stat(path).st_mtime_ns for path in (settings.tls_certificate, settings.tls_key)]
+    except OSError:
+        return []
 
 
 def _certificate(value: str) -> bytes | None:

@@ -14,6 +14,7 @@ from httpx_aiohttp import AiohttpTransport
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
+from archive.errors import ConfigurationError
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
@@ -22,6 +23,7 @@ from deidentification.pseudonym import Keys
 
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
+_MESSAGE = 64 * 1024  # bytes of a WebSocket's message at most; none is expected
 _GRACE = 10  # seconds that answers under way may take to end
 
 
@@ -34,7 +36,7 @@ def run_gateway(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     from gateway import app
     from gateway.signing import SigningKeys
-    from gateway.transport import Protocol
+    from gateway.transport import Protocol, renew_certificate
 
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
@@ -69,21 +71,38 @@ async def _serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
+            ws_max_size=_MESSAGE,
             **tls_options(settings),
         )
-        granted = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
+        configuration.load()
+        beside = [
+            asyncio.create_task(renew_certificate(configuration.ssl, settings)),
+            asyncio.create_task(application.state.services.granted.listen(settings.database_url)),
+        ]
         try:
             await uvicorn.Server(configuration).serve(
                 [_shared_socket(settings)] if settings.gateway_processes > 1 else None
             )
         finally:
-            granted.cancel()
+            for task in beside:
+                task.cancel()
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
-    """What uvicorn is told of the gateway's own certificate; client certificates are asked for and not demanded."""
+    """What uvicorn is told of the gateway's own certificate; client certificates are asked for and not demanded.
+
+    Raises ConfigurationError for files that are none.
+    """
     if not settings.tls_certificate:
         return {}
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_authorities:
+            context.load_verify_locations(settings.tls_client_authorities)
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"can't be used ({type(error).__name__})"
+        raise ConfigurationError(f"tls_certificate, tls_key or tls_client_authorities {reason}") from None
     found: dict[str, Any] = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
     if settings.tls_client_authorities:
         found |= {"ssl_ca_certs": settings.tls_client_authorities, "ssl_cert_reqs": ssl.CERT_OPTIONAL}

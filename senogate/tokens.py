@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from psycopg import AsyncConnection
 
 from archive import secrets
 from archive.audit import Detail, Event
@@ -41,7 +42,7 @@ def issue(
     if client and client.certificate_bound and certificate is None:
         raise BadRequest("this client's tokens are bound to its certificate: name it with --certificate")
     granted = clients.narrow_scope(client.scope if client else oauth.ALL_ACTIONS, scope or "")
-    return oauth.issue(
+    token = oauth.issue(
         SigningKeys.load(_signing_file(settings)),
         settings,
         subject=client_id or ADMINISTRATOR,
@@ -51,6 +52,13 @@ def issue(
         permit=permit,
         thumbprint=_thumbprint(certificate) if certificate else None,
     )
+    subject = client_subject(client_id) if client_id else ADMINISTRATOR
+    change(settings, Event.TOKEN, {"for": subject, "seconds": lifetime}, _nothing)
+    return token
+
+
+async def _nothing(connection: AsyncConnection) -> None:
+    """A token changes nothing in the database; that it was made is recorded there."""
 
 
 @client_app.command("add")

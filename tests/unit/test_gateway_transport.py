@@ -104,6 +104,30 @@ class TestTLS:
         with pytest.raises(httpx.TransportError):
             ask(stranger)
 
+    def test_a_certificate_that_is_renewed_is_shown_to_new_connections(self, folder, authority, monkeypatch):
+        monkeypatch.setattr(transport, "RENEWAL_INTERVAL", 0.02)
+        first, second = (certificates.make(folder, name, authority) for name in ("renewed", "newer"))
+        settings = Settings(home=folder, tls_certificate=str(first.path), tls_key=str(first.key_path))
+        loaded, context = [], ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda self, *files: loaded.append(files))
+
+        async def renew():
+            renewal = asyncio.create_task(transport.renew_certificate(context, settings))
+            await asyncio.sleep(0)
+            first.path.write_text(second.pem)
+            while not loaded:
+                await asyncio.sleep(0.01)
+            renewal.cancel()
+
+        anyio.run(renew)
+        assert loaded == [(settings.tls_certificate, settings.tls_key)]
+
+    def test_files_that_are_none_are_named(self, tmp_path):
+        (tmp_path / "x").write_text("x")
+        settings = Settings(home=tmp_path, tls_certificate="x", tls_key="x")
+        with pytest.raises(ConfigurationError, match="tls_certificate"):
+            tls_options(settings)
+
     def test_plain_http_is_not_answered(self, secured):
         with serving(echo, secured) as port, pytest.raises(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
