@@ -19,8 +19,8 @@ MOST_GATEWAYS = 16
 class Settings:
     """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
 
-    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none, or too many
-    gateways.
+    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none, too many
+    gateways, or a time that is less than none.
     """
 
     home: Path
@@ -48,6 +48,7 @@ class Settings:
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
+    audit_retention_days: int = 0
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -72,6 +73,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.audit_retention_days < 0:
+            raise ConfigurationError("audit_retention_days must be 0, for ever, or more")
         if not 0 < self.gateway_processes <= MOST_GATEWAYS:
             raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
 
@@ -79,6 +82,11 @@ class Settings:
     def spool(self) -> Path:
         """Where instances that may not be stored as they came lie sealed."""
         return self.home / "spool"
+
+    @property
+    def audit(self) -> Path:
+        """Where the last signed head of the audit trail lies, and records that its table holds no more."""
+        return self.home / "audit"
 
     @property
     def dicomweb_url(self) -> str:
