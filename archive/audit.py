@@ -19,6 +19,8 @@ LONGEST = 256  # characters of a name or a value; what is longer is cut
 MOST_DETAILS = 32
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a text of PostgreSQL can't hold
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
 Detail = Mapping[str, str | int]
 
 
@@ -100,7 +102,7 @@ class Record:
 
 def canonical(members: Mapping[str, object]) -> str:
     """JSON with its names in order and without white space: equal values have equal texts."""
-    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(members)
 
 
 def instant(at: datetime) -> str:

@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from archive.audit import Event
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway import (
     capabilities,
@@ -26,6 +28,7 @@ from gateway import (
     wado,
     wado_uri,
 )
+from gateway.auditing import Auditing
 from gateway.authentication import Authentication
 from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.problem import HANDLERS, LastResort
@@ -51,20 +54,28 @@ def create(
     orthanc: httpx.AsyncClient,
     keys: SigningKeys,
     deidentifier: Deidentifier,
+    trail: Journal,
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
+
+    def audited(event: Event | None = None) -> Middleware:
+        is_pseudonym = deidentifier.pseudonyms.is_own_patient_id
+        return Middleware(Auditing, trail=trail, is_pseudonym=is_pseudonym, event=event)
+
     guarded = [
         Middleware(PluginGuard, readiness=readiness),
+        audited(),
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
     ]
     dicomweb = [
         Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
+    token = Route("/oauth/token", oauth.token, methods=["POST"], middleware=[audited(Event.TOKEN)])
     app = Starlette(
-        routes=[*_ROUTES, *dicomweb],
+        routes=[*_ROUTES, token, *dicomweb],
         middleware=[
             *_cross_origin(settings),
             Middleware(SecurityHeaders),
@@ -74,7 +85,7 @@ def create(
         exception_handlers=HANDLERS | {NotModified: on_not_modified},
     )
     app.router.redirect_slashes = False
-    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored)
+    app.state.services = Services(settings, pool, orthanc, keys, readiness, deidentifier, stored, trail)
     return app
 
 
@@ -142,7 +153,6 @@ _ROUTES: list[BaseRoute] = [
     *portal.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
-    Route("/oauth/token", oauth.token, methods=["POST"]),
     Route("/.well-known/openid-configuration", oauth.configuration),
     Route("/.well-known/jwks.json", oauth.jwks),
 ]

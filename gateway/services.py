@@ -15,6 +15,7 @@ from archive.errors import Unavailable
 from archive.policy import Action, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway.cache import Cache
 from gateway.readiness import Readiness
@@ -41,6 +42,7 @@ class Services:
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    trail: Journal
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))

@@ -13,6 +13,7 @@ from archive.errors import BadRequest
 from archive.media_type import select
 from archive.policy import Action
 from archive.resource import Resource, parse_resource
+from gateway.auditing import note
 from gateway.datasets import JSON
 from gateway.door import Outcome, deliver
 from gateway.negotiation import preferences
@@ -31,6 +32,7 @@ async def store(request: Request) -> Response:
     services = services_of(request)
     async with services.storing:
         outcomes = await _deliver_all(request, resource)
+    note(request, instances=len(outcomes))
     if not outcomes:
         raise BadRequest("the request holds no instance")
     content = render_outcomes(outcomes, services.settings.dicomweb_url)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import warnings
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 from archive import secrets
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -53,8 +55,9 @@ async def _serve(settings: Settings) -> None:
             open=False,
             kwargs={"autocommit": True, **SESSION},
         ) as pool,
+        aclosing(Trail(settings.database_url)) as trail,
     ):
-        application = app.create(settings, pool, orthanc, keys, deidentifier)
+        application = app.create(settings, pool, orthanc, keys, deidentifier, trail)
         configuration = uvicorn.Config(
             application,
             host=settings.host,

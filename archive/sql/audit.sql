@@ -1,6 +1,3 @@
--- name: append
-select append_to_audit(%(contents)s::text[])
-
 -- name: append_at_commit
 insert into audit_pending (content) values (%(content)s)
 
@@ -33,3 +30,7 @@ order by number desc limit 1
 
 -- name: retire
 delete from audit where number <= %(number)s
+
+-- name: append_lines
+-- Contents hold no line feed: JSON writes it as \n.
+select append_to_audit(string_to_array(%(lines)s, E'\n'))

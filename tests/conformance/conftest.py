@@ -8,7 +8,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.pool import SESSION
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
@@ -177,10 +178,12 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         orthanc = httpx.AsyncClient(
             base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
         )
-        async with AsyncConnectionPool(
-            settings.database_url, open=False, kwargs={"autocommit": True, **SESSION}
-        ) as pool:
-            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
+        options = {"autocommit": True, **SESSION}
+        async with (
+            AsyncConnectionPool(settings.database_url, open=False, kwargs=options) as pool,
+            aclosing(Trail(settings.database_url)) as trail,
+        ):
+            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER, trail)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
             await box[0].serve()
