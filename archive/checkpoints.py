@@ -17,7 +17,7 @@ from archive import secrets
 from archive.audit import instant
 from archive.chain import Checkpoint, Fault, Link, read_records, sign, verify
 from archive.errors import BadRequest
-from archive.pool import queries
+from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 
 INTERVAL = timedelta(hours=1)  # between two signatures
@@ -85,6 +85,18 @@ def retire(
         _add(connection, closing)
         connection.execute(queries("audit.sql")["retire"], {"number": last[0]})
     return file
+
+
+def attend(settings: Settings, private: Ed25519PrivateKey) -> None:
+    """What is due every hour: a signature, and the end of records that are older than the site keeps in its table.
+
+    Raises Unavailable, OSError.
+    """
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        signed = sign_when_due(connection, private, settings.audit)
+        if signed and settings.audit_retention_days:
+            before = datetime.now(UTC) - timedelta(days=settings.audit_retention_days)
+            retire(connection, private, settings.audit, before)
 
 
 def find_faults(

@@ -19,7 +19,7 @@ from procrastinate.jobs import Status
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
-from archive import instances, worklist
+from archive import checkpoints, instances, worklist
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
@@ -40,6 +40,7 @@ _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing n
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _TELL = 1.0  # seconds between two looks at what the worklist is to be told
+_SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -157,7 +158,7 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform)
+            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign)
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
@@ -232,6 +233,16 @@ class Worker:
             except (BadRequest, Conflict, NotFound):
                 _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
+
+    async def _sign(self) -> None:
+        """Sign the audit trail each hour. Raises ConfigurationError without the key."""
+        private = checkpoints.private_key(self._settings)
+        while not self._ended.is_set():
+            try:
+                await asyncio.to_thread(checkpoints.attend, self._settings, private)
+            except (Unavailable, psycopg.Error, OSError) as error:
+                _log.warning("the audit trail could not be signed (%s)", type(error).__name__)
+            await self._pause(_SIGN)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
