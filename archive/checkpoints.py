@@ -3,8 +3,10 @@
 The key that signs is the worker's alone; whoever verifies needs its public half only.
 """
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from archive import secrets
 from archive.audit import instant
 from archive.chain import Checkpoint, Fault, Link, read_records, sign, verify
 from archive.errors import BadRequest
+from archive.instances import sync_folder
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 
@@ -80,8 +83,8 @@ def retire(
         file = folder / f"records-to-{last[0]:012}.ndjson"
         before_them = [each for each in checkpoints(connection) if each.closes][-1:]
         records = map(link_line, links(connection, last=last[0]))
-        lines = [*map(checkpoint_line, before_them), *records, checkpoint_line(closing)]
-        secrets.write(file, "".join(lines).encode())
+        ends = map(checkpoint_line, [*before_them, closing])
+        _write_lines(file, itertools.chain(ends, records))
         _add(connection, closing)
         connection.execute(queries("audit.sql")["retire"], {"number": last[0]})
     return file
@@ -95,7 +98,8 @@ def attend(settings: Settings, private: Ed25519PrivateKey) -> None:
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         signed = sign_when_due(connection, private, settings.audit)
         if signed and settings.audit_retention_days:
-            before = datetime.now(UTC) - timedelta(days=settings.audit_retention_days)
+            today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            before = today - timedelta(days=settings.audit_retention_days)
             retire(connection, private, settings.audit, before)
 
 
@@ -150,6 +154,13 @@ def read_checkpoint(text: str) -> Checkpoint:
         raise BadRequest("it is no signed head of an audit trail") from None
 
 
+def all_lines(connection: psycopg.Connection) -> Iterator[str]:
+    """The whole trail with all its checkpoints, as lines that verify by themselves."""
+    with _one_moment(connection):
+        yield from map(checkpoint_line, checkpoints(connection))
+        yield from map(link_line, links(connection))
+
+
 def link_line(link: Link) -> str:
     """A record as a line of a file."""
     return _line({"number": link.number, "hash": link.hash.hex(), "content": link.content})
@@ -167,6 +178,20 @@ def _line(members: Mapping[str, Any]) -> str:
 def _add(connection: psycopg.Connection, checkpoint: Checkpoint) -> None:
     values = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__}
     connection.execute(queries("audit.sql")["add_checkpoint"], values)
+
+
+def _write_lines(target: Path, lines: Iterable[str]) -> None:
+    """Write a file, readable by its owner alone, whole or not at all, and durably."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(lines)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(target)
+    sync_folder(target.parent)
 
 
 def _keep(folder: Path, checkpoint: Checkpoint) -> None:

@@ -19,7 +19,7 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import crosswalk, site, spool
+from senogate import audit, crosswalk, site, spool
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -28,6 +28,7 @@ app.add_typer(client_app, name="client")
 app.add_typer(model_app, name="model")
 app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
+app.add_typer(audit.app, name="audit")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)

@@ -34,3 +34,41 @@ delete from audit where number <= %(number)s
 -- name: append_lines
 -- Contents hold no line feed: JSON writes it as \n.
 select append_to_audit(string_to_array(%(lines)s, E'\n'))
+
+-- name: entries
+-- Of the records that are asked for, the first or the last so many; of a study, whose it is.
+select audit.number, audit.content, study.patient_id
+from audit
+left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
+where audit.number > %(after)s
+    and (%(since)s::text is null or audit.content::jsonb ->> 'time' >= %(since)s)
+    and (%(until)s::text is null or audit.content::jsonb ->> 'time' < %(until)s)
+    and (%(event)s::text is null or audit.content::jsonb ->> 'event' = %(event)s)
+    and (%(subject)s::text is null or audit.content::jsonb ->> 'subject' = %(subject)s)
+order by audit.number * %(direction)s limit %(limit)s
+
+-- name: of_permit
+select audit.number, audit.content, study.patient_id
+from audit
+left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
+where audit.content::jsonb ? 'permits' and audit.content::jsonb -> 'permits' @> to_jsonb(%(permit)s::text)
+order by audit.number
+
+-- name: of_patient
+-- What names the patient, and what names a study that is the patient's or that a record says was.
+with mine as materialized (
+    select number, content::jsonb ->> 'study' as study from audit
+    where content::jsonb ? 'patient' and content::jsonb ->> 'patient' = %(patient)s
+), studies as materialized (
+    select study_instance_uid as uid from study where patient_id = %(patient)s
+    union
+    select study from mine where study is not null
+)
+select audit.number, audit.content, %(patient)s
+from audit
+where audit.number in (select number from mine union select number from audit join studies
+    on audit.content::jsonb ? 'study' and audit.content::jsonb ->> 'study' = studies.uid)
+order by audit.number
+
+-- name: extent
+select count(*), min(number), max(number) from audit
