@@ -18,6 +18,7 @@ from archive.pool import queries
 LONGEST = 256  # characters of a name or a value; what is longer is cut
 MOST_DETAILS = 32
 UNKNOWN = "unknown"
+WORKER = "site:worker"  # the subject of what no person and no program asked for
 _UNWRITABLE = re.compile(
     "[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]"
 )  # in PostgreSQL, XML or FHIR, or on a terminal

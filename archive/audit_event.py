@@ -77,7 +77,7 @@ def _requestors(entry: Entry, interaction: str, site: str) -> list[Json]:
     """The client, the server, and the person where one acted."""
     client, server = (DESTINATION, SOURCE) if interaction == "read" else (SOURCE, DESTINATION)
     is_program = entry.client_id is not None
-    address = {"address": str(entry.detail.get("address", "unknown")), "type": "2"}
+    address = {"address": str(entry.detail.get("from", "unknown")), "type": "2"}
     program = _who(entry, site) if is_program else {"display": "the person's program"}
     agents = [
         _agent(_dcm(client), program, requestor=is_program, network=address),

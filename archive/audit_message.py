@@ -50,8 +50,8 @@ def _participate(message: Element, entry: Entry, site: str) -> None:
     """Who asked, and of what crosses the network the site at its other end."""
     asking, serving = (DESTINATION, SOURCE) if entry.event == Event.READ else (SOURCE, DESTINATION)
     who = SubElement(message, "ActiveParticipant", UserID=entry.subject, UserIsRequestor="true")
-    if "address" in entry.detail:
-        who.set("NetworkAccessPointID", str(entry.detail["address"]))
+    if "from" in entry.detail:
+        who.set("NetworkAccessPointID", str(entry.detail["from"]))
         who.set("NetworkAccessPointTypeCode", "2")
     if entry.event in _TRANSFERS:
         _add_code(who, "RoleIDCode", asking)

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from archive.audit import Event
 from archive.settings import Settings
 from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
@@ -59,23 +58,17 @@ def create(
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
-
-    def audited(event: Event | None = None) -> Middleware:
-        is_pseudonym = deidentifier.pseudonyms.is_own_patient_id
-        return Middleware(Auditing, trail=trail, is_pseudonym=is_pseudonym, event=event)
-
     guarded = [
         Middleware(PluginGuard, readiness=readiness),
-        audited(),
+        Middleware(Auditing, trail=trail, is_pseudonym=deidentifier.pseudonyms.is_own_patient_id),
         Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
     ]
     dicomweb = [
         Mount("/dicom-web", app=Router(_DICOMWEB, redirect_slashes=False), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
-    token = Route("/oauth/token", oauth.token, methods=["POST"], middleware=[audited(Event.TOKEN)])
     app = Starlette(
-        routes=[*_ROUTES, token, *dicomweb],
+        routes=[*_ROUTES, *dicomweb],
         middleware=[
             *_cross_origin(settings),
             Middleware(SecurityHeaders),
@@ -153,6 +146,7 @@ _ROUTES: list[BaseRoute] = [
     *portal.ROUTES,
     *health.ROUTES,
     *openapi.ROUTES,
+    Route("/oauth/token", oauth.token, methods=["POST"]),
     Route("/.well-known/openid-configuration", oauth.configuration),
     Route("/.well-known/jwks.json", oauth.jwks),
 ]

@@ -57,7 +57,7 @@ class NotWritten(Exception):
 
 
 def note(request: HTTPConnection, **details: str | int) -> None:
-    """Add to what the trail will say of a request; `subject` there names who asks where no Principal does."""
+    """Add to what the trail will say of a request: no attribute's value."""
     request.scope.setdefault("audited", {}).update(details)
 
 
@@ -67,13 +67,10 @@ class Auditing:
     OPTIONS passes, since it tells nothing but methods. `is_pseudonym` says of a Patient ID whether the site made it.
     """
 
-    def __init__(
-        self, app: ASGIApp, trail: Journal, is_pseudonym: Callable[[str], bool], event: Event | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, trail: Journal, is_pseudonym: Callable[[str], bool]) -> None:
         self._app = app
         self._trail = trail
         self._is_pseudonym = is_pseudonym
-        self._event = event
         self._words: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,13 +108,12 @@ class Auditing:
             "status": status,
             **_details(scope, named, asked),
         }
-        subject = details.pop("subject", None)
         principal = scope.get("principal")
         study = named.get("study") or asked.get("study") or _study_of(scope["path"])
         patient = asked.get("patient", "")
         return Record(
-            self._event or _event(scope, status),
-            principal.subject if principal is not None else subject or ANONYMOUS,
+            _event(scope, status),
+            principal.subject if principal is not None else ANONYMOUS,
             _outcome(status),
             scope.get("permits_used", ()),
             study if study and is_uid(study) else None,
@@ -140,7 +136,7 @@ def _details(scope: Scope, named: Mapping[str, Any], asked: Mapping[str, str]) -
     """Whence, what below a study, the keys of a query, and what the endpoint noted."""
     details: dict[str, Any] = {}
     if scope.get("client"):
-        details["address"] = scope["client"][0]
+        details["from"] = scope["client"][0]
     for name in ("series", "instance", "workitem"):
         uid = named.get(name) or asked.get(name)
         if uid and is_uid(uid):

@@ -14,7 +14,6 @@ from starlette.responses import JSONResponse, Response
 from archive.errors import BadRequest, SenogateError
 from archive.policy import Action
 from archive.settings import Settings
-from gateway.auditing import note
 from gateway.clients import authenticate_client, create_client, list_clients, narrow_scope, revoke_client
 from gateway.services import services_of
 from gateway.signing import ALGORITHMS, SigningKey, SigningKeys
@@ -70,7 +69,6 @@ async def token(request: Request) -> Response:
     try:
         form = await _parse_form(request)
         client_id, secret = _credentials(request, form)
-        note(request, subject=f"client:{client_id}")
         if form.get("grant_type") != "client_credentials":
             raise TokenRefused("unsupported_grant_type", "the grant_type must be client_credentials")
         scope = await _granted_scope(request, client_id, secret, form.get("scope", ""))

@@ -20,6 +20,7 @@ from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
 from archive import checkpoints, instances, worklist
+from archive.audit import WORKER, Event, Outcome, write
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
@@ -78,9 +79,11 @@ class Reader:
             except Unavailable:
                 connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
                 raise
-            connection.execute(
-                self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
-            )
+            with connection.transaction():
+                connection.execute(
+                    self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
+                )
+                _record(connection, study_instance_uid, task, fingerprint, outcome)
             _log.info("a reading of %s ended: %s", task, outcome["state"])
 
     def _outcome(
@@ -260,6 +263,21 @@ class Worker:
             await asyncio.wait_for(self._ended.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _record(
+    connection: psycopg.Connection, study: str, task: Task, fingerprint: str, outcome: Mapping[str, Any]
+) -> None:
+    """What was read, by which model, and what came of it: what Regulation (EU) 2024/1689 article 12 asks for."""
+    named = {name: outcome.get(name) or "" for name in ("state", "model", "result_sop_instance_uid")}
+    write(
+        connection,
+        Event.INFERENCE_DONE,
+        subject=WORKER,
+        outcome=Outcome.FAILED if outcome["state"] == "failed" else Outcome.SUCCESS,
+        study_instance_uid=study,
+        detail={"task": str(task), "fingerprint": fingerprint, **named},
+    )
 
 
 async def _defer(task: procrastinate.tasks.Task[..., Any, Any], name: str, values: Mapping[str, str]) -> None:

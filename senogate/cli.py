@@ -20,6 +20,7 @@ from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
 from senogate import audit, crosswalk, site, spool
+from senogate.configuration import note_configuration
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -276,8 +277,10 @@ def init() -> None:
     """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
     settings = site_settings.load()
     site.prepare(settings)
-    for name in migrate(site.complete(settings).database_url):
+    settings = site.complete(settings)
+    for name in migrate(settings.database_url):
         _say(f"applied {name}")
+    note_configuration(settings)
 
 
 @app.command(hidden=True)

@@ -29,6 +29,7 @@ from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
+from senogate.configuration import note_configuration
 from senogate.process import Process, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -151,6 +152,8 @@ class Site:
                 self._wait_for(process, self._database_answers)
             if "gateway" not in self.processes and program.name in ("postgresql", "orthanc"):
                 migrate(self.settings.database_url)
+            if program.name == "orthanc":
+                note_configuration(self.settings)
         progress("waiting until every part answers")
         self._wait_for(self.processes["gateway"], self.is_ready)
 

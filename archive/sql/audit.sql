@@ -72,3 +72,13 @@ order by audit.number
 
 -- name: extent
 select count(*), min(number), max(number) from audit
+
+-- name: configured
+select name, digest from configuration
+
+-- name: configure
+insert into configuration (name, digest) select unnest(%(names)s::text[]), unnest(%(digests)s::bytea[])
+on conflict (name) do update set digest = excluded.digest
+
+-- name: deconfigure
+delete from configuration where name = any(%(names)s::text[])

@@ -5,6 +5,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from archive.checkpoints import (
     sign_head,
     sign_when_due,
 )
+from archive.configuration import record_configuration
 from archive.errors import Unavailable
 from archive.migration import migrate
+from archive.settings import Settings
 from archive.trail import Trail
 from tests.live import LiveSite
 
@@ -332,3 +335,21 @@ class TestSite:
         (entry,) = map(json.loads, done.stdout.splitlines())
         assert entry["patient"] == site.pseudonyms().patient_id("4711-anna")
         assert "4711-anna" not in done.stdout
+
+    def test_what_the_site_was_configured_to_be_is_recorded(self, site: LiveSite) -> None:
+        listed = site.run("audit", "list", "--event", "configuration.changed", "--json").stdout
+        assert json.loads(listed.splitlines()[-1])["detail"] == {"changed": "all"}
+
+
+class TestConfiguration:
+    def test_names_what_changed_and_no_value(self, connection: psycopg.Connection) -> None:
+        settings = Settings(home=Path("/x"), database_url="postgresql://secret@/")
+        assert record_configuration(connection, settings, {}, subject="os:a")
+        assert record_configuration(connection, settings, {}, subject="os:a") == []
+        other = replace(settings, host="10.11.12.13", database_url="postgresql://other@/")
+        assert record_configuration(connection, other, {"profile": b"x"}, subject="os:a") == [
+            "host",
+            "profile",
+        ]
+        last = list(audit_log.entries(connection))[-1]
+        assert (last.event, last.detail) == (Event.CONFIGURATION_CHANGED, {"changed": "host profile"})

@@ -17,7 +17,7 @@ from archive.audit_message import audit_message
 
 SITE = "https://images.hospital.example"
 PATIENT = "SG" + "A" * 24
-ASKED = {"method": "GET", "route": "/dicom-web/studies/{study}", "status": 200, "address": "192.0.2.7"}
+ASKED = {"method": "GET", "route": "/dicom-web/studies/{study}", "status": 200, "from": "192.0.2.7"}
 
 events = pytest.mark.parametrize("event", list(Event))
 

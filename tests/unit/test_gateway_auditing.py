@@ -183,18 +183,6 @@ class TestGateway:
         assert (record.event, record.detail["status"]) == (Event.DENIED, 403)
         assert record.subject.endswith("tester")
 
-    def test_a_refused_token_request_names_the_client_and_no_secret(self, site: FakeSite) -> None:
-        site.client.post(
-            "/oauth/token", data={"client_id": "viewer", "client_secret": "s3cr3t", "grant_type": "x"}
-        )
-        record = only(site.trail)
-        assert (record.event, record.subject, record.outcome) == (
-            Event.TOKEN,
-            "client:viewer",
-            Outcome.REFUSED,
-        )
-        assert "s3cr3t" not in record.content()
-
     def test_health_is_told_without_a_trail(self, site: FakeSite) -> None:
         site.trail.problem = Unavailable("the audit trail can't be written")
         assert site.client.get("/health/live").status_code == 200
