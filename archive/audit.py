@@ -157,4 +157,5 @@ def _details(detail: Detail) -> dict[str, str | int]:
 
 def _clean(text: str) -> str:
     """As everything can hold it, cut where it is longer than any name that the site gives."""
-    return _UNWRITABLE.sub("�", text[:LONGEST])
+    text = text[:LONGEST]
+    return text if text.isprintable() else _UNWRITABLE.sub("�", text)

@@ -31,9 +31,9 @@ order by number desc limit 1
 -- name: retire
 delete from audit where number <= %(number)s
 
--- name: append_lines
+-- name: prepare_append
 -- Contents hold no line feed: JSON writes it as \n.
-select append_to_audit(string_to_array(%(lines)s, E'\n'))
+prepare append_lines (text) as select append_to_audit(string_to_array($1, E'\n'))
 
 -- name: entries
 -- Of the records that are asked for, the first or the last so many; of a study, whose it is.
