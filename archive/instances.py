@@ -41,7 +41,7 @@ def write_durably(target: Path, data: bytes, folders: Sequence[Path] = ()) -> No
             _write_all(file.fileno(), data)
             os.fsync(file.fileno())
             for folder in folders or [target.parent]:
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError:
             target.unlink(missing_ok=True)
             raise
@@ -53,7 +53,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -58,6 +58,7 @@ class Settings:
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
+    audit_retention_days: int = 0
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -85,6 +86,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.audit_retention_days < 0:
+            raise ConfigurationError("audit_retention_days must be 0, for ever, or more")
         if not 0 < self.gateway_processes <= MOST_GATEWAYS:
             raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
         self._check_edges()
@@ -111,6 +114,11 @@ class Settings:
     def spool(self) -> Path:
         """Where instances that may not be stored as they came lie sealed."""
         return self.home / "spool"
+
+    @property
+    def audit(self) -> Path:
+        """Where the last signed head of the audit trail lies, and records that its table holds no more."""
+        return self.home / "audit"
 
     @property
     def dicomweb_url(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from archive.audit import WORKER, Event, Record
 from archive.durable import DurableConnection
 from archive.errors import Conflict, NotFound
 from archive.instances import write_durably
@@ -172,9 +173,12 @@ class Spool:
 
         Raises NotFound where there are none (any more).
         """
-        self._connection.execute(
-            self._sql["record_opening"], {"id": identifier, "by": by, "purpose": purpose}
-        )
+        study = [row[0] for row in self._connection.execute(self._sql["study"], {"id": identifier})]
+        subject = WORKER if purpose == Purpose.CLEAN else f"os:{by}"
+        detail = {"spool": identifier, "purpose": purpose.value}
+        record = Record(Event.SPOOL_OPENED, subject, study_instance_uid=(study or [None])[0], detail=detail)
+        values = {"id": identifier, "by": by, "purpose": purpose, "content": record.content()}
+        self._connection.execute(self._sql["record_opening"], values)
         try:
             return self._path(identifier).read_bytes()
         except OSError as error:

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway import (
     api,
@@ -29,6 +30,7 @@ from gateway import (
     wado,
     wado_uri,
 )
+from gateway.auditing import Auditing
 from gateway.authentication import Authentication, SignInNeeded, Tokens
 from gateway.authorization import Authorization
 from gateway.conditional import EntityTags, NotModified, on_not_modified
@@ -67,6 +69,7 @@ def create(
     orthanc: httpx.AsyncClient,
     keys: SigningKeys,
     deidentifier: Deidentifier,
+    trail: Journal,
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
@@ -77,7 +80,9 @@ def create(
     tokens = Tokens(keyring, settings.public_url, settings.dicomweb_url, issuers)
     rate = Rate(settings.rate_limit, settings.rate_burst)
     granted = Granted(connect)
+    audited = Middleware(Auditing, trail=trail, is_pseudonym=deidentifier.pseudonyms.is_own_patient_id)
     known = [
+        audited,
         Middleware(Authentication, tokens=tokens, sessions=sessions),
         Middleware(RateLimit, buckets=buckets, rate=rate),
         Middleware(Authorization, granted=granted),
@@ -88,6 +93,7 @@ def create(
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
     pages = [
+        audited,
         Middleware(Authentication, tokens=tokens, sessions=sessions, pages=True),
         Middleware(RateLimit, buckets=buckets, rate=rate),
         Middleware(Authorization, granted=granted),
@@ -111,7 +117,8 @@ def create(
     )
     app.router.redirect_slashes = False
     app.state.services = Services(
-        settings, pool, orthanc, keyring, readiness, deidentifier, stored, granted, sessions, issuers, buckets
+        *(settings, pool, orthanc, keyring, readiness, deidentifier, stored, trail),
+        *(granted, sessions, issuers, buckets),
     )
     return app
 

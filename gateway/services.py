@@ -15,6 +15,7 @@ from archive.errors import Unavailable
 from archive.policy import Action, Grants, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway.accounts import Passwords
 from gateway.cache import Cache
@@ -46,6 +47,7 @@ class Services:
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    trail: Journal
     granted: Granted
     sessions: Sessions
     issuers: Issuers

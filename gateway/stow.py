@@ -14,6 +14,7 @@ from archive.errors import BadRequest, Forbidden
 from archive.media_type import select
 from archive.policy import NOTHING, Action, Scope
 from archive.resource import Resource, parse_resource
+from gateway.auditing import note
 from gateway.datasets import JSON
 from gateway.door import Outcome, deliver
 from gateway.negotiation import preferences
@@ -34,6 +35,7 @@ async def store(request: Request) -> Response:
     services = services_of(request)
     async with services.storing:
         outcomes = await _deliver_all(request, resource, scope)
+    note(request, instances=len(outcomes))
     if not outcomes:
         raise BadRequest("the request holds no instance")
     content = render_outcomes(outcomes, services.settings.dicomweb_url)

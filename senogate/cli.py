@@ -19,7 +19,8 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import accounts, crosswalk, erasure, optout, permits, site, spool, tokens
+from senogate import accounts, audit, crosswalk, erasure, optout, permits, site, spool, tokens
+from senogate.configuration import note_configuration
 from senogate.operator import seconds
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -36,6 +37,7 @@ app.add_typer(erasure.app, name="erase")
 app.add_typer(permits.dataset_app, name="dataset")
 app.add_typer(permits.permit_app, name="permit")
 app.add_typer(permits.role_app, name="role")
+app.add_typer(audit.app, name="audit")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -248,8 +250,10 @@ def init() -> None:
     """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
     settings = site_settings.load()
     site.prepare(settings)
-    for name in migrate(site.complete(settings).database_url):
+    settings = site.complete(settings)
+    for name in migrate(settings.database_url):
         _say(f"applied {name}")
+    note_configuration(settings)
 
 
 @app.command(hidden=True)

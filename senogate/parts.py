@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import warnings
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from archive import secrets
 from archive.errors import ConfigurationError
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -58,8 +60,9 @@ async def _serve(settings: Settings) -> None:
             open=False,
             kwargs={"autocommit": True, **SESSION},
         ) as pool,
+        aclosing(Trail(settings.database_url)) as trail,
     ):
-        application = app.create(settings, pool, orthanc, keys, deidentifier)
+        application = app.create(settings, pool, orthanc, keys, deidentifier, trail)
         configuration = uvicorn.Config(
             application,
             http=Protocol,

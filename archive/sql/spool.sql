@@ -59,7 +59,12 @@ where sop_instance_uid = any(%(instances)s::text[]) order by received_at
 -- name: open_ids
 select id from spool where state in ('waiting', 'cleaning', 'quarantined')
 
+-- name: study
+select study_instance_uid from spool where id = %(id)s
+
 -- name: record_opening
+-- Here and in the audit trail: both, or neither.
+with recorded as (insert into audit_pending (content) values (%(content)s))
 insert into spool_opening (spool_id, opened_by, purpose) values (%(id)s, %(by)s, %(purpose)s)
 
 -- name: openings

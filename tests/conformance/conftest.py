@@ -8,7 +8,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from archive.orthanc import Orthanc
 from archive.policy import Role
 from archive.pool import SESSION
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
 from tests.live import LiveSite, find_free_ports
@@ -180,10 +181,12 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         orthanc = httpx.AsyncClient(
             base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
         )
-        async with AsyncConnectionPool(
-            settings.database_url, open=False, kwargs={"autocommit": True, **SESSION}
-        ) as pool:
-            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
+        options = {"autocommit": True, **SESSION}
+        async with (
+            AsyncConnectionPool(settings.database_url, open=False, kwargs=options) as pool,
+            aclosing(Trail(settings.database_url)) as trail,
+        ):
+            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER, trail)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
             listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))

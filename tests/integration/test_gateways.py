@@ -6,6 +6,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from archive import audit_log
+from archive.audit import Event
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
@@ -51,6 +54,25 @@ def test_all_of_them_serve(crowd: LiveSite) -> None:
     assert {answer(crowd) for _ in range(20)} == {200}
     logs = sorted(path.name for path in Path(crowd.home, "logs").glob("gateway*.log"))
     assert logs == ["gateway-2.log", "gateway-3.log", "gateway.log"]
+
+
+def test_what_they_serve_at_once_is_one_chain_in_the_audit_trail(crowd: LiveSite) -> None:
+    eventually(lambda: len(gateways(crowd)) == 3)
+    headers = {"Authorization": f"Bearer {crowd.token()}", "Connection": "close"}
+
+    def search(number: int) -> int:
+        address = f"{crowd.dicomweb_url}/studies/1.2.{number}/series"
+        return httpx.get(address, headers=headers, timeout=30, trust_env=False).status_code
+
+    with ThreadPoolExecutor(12) as several:
+        assert set(several.map(search, range(120))) == {200}
+    with crowd.database() as connection:
+        searched = [entry.study for entry in audit_log.entries(connection, event=Event.SEARCH)]
+        writers = "select count(*) from pg_stat_activity where query like %s and pid <> pg_backend_pid()"
+        ((writing,),) = connection.execute(writers, ["%append_to_audit(string_to_array%"]).fetchall()
+    assert sorted(searched) == sorted(f"1.2.{number}" for number in range(120))
+    assert writing > 1
+    assert "as it was written" in crowd.run("audit", "verify").stdout
 
 
 def test_one_that_dies_is_started_again(crowd: LiveSite) -> None:
