@@ -25,6 +25,7 @@ from gateway.sessions import CSRF_FIELD, CrossSite, check_origin, check_same_sit
 from gateway.sign_in import Attempt
 
 ATTEMPT_LASTS = 600  # seconds between the page and the answer
+LONGEST_NEXT = 1500  # characters as they lie in a cookie
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _WRONG = "The name or the password is wrong."
 
@@ -203,13 +204,8 @@ def _cookie(request: Request) -> str:
 
 def _next(path: str) -> str:
     """Where to go after signing in: a path of this site and nothing that a browser reads as another's."""
-    is_local = (
-        path.startswith("/")
-        and not path.startswith(("//", "/\\"))
-        and path.isprintable()
-        and len(path) < 2000
-    )
-    return path if is_local and "\\" not in path else "/"
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_local and len(quote(path, safe="")) <= LONGEST_NEXT else "/"
 
 
 ROUTES = [
