@@ -1,5 +1,5 @@
 # `make run` and `make test` each do all their own set-up on a fresh Debian 12 or 13, as root or with sudo.
-.PHONY: run test check bench setup setup-test clean constraints
+.PHONY: run test check bench audit setup setup-test clean constraints
 
 run: setup
 	exec .venv/bin/senogate up --demo
@@ -21,6 +21,10 @@ check: setup-test  ## the quick ones: format, lint, types, imports, unit tests
 bench: setup-test
 	.venv/bin/python -m benchmarks
 
+audit:  ## known vulnerabilities of what is pinned; asks PyPI for its advisories
+	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 setup:
 	@tools/setup.sh run
 
@@ -31,4 +35,4 @@ constraints: setup-test  ## pin what the virtual environment holds
 	.venv/bin/pip freeze --exclude-editable | grep -iv '^torch' > constraints.txt
 
 clean:
-	rm -rf .venv .venv-bench .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit .venv-bench .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

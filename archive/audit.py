@@ -17,7 +17,13 @@ from archive.pool import queries
 
 LONGEST = 256  # characters of a name or a value; what is longer is cut
 MOST_DETAILS = 32
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a text of PostgreSQL can't hold
+UNKNOWN = "unknown"
+WORKER = "site:worker"  # the subject of what no person and no program asked for
+_UNWRITABLE = re.compile(
+    "[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]"
+)  # in PostgreSQL, XML or FHIR, or on a terminal
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 Detail = Mapping[str, str | int]
 
@@ -84,15 +90,15 @@ class Record:
         members: dict[str, object] = {
             "event": self.event,
             "outcome": self.outcome,
-            "subject": _clean(self.subject),
+            "subject": _clean(self.subject) or UNKNOWN,
             "time": instant(self.at),
         }
-        if self.detail:
-            members["detail"] = _details(self.detail)
+        if details := _details(self.detail):
+            members["detail"] = details
         if self.patient_id:
             members["patient"] = _clean(self.patient_id)
-        if self.permits:
-            members["permits"] = [_clean(permit) for permit in self.permits]
+        if permits := [_clean(permit) for permit in self.permits if permit]:
+            members["permits"] = permits
         if self.study_instance_uid:
             members["study"] = _clean(self.study_instance_uid)
         return canonical(members)
@@ -100,7 +106,7 @@ class Record:
 
 def canonical(members: Mapping[str, object]) -> str:
     """JSON with its names in order and without white space: equal values have equal texts."""
-    return json.dumps(members, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _encode(members)
 
 
 def instant(at: datetime) -> str:
@@ -144,10 +150,12 @@ async def write_async(
 
 
 def _details(detail: Detail) -> dict[str, str | int]:
-    few = sorted(detail.items())[:MOST_DETAILS]
-    return {_clean(name): value if isinstance(value, int) else _clean(value) for name, value in few}
+    few = list(detail.items())[:MOST_DETAILS]
+    told = ((_clean(name), value if isinstance(value, int) else _clean(value)) for name, value in few)
+    return {name: value for name, value in told if name and value != ""}
 
 
 def _clean(text: str) -> str:
-    """As PostgreSQL can hold it, cut where it is longer than any name that the site gives."""
-    return _UNSTORABLE.sub("�", text[:LONGEST])
+    """As everything can hold it, cut where it is longer than any name that the site gives."""
+    text = text[:LONGEST]
+    return text if text.isprintable() else _UNWRITABLE.sub("�", text)

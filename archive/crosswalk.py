@@ -15,11 +15,13 @@ Kind = Literal["study", "series", "instance"]
 
 @dataclass(frozen=True, slots=True)
 class SealedIdentity:
-    """One row: a pseudonymous UID and, sealed, what it stands for."""
+    """One row: a pseudonymous UID and, sealed, what it stands for; by which study and patient it is erased."""
 
     pseudonym: str
     kind: Kind
     sealed: bytes
+    study_instance_uid: str
+    patient_id: str
 
 
 class Crosswalk:
@@ -28,16 +30,31 @@ class Crosswalk:
     def __init__(self, connection: DurableConnection) -> None:
         self._connection = connection
 
-    def commit(self, rows: Sequence[SealedIdentity]) -> None:
-        """Make `rows` durable; those already there stay as they are. Raises Unavailable."""
-        self._connection.execute(
+    def commit(
+        self,
+        rows: Sequence[SealedIdentity],
+        known: Sequence[str] = (),
+        aliases: Sequence[tuple[str, str]] = (),
+    ) -> bool:
+        """Make `rows` durable; those already there stay as they are. Raises Unavailable.
+
+        `aliases` are pseudonyms that patients would have without an issuer, each with the patient's own.
+        Whether those `known` to be there still are: an erasure may have taken them.
+        """
+        ((found,),) = self._connection.execute(
             queries("crosswalk.sql")["commit_identity"],
             {
                 "pseudonyms": [row.pseudonym for row in rows],
                 "kinds": [row.kind for row in rows],
                 "sealed": [row.sealed for row in rows],
+                "studies": [row.study_instance_uid for row in rows],
+                "patients": [row.patient_id for row in rows],
+                "known": list(known),
+                "aliases": [alias for alias, _ in aliases],
+                "aliased": [patient_id for _, patient_id in aliases],
             },
         )
+        return found == len(known)
 
     def holds(self, pseudonym: str) -> bool:
         """Whether it is durable what the pseudonym stands for. Raises Unavailable."""

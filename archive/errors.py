@@ -9,6 +9,8 @@
     ├── NotAcceptable         no offered representation is acceptable
     ├── UnsupportedMediaType  the payload is of a kind that is not taken
     ├── PayloadTooLarge
+    ├── RequestTimeout        the rest of the request does not come
+    ├── TooManyRequests       asked more often than the site allows anybody; it says after how long to ask again
     ├── Conflict              the request contradicts what is stored
     ├── Unproven              the stored bytes carry no valid proof of de-identification: they are used for nothing
     ├── Unavailable           a part of the site does not answer; the same request may succeed later
@@ -17,6 +19,7 @@
 Messages name attributes by keyword and never carry an attribute's value.
 """
 
+import math
 from http import HTTPStatus
 
 
@@ -56,6 +59,16 @@ class PayloadTooLarge(SenogateError):
     pass
 
 
+class RequestTimeout(SenogateError):
+    pass
+
+
+class TooManyRequests(SenogateError):
+    def __init__(self, wait: float) -> None:
+        self.retry_after = max(1, math.ceil(wait))  # whole seconds (RFC 9110 section 10.2.3)
+        super().__init__(f"asked too often: ask again in {self.retry_after} s")
+
+
 class Conflict(SenogateError):
     pass
 
@@ -81,6 +94,8 @@ HTTP_STATUS: dict[type[SenogateError], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    RequestTimeout: HTTPStatus.REQUEST_TIMEOUT,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     Conflict: HTTPStatus.CONFLICT,
     Unproven: HTTPStatus.INTERNAL_SERVER_ERROR,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,

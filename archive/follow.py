@@ -67,6 +67,7 @@ class Follower:
     def step(self) -> Followed:
         """Take one batch of changes, and what was removed meanwhile, into the index. Raises Unavailable."""
         with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
             changes = self._next_changes()
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
             written = self._index.write(list(self._find(created)))
@@ -92,6 +93,7 @@ class Follower:
         indexes meanwhile stays, and what was indexed is forgotten only when Orthanc says that it has gone.
         """
         with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
             self._connection.execute(self._sql["forget_set_aside"])
             indexed = self._connection.execute(self._sql["indexed"]).fetchall()
             kept: dict[str, int] = {}
@@ -104,6 +106,14 @@ class Follower:
                 self._index.render(some)
             self._connection.execute(self._sql["want_comparison"])  # with what was removed meanwhile
         return len(kept)
+
+    def index(self, identifiers: Iterable[str]) -> int:
+        """Index these instances anew; their number. Raises Unavailable."""
+        with self._connection.transaction():
+            self._connection.execute(queries("erasure.sql")["store_together"])
+            written = self._index.write(list(self._find(list(identifiers))))
+            self._index.render(each.record.study_instance_uid for each in written)
+            return len(written)
 
     def _next_changes(self) -> Changes:
         """The log after the stored position, or from its beginning when Orthanc's log is younger than that."""

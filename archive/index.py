@@ -10,6 +10,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 from pydicom.errors import InvalidDicomError
 
+from archive import datasets
 from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, render_series, render_study
 from archive.errors import Conflict, Unproven
 from archive.pool import queries
@@ -101,14 +102,16 @@ class Index:
         self._connection.execute(self._sql["forget_empty_studies"], {"studies": studies})
 
     def render(self, studies: Iterable[str]) -> None:
-        """Write the QIDO-RS answers of the studies and their series anew, with their counts as they are now."""
+        """Write the QIDO-RS answers of the studies and their series anew, and give them their places in datasets."""
         named = {"studies": sorted(set(studies))}
         if not named["studies"]:
+            datasets.place(self._connection, [])
             return
         series = self._connection.execute(self._sql["series_totals"], named).fetchall()
         self._run("update_series", [_series_row(*each) for each in series])
         totals = self._connection.execute(self._sql["study_totals"], named).fetchall()
         self._run("update_study", [_study_row(*each) for each in totals])
+        datasets.place(self._connection, named["studies"])
 
     def _write(self, found: Sequence[Found]) -> None:
         studies = {each.record.study.study_instance_uid: _columns(each.record.study) for each in found}

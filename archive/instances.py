@@ -65,7 +65,7 @@ def write_durably(target: str | Path, data: bytes, folders: Sequence[str] = ()) 
         _write_all(descriptor, data)
         os.fsync(descriptor)
         for folder in folders or [os.path.dirname(target)]:
-            _sync_folder(folder)
+            sync_folder(folder)
     except OSError:
         os.unlink(target)
         raise
@@ -79,7 +79,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str | Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

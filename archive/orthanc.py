@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import httpx
 
@@ -74,6 +75,27 @@ class Orthanc:
         while page := self._get("/instances", since=since, limit=_PAGE):
             yield from (row if isinstance(row, str) else row["ID"] for row in page)
             since += len(page)
+
+    def instances_below(self, level: str, identifier: str) -> Iterator[str]:
+        """The identifiers of the instances of one of `patients`, `studies` or `series`; none where it is absent."""
+        below = {"patients": ("Studies", "studies"), "studies": ("Series", "series")}
+        try:
+            found = self._get(f"/{level}/{identifier}")
+        except NotFound:
+            return
+        if level == "series":
+            yield from found["Instances"]
+            return
+        member, next_level = below[level]
+        for each in found[member]:
+            yield from self.instances_below(next_level, each)
+
+    def delete(self, instance: str) -> None:
+        """Delete an instance and its file; one that is gone is no error."""
+        with _translated_errors():
+            response = self._client.delete(f"/instances/{instance}")
+        if response.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+            raise Unavailable(f"Orthanc answered {response.status_code}")
 
     def store(self, instance: bytes) -> str:
         """Hand one Part 10 instance to the door; Orthanc's identifier of it.

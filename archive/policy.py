@@ -1,6 +1,8 @@
 """Who asks, and what of the site that lets them see: values and one decision, no I/O."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from archive.errors import Forbidden
@@ -11,6 +13,11 @@ class Action(StrEnum):
 
     READ = "dicomweb.read"
     WRITE = "dicomweb.write"
+    WORKLIST = "worklist"
+    COUNT = "search.count"
+    INFER = "inference.run"
+    TRAIN = "federation.train"
+    MANAGE = "manage"
 
 
 class Role(StrEnum):
@@ -38,22 +45,105 @@ class Principal:
     permit: str | None = None
 
 
+SEEING_ALL = frozenset({Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN})
+"""Roles that see every study of the site; the others see what permits name."""
+MANAGING = frozenset({Role.ADMINISTRATOR, Role.STEWARD})
+"""Roles that decide on datasets and permits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """A permit that is granted: for which datasets and versions of them, what for, and until when.
+
+    Datasets and their frozen versions have one series of numbers. `everything`: it names all studies of the site.
+    """
+
+    permit_id: str
+    purpose: str
+    actions: frozenset[Action]
+    datasets: tuple[int, ...] = ()
+    versions: tuple[int, ...] = ()
+    everything: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Whether it has begun and has not expired."""
+        return (self.since is None or self.since <= now) and (self.until is None or now < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What the site grants a principal now: roles, those of the credential among them, and permits."""
+
+    roles: frozenset[Role] = frozenset()
+    permits: tuple[Permit, ...] = ()
+
+    @property
+    def everything(self) -> bool:
+        """Whether a role lets it see every study."""
+        return bool(self.roles & SEEING_ALL)
+
+    @property
+    def manages(self) -> bool:
+        """Whether it decides on datasets and permits."""
+        return bool(self.roles & MANAGING)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The studies an answer may come from. Every query has it as a condition."""
+    """The studies an answer may come from. Every query has it as a condition.
+
+    They are all studies, or those of the datasets and of the versions that are named by number. `permits` are the
+    identifiers of the permits that it comes from.
+    """
 
     everything: bool
+    datasets: tuple[int, ...] = ()
+    versions: tuple[int, ...] = ()
+    permits: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The datasets and versions."""
+        return tuple(sorted({*self.datasets, *self.versions}))
+
+    def covers(self, other: "Scope") -> bool:
+        """Whether each study of the other is one of this, as far as their datasets tell."""
+        return self.everything or (not other.everything and set(other.numbers) <= set(self.numbers))
 
 
 EVERYTHING = Scope(everything=True)
 NOTHING = Scope(everything=False)
 
 
-def decide(principal: Principal, action: Action) -> Scope:
-    """What the principal may do the action on. Raises Forbidden where the token does not cover the action."""
-    if action not in principal.actions:
-        raise Forbidden(f"the token lacks the scope {action}")
-    return EVERYTHING
+def decide(principal: Principal, grants: Grants, *actions: Action, now: datetime | None = None) -> Scope:
+    """What the principal may do one of the actions on, which may be nothing.
+
+    A token's scopes and its permit narrow what is granted and never widen it. Raises Forbidden where the token
+    covers none of the actions.
+    """
+    allowed = principal.actions.intersection(actions)
+    if not allowed:
+        raise Forbidden(f"the token lacks the scope {actions[-1]}")
+    if grants.everything and principal.permit is None:
+        return EVERYTHING
+    moment = now or datetime.now(UTC)
+    return _join([permit for permit in grants.permits if _applies(permit, principal, allowed, moment)])
+
+
+def _applies(permit: Permit, principal: Principal, actions: frozenset[Action], now: datetime) -> bool:
+    is_named = principal.permit in (None, permit.permit_id)
+    return is_named and bool(permit.actions & actions) and permit.is_valid(now)
+
+
+def _join(permits: Sequence[Permit]) -> Scope:
+    identifiers = tuple(permit.permit_id for permit in permits)
+    if any(permit.everything for permit in permits):
+        return Scope(everything=True, permits=identifiers)
+    datasets = {number for permit in permits for number in permit.datasets}
+    versions = {number for permit in permits for number in permit.versions}
+    return Scope(False, tuple(sorted(datasets)), tuple(sorted(versions)), identifiers)
 
 
 def parse_actions(scope: str) -> frozenset[Action]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from archive.audit import Event, Outcome, write
 from archive.errors import BadRequest, Forbidden, NotFound
 from archive.pool import queries
 
@@ -59,9 +60,24 @@ def reidentify(
         opened = _open(unseal, *row)
         noted = {"opened_by": opened_by, "pseudonym": row[0], "kind": row[1], "reason": reason}
         connection.execute(sql["note_opening"], noted | {"was_opened": opened is not None})
+        _record(connection, row[0], row[1], opened_by, reason, opened is not None)
     if opened is None:
         raise Forbidden("this key does not open what the pseudonym stands for")
     return opened
+
+
+def _record(
+    connection: psycopg.Connection, pseudonym: str, kind: str, opened_by: str, reason: str, was_opened: bool
+) -> None:
+    """The same in the audit trail, which is where others look."""
+    write(
+        connection,
+        Event.CROSSWALK_OPENED,
+        subject=opened_by,
+        outcome=Outcome.SUCCESS if was_opened else Outcome.REFUSED,
+        study_instance_uid=pseudonym if kind == "study" else None,
+        detail={"kind": kind, "pseudonym": pseudonym, "reason": reason},
+    )
 
 
 def _open(unseal: Unseal, pseudonym: str, kind: str, sealed: bytes) -> Opened | None:

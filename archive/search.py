@@ -4,7 +4,7 @@ What the caller may see is a condition of each statement, so that hidden and abs
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,6 +172,12 @@ async def metadata(
     return states, rendered
 
 
+async def withheld_among(connection: AsyncConnection, studies: Iterable[str]) -> list[str]:
+    """Those of the studies that are here for nobody, for their patient opted out or they are being erased."""
+    rows = await connection.execute(queries("search.sql")["withheld_among"], {"studies": list(studies)})
+    return [study for (study,) in await rows.fetchall()]
+
+
 async def _rows_of(connection: AsyncConnection, name: str, scope: Scope, resource: Resource) -> list[Any]:
     parameters = Parameters()
     matches = list(_named(resource, Level.INSTANCE, parameters))
@@ -193,8 +199,18 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
 
 
 def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`."""
-    return "true" if scope.everything else "false"
+    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out.
+
+    Where the scope is one dataset, PostgreSQL can take this for a join, and read the dataset in its own order.
+    """
+    if scope.everything or not scope.numbers:
+        return f"not study.withheld and {'true' if scope.everything else 'false'}"
+    numbers = [f"{parameters.add(number)}::integer" for number in scope.numbers]
+    named = f"= {numbers[0]}" if len(numbers) == 1 else f"in ({', '.join(numbers)})"
+    return f"""not study.withheld and exists (
+        select from dataset_study seen
+        where seen.dataset {named} and seen.study_date = study.study_date
+            and seen.study_instance_uid = study.study_instance_uid)"""
 
 
 def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:

@@ -10,6 +10,8 @@ SITE_KEY = "site.key"  # 32 random bytes; every pseudonym of the site hangs on i
 CROSSWALK_PUBLIC_KEY = "crosswalk.pub"  # X25519, 32 bytes
 SIGNING_KEY = "signing.pem"  # signs the site's tokens
 ORTHANC_PASSWORD = "orthanc.password"  # noqa: S105 - a file name
+AUDIT_KEY = "audit.key"  # Ed25519, 32 bytes; signs checkpoints of the audit trail
+AUDIT_PUBLIC_KEY = "audit.pub"  # Ed25519, 32 bytes; verifies them
 COMPLETE = "complete"  # written last: the site has all its secrets
 
 
@@ -34,9 +36,25 @@ def read_key(folder: str, name: str) -> bytes:
     return key
 
 
+def issuer_secret(folder: str, name: str) -> str:
+    """What the site proves itself with to a registered issuer; empty where it has none. Raises ConfigurationError."""
+    path = Path(folder, issuer_file(name))
+    return read(folder, path.name).decode() if path.exists() else ""
+
+
+def issuer_file(name: str) -> str:
+    """The name of the file with a registered issuer's secret."""
+    return f"issuer-{name}.secret"
+
+
 def orthanc_password(settings: Settings) -> str:
     """What the site's parts sign in to Orthanc with: as configured, else the secret. Raises ConfigurationError."""
     return settings.orthanc_password or read(settings.secrets, ORTHANC_PASSWORD).decode()
+
+
+def audit_key(settings: Settings) -> Path:
+    """Where the key lies that signs checkpoints: beside the crosswalk's private key."""
+    return Path(settings.crosswalk_key).with_name(AUDIT_KEY)
 
 
 def write(target: Path, value: bytes) -> None:

@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 
 from archive.errors import ConfigurationError
@@ -19,8 +20,7 @@ MOST_GATEWAYS = 16
 class Settings:
     """What a site is configured to be. Paths are absolute, URLs without a trailing slash.
 
-    Raises ConfigurationError for a port, a way of cleaning pixels or of treating documents that is none, or too many
-    gateways.
+    Raises ConfigurationError, which names the key, for a value that can't be.
     """
 
     home: Path
@@ -29,6 +29,16 @@ class Settings:
     public_url: str = ""
     gateway_processes: int = 1
     cors_origins: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_authorities: str = ""
+    trusted_proxies: str = ""
+    client_certificate_header: str = ""
+    issuer_authorities: str = ""
+    session_idle: int = 1800
+    session_lifetime: int = 43200
+    rate_limit: int = 5000
+    rate_burst: int = 50_000
     dicom_host: str = "127.0.0.1"
     dicom_port: int = 4242
     dicom_aet: str = "SENOGATE"
@@ -48,12 +58,13 @@ class Settings:
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
+    audit_retention_days: int = 0
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         """Fill what is derived from other keys."""
         derived = {
-            "public_url": f"http://127.0.0.1:{self.port}",
+            "public_url": f"http{'s' if self.tls_certificate else ''}://127.0.0.1:{self.port}",
             "orthanc_url": f"http://127.0.0.1:{self.orthanc_port}",
             "storage": str(self.home / "orthanc" / "storage"),
             "secrets": str(self.home / "secrets"),
@@ -65,6 +76,9 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
+        for name in ("tls_certificate", "tls_key", "tls_client_authorities", "issuer_authorities"):
+            if getattr(self, name):
+                object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in ("port", "dicom_port", "orthanc_port"):
             if not 0 < getattr(self, name) < 2**16:
                 raise ConfigurationError(f"{name} must be from 1 to 65535")
@@ -72,13 +86,39 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.audit_retention_days < 0:
+            raise ConfigurationError("audit_retention_days must be 0, for ever, or more")
         if not 0 < self.gateway_processes <= MOST_GATEWAYS:
             raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
+        self._check_edges()
+
+    def _check_edges(self) -> None:
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigurationError("tls_certificate and tls_key go together")
+        if self.tls_client_authorities and not self.tls_certificate:
+            raise ConfigurationError(
+                "tls_client_authorities is for a gateway with a tls_certificate of its own"
+            )
+        for name in ("session_idle", "session_lifetime", "rate_burst"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError(f"{name} must be 1 at least")
+        if self.rate_limit < 0:
+            raise ConfigurationError("rate_limit must be 0 at least")
+        try:
+            for each in self.trusted_proxies.replace(",", " ").split():
+                ip_network(each)
+        except ValueError:
+            raise ConfigurationError("trusted_proxies must be addresses and networks") from None
 
     @property
     def spool(self) -> Path:
         """Where instances that may not be stored as they came lie sealed."""
         return self.home / "spool"
+
+    @property
+    def audit(self) -> Path:
+        """Where the last signed head of the audit trail lies, and records that its table holds no more."""
+        return self.home / "audit"
 
     @property
     def dicomweb_url(self) -> str:

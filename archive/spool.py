@@ -4,6 +4,7 @@ A row says what is to become of an instance, its file holds the instance; the ro
 its row, and goes after it: a file without a row is one that nobody was told of.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +17,13 @@ from typing import Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
+from archive.audit import WORKER, Event, Record
 from archive.durable import DurableConnection
 from archive.errors import Conflict, NotFound
 from archive.instances import write_durably
 from archive.pool import queries
 
+_ZEROS = bytes(1024 * 1024)
 _ORPHANED = 3600.0  # seconds after which a file without a row is no longer one that is just being held
 
 
@@ -60,6 +63,7 @@ class Arrival:
     digest: bytes
     state: State
     reason: str
+    patient_id: str
     study_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
@@ -169,9 +173,12 @@ class Spool:
 
         Raises NotFound where there are none (any more).
         """
-        self._connection.execute(
-            self._sql["record_opening"], {"id": identifier, "by": by, "purpose": purpose}
-        )
+        study = [row[0] for row in self._connection.execute(self._sql["study"], {"id": identifier})]
+        subject = WORKER if purpose == Purpose.CLEAN else f"os:{by}"
+        detail = {"spool": identifier, "purpose": purpose.value}
+        record = Record(Event.SPOOL_OPENED, subject, study_instance_uid=(study or [None])[0], detail=detail)
+        values = {"id": identifier, "by": by, "purpose": purpose, "content": record.content()}
+        self._connection.execute(self._sql["record_opening"], values)
         try:
             return self._path(identifier).read_bytes()
         except OSError as error:
@@ -182,6 +189,16 @@ class Spool:
     def forget(self, identifier: str) -> None:
         """Remove a sealed file."""
         self._path(identifier).unlink(missing_ok=True)
+
+    def shred(self, identifier: str) -> None:
+        """Write over a sealed file, and remove it."""
+        path = self._path(identifier)
+        with suppress(FileNotFoundError):
+            with open(path, "r+b", buffering=0) as file:
+                for _ in range(0, os.fstat(file.fileno()).st_size, len(_ZEROS)):
+                    file.write(_ZEROS)
+                os.fsync(file.fileno())
+            path.unlink()
 
     def sweep(self) -> int:
         """Remove sealed files that no open row has, left by a process that was killed; their number."""

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,22 +19,44 @@ from archive.policy import Scope
 from archive.pool import queries
 from archive.query import Query, parse_parameters, parse_query
 from archive.resource import Resource
-from archive.search import find
+from archive.search import find, restrict
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, Event, State, Workitem
 
 EVENTS = "workitem_event"
 """The channel on which PostgreSQL names a subscriber for whom an event has come."""
 
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who looks at the worklist: the studies whose workitems it may see, beside those of no study that it made."""
+
+    scope: Scope
+    subject: str
+
+    def condition(self, parameters: Parameters) -> str:
+        """The workitems that it sees, as a condition on the table `workitem`."""
+        named = "from jsonb_array_elements_text(workitem.studies) named left join study on study_instance_uid = named"
+        if self.scope.everything:
+            return f"not exists (select {named} where study.withheld)"
+        hidden = f"not exists (select {named} where not coalesce({restrict(self.scope, parameters)}, false))"
+        own = f"workitem.created_by = {parameters.add(self.subject)}"
+        return f"(workitem.studies <> '[]' or {own}) and {hidden}"
+
+    def subscriber(self, name: str) -> str:
+        """A subscriber's name as it is kept: each who does not see everything has names of its own."""
+        return name if self.scope.everything else f"{self.subject} {name}"
+
+
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
-async def create(connection: AsyncConnection, scope: Scope, uid: str, payload: Attributes) -> None:
+async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> None:
     """Add a workitem, and make the reading due that it asks this site for.
 
     Raises BadRequest, Conflict where a workitem of that UID exists.
     """
     reading = ups.reading_of(payload)
-    patient = await _patient(connection, scope, reading.study_instance_uid) if reading else {}
+    patient = await _patient(connection, viewer.scope, reading.study_instance_uid) if reading else {}
     created = ups.create(uid, payload, patient)
     async with connection.transaction():
         row = {
@@ -42,6 +64,7 @@ async def create(connection: AsyncConnection, scope: Scope, uid: str, payload: A
             "attributes": Jsonb(created.attributes),
             "study_instance_uid": reading and reading.study_instance_uid,
             "task": reading and str(reading.task),
+            "created_by": viewer.subject,
         }
         if not (await _execute(connection, "create", row)).rowcount:
             raise Conflict("a workitem of this UID exists already")
@@ -64,20 +87,23 @@ async def _patient(connection: AsyncConnection, scope: Scope, study_instance_uid
     return {tag(keyword): study[tag(keyword)] for keyword in _PATIENT if tag(keyword) in study}
 
 
-async def retrieve(connection: AsyncConnection, uid: str) -> Workitem:
+async def retrieve(connection: AsyncConnection, viewer: Viewer, uid: str) -> Workitem:
     """Raises NotFound."""
-    return await _read(connection, "retrieve", uid)
+    return await _read(connection, "retrieve", viewer, uid)
 
 
 async def change(
-    connection: AsyncConnection, uid: str, make: Callable[[Workitem], Workitem | None]
+    connection: AsyncConnection,
+    viewer: Viewer | None,
+    uid: str,
+    make: Callable[[Workitem], Workitem | None],
 ) -> Workitem | None:
     """Change a workitem by a function of what it is now, and tell its subscribers; None where that left it alone.
 
-    Raises NotFound, and what the function raises.
+    Without a viewer the site itself changes it. Raises NotFound, and what the function raises.
     """
     async with connection.transaction():
-        before = await _read(connection, "retrieve_to_change", uid)
+        before = await _read(connection, "retrieve_to_change", viewer, uid)
         after = make(before)
         if after is None or after == before:
             return after
@@ -97,72 +123,83 @@ def _event(before: Workitem, after: Workitem) -> Event:
     return Event.STATE if before.state != after.state else Event.PROGRESS
 
 
-async def tell_cancel_requested(connection: AsyncConnection, uid: str, asked: Attributes) -> None:
+async def tell_cancel_requested(
+    connection: AsyncConnection, viewer: Viewer, uid: str, asked: Attributes
+) -> None:
     """Pass the wish to cancel on to the subscribers, of whom one may be the performer. Raises Conflict without any."""
-    reached = await _tell(
-        connection, uid, ups.report(uid, Event.CANCEL_REQUESTED, await retrieve(connection, uid), asked)
-    )
+    found = await retrieve(connection, viewer, uid)
+    reached = await _tell(connection, uid, ups.report(uid, Event.CANCEL_REQUESTED, found, asked))
     if not reached:
         raise Conflict("The performer cannot be contacted.")
 
 
-async def search(connection: AsyncConnection, query: Query) -> list[bytes]:
+async def search(connection: AsyncConnection, viewer: Viewer, query: Query) -> list[bytes]:
     """The workitems that match, as DICOM JSON, the last changed first; one more than the page has where more match."""
     parameters = Parameters()
-    statement = queries("ups.sql")["search"].format(matches=_matches(query, parameters))
+    seen, matches = viewer.condition(parameters), _matches(query, parameters)
+    statement = queries("ups.sql")["search"].format(matches=f"{seen} and {matches}")
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
     rows = await (await connection.execute(statement.encode(), values)).fetchall()
     return [encode(attributes) for (attributes,) in rows]
 
 
 async def subscribe(
-    connection: AsyncConnection, subscriber: str, uid: str, *, deletion_lock: bool, filter_text: str = ""
+    connection: AsyncConnection,
+    viewer: Viewer,
+    name: str,
+    uid: str,
+    *,
+    deletion_lock: bool,
+    filter_text: str = "",
 ) -> None:
     """Tell a subscriber of a workitem's events, or of those of all workitems that are there and that will come.
 
     Raises NotFound for a workitem that is none, BadRequest for a filter that is none.
     """
+    subscriber = viewer.subscriber(name)
     row: dict[str, Any] = {"subscriber": subscriber, "workitem": uid, "filter": filter_text}
     row |= {"deletion_lock": deletion_lock}
     if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
         async with connection.transaction():
-            found = await retrieve(connection, uid)
+            found = await retrieve(connection, viewer, uid)
             await _execute(connection, "subscribe", row)
-            await _add_event(connection, subscriber, ups.report(uid, Event.STATE, found))
+            await _add_event(connection, subscriber, uid, ups.report(uid, Event.STATE, found))
         return
     parameters = Parameters()
-    matches = _matches(_filter(filter_text), parameters)
+    matches = f"{viewer.condition(parameters)} and {_matches(_filter(filter_text), parameters)}"
     async with connection.transaction():
         await _execute(connection, "subscribe", row)
         statement = queries("ups.sql")["subscribe_to_all"].format(matches=matches)
         await connection.execute(statement.encode(), row | parameters.values)
 
 
-async def unsubscribe(connection: AsyncConnection, subscriber: str, uid: str) -> None:
+async def unsubscribe(connection: AsyncConnection, viewer: Viewer, name: str, uid: str) -> None:
     """Raises NotFound where there is no such subscription."""
     async with connection.transaction():
-        row = {"subscriber": subscriber, "workitem": uid}
+        row = {"subscriber": viewer.subscriber(name), "workitem": uid}
         if not (await _execute(connection, "unsubscribe", row)).rowcount:
             raise NotFound("no such subscription")
         if uid in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
             await _execute(connection, "unsubscribe_from_all", row)
 
 
-async def suspend(connection: AsyncConnection, subscriber: str, uid: str) -> None:
+async def suspend(connection: AsyncConnection, viewer: Viewer, name: str, uid: str) -> None:
     """Tell a subscriber of no further workitems; of those that it is told of it still is. Raises NotFound."""
-    row = {"subscriber": subscriber, "workitem": uid}
+    row = {"subscriber": viewer.subscriber(name), "workitem": uid}
     if not (await _execute(connection, "unsubscribe", row)).rowcount:
         raise NotFound("no such subscription")
 
 
-async def take_events(connection: AsyncConnection, subscriber: str) -> list[str]:
-    """The Event Reports that the subscriber has not been sent yet, in their order; they are forgotten."""
-    return [
-        report
-        for (report,) in await (
-            await _execute(connection, "take_events", {"subscriber": subscriber})
-        ).fetchall()
-    ]
+async def take_events(connection: AsyncConnection, viewer: Viewer, name: str) -> list[str]:
+    """The Event Reports that the subscriber has not been sent yet, in their order; they are forgotten.
+
+    Those of workitems that the viewer does not see are forgotten as well.
+    """
+    parameters = Parameters()
+    statement = queries("ups.sql")["take_events"].format(matches=viewer.condition(parameters))
+    row = parameters.values | {"subscriber": viewer.subscriber(name)}
+    rows = await (await connection.execute(statement.encode(), row)).fetchall()
+    return [report for (report,) in rows]
 
 
 async def perform(connection: AsyncConnection) -> int:
@@ -170,11 +207,11 @@ async def perform(connection: AsyncConnection) -> int:
     rows = await (await _execute(connection, "readings", {})).fetchall()
     for uid, state, reading, *output in rows:
         if state == State.SCHEDULED:
-            await change(connection, uid, _claimed)
+            await change(connection, None, uid, _claimed)
         if reading == "done":
-            await change(connection, uid, partial(_completed, performed=_performed(*output)))
+            await change(connection, None, uid, partial(_completed, performed=_performed(*output)))
         elif reading != "due":
-            await change(connection, uid, _given_up)
+            await change(connection, None, uid, _given_up)
     return len(rows)
 
 
@@ -213,8 +250,13 @@ def _performed(study: str, series: str | None, sop_class: str | None, instance: 
     return {tag("UnifiedProcedureStepPerformedProcedureSequence"): ups.attribute("SQ", performed)}
 
 
-async def _read(connection: AsyncConnection, name: str, uid: str) -> Workitem:
-    row = await (await _execute(connection, name, {"workitem": uid})).fetchone()
+async def _read(connection: AsyncConnection, name: str, viewer: Viewer | None, uid: str) -> Workitem:
+    parameters = Parameters()
+    matches = viewer.condition(parameters) if viewer else "true"
+    statement = queries("ups.sql")[name].format(matches=matches)
+    row = await (
+        await connection.execute(statement.encode(), {"workitem": uid} | parameters.values)
+    ).fetchone()
     if row is None:
         raise NotFound("no such workitem")
     state, *rest = row
@@ -246,12 +288,12 @@ async def _tell(connection: AsyncConnection, uid: str, report: Attributes) -> in
     """Let the workitem's subscribers know; how many there are."""
     rows = await (await _execute(connection, "subscriptions", {"workitems": [uid]})).fetchall()
     for subscriber, _, _ in rows:
-        await _add_event(connection, subscriber, report)
+        await _add_event(connection, subscriber, uid, report)
     return len(rows)
 
 
-async def _add_event(connection: AsyncConnection, subscriber: str, report: Attributes) -> None:
-    row = {"subscriber": subscriber, "report": encode(report).decode(), "channel": EVENTS}
+async def _add_event(connection: AsyncConnection, subscriber: str, uid: str, report: Attributes) -> None:
+    row = {"subscriber": subscriber, "workitem": uid, "report": encode(report).decode(), "channel": EVENTS}
     await _execute(connection, "add_event", row)
 
 

@@ -70,6 +70,8 @@ _ESCAPES = {
     b"\x1b-M": "iso8859_9",
     b"\x1b-T": "tis_620",
 }
+CODECS = frozenset({*_CODECS.values(), *_ESCAPES.values()})
+"""Python's codecs of all the character sets that are known here."""
 _ESCAPE = re.compile(rb"(\x1b(?:\$B|\$\(D|\$\)[AC]|[()-][A-Z]))")
 
 

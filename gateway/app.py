@@ -1,5 +1,7 @@
 """The application: its routes, and what every request passes on its way to one."""
 
+from functools import partial
+
 import httpx
 from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
@@ -12,8 +14,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway import (
+    api,
     capabilities,
     health,
     oauth,
@@ -27,14 +31,23 @@ from gateway import (
     wado_uri,
 )
 from gateway.announcements import Announcements
-from gateway.authentication import Authentication
+from gateway.auditing import Auditing
+from gateway.authentication import Authentication, SignInNeeded, Tokens
+from gateway.authorization import Authorization
 from gateway.conditional import EntityTags, NotModified, on_not_modified
+from gateway.granted import Granted
+from gateway.issuers import Issuers
+from gateway.portal import access, admin
+from gateway.portal.sign_in import to_sign_in
 from gateway.problem import HANDLERS, LastResort
+from gateway.rate_limit import Buckets, Rate, RateLimit
 from gateway.readiness import PluginGuard, Readiness
 from gateway.segments import SegmentsRouter
-from gateway.services import Services
-from gateway.signing import SigningKeys
+from gateway.services import Lent, Services
+from gateway.sessions import Sessions
+from gateway.signing import Keyring, SigningKeys
 from gateway.stored import StoredFiles
+from gateway.transport import PatientBody, TrustedProxies
 
 _EXPOSED = [
     *("Accept-Ranges", "Content-Location", "Content-Range", "ETag", "Location"),
@@ -44,7 +57,12 @@ _SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 ]
+_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")  # of what is no page
+_ONLY_TLS = (b"strict-transport-security", b"max-age=31536000")
 
 
 def create(
@@ -53,32 +71,56 @@ def create(
     orthanc: httpx.AsyncClient,
     keys: SigningKeys,
     deidentifier: Deidentifier,
+    trail: Journal,
 ) -> Starlette:
     """The gateway of a site. Its parts are opened and closed by who calls."""
     readiness = Readiness(pool, orthanc, deidentifier.proof_key)
     stored = StoredFiles(settings.storage, deidentifier.proof_key)
-    guarded = [
-        Middleware(PluginGuard, readiness=readiness),
-        Middleware(Authentication, keys=keys, issuer=settings.public_url, audience=settings.dicomweb_url),
+    keyring, connect = Keyring(keys), partial(Lent, pool)
+    issuers = Issuers(connect, settings.issuer_authorities)
+    sessions, buckets = Sessions(settings, connect), Buckets(connect)
+    tokens = Tokens(keyring, settings.public_url, settings.dicomweb_url, issuers)
+    rate = Rate(settings.rate_limit, settings.rate_burst)
+    granted = Granted(connect)
+    audited = Middleware(Auditing, trail=trail, is_pseudonym=deidentifier.pseudonyms.is_own_patient_id)
+    known = [
+        audited,
+        Middleware(Authentication, tokens=tokens, sessions=sessions),
+        Middleware(RateLimit, buckets=buckets, rate=rate),
+        Middleware(Authorization, granted=granted),
     ]
+    guarded = [Middleware(PluginGuard, readiness=readiness), *known]
     dicomweb = [
         Mount("/dicom-web", app=SegmentsRouter(_DICOMWEB), middleware=guarded),
         Route("/wado", wado_uri.retrieve, middleware=guarded),
     ]
+    pages = [
+        audited,
+        Middleware(Authentication, tokens=tokens, sessions=sessions, pages=True),
+        Middleware(RateLimit, buckets=buckets, rate=rate),
+        Middleware(Authorization, granted=granted),
+    ]
+    signed_in = [
+        Route(each.path, each.endpoint, methods=each.methods, middleware=pages, include_in_schema=False)
+        for each in (*access.ROUTES, *admin.ROUTES)
+    ]
+    managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*dicomweb, *_ROUTES],
+        routes=[*dicomweb, *_ROUTES, *signed_in, *managed],
         middleware=[
+            Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
-            Middleware(SecurityHeaders),
+            Middleware(SecurityHeaders, is_secure=settings.public_url.startswith("https:")),
             Middleware(LastResort),
             Middleware(EntityTags),
+            Middleware(PatientBody),
         ],
-        exception_handlers=HANDLERS | {NotModified: on_not_modified},
+        exception_handlers=HANDLERS | {NotModified: on_not_modified, SignInNeeded: to_sign_in},
     )
     app.router.redirect_slashes = False
-    announcements = Announcements(settings.database_url)
     app.state.services = Services(
-        settings, pool, orthanc, keys, readiness, deidentifier, stored, announcements
+        *(settings, pool, orthanc, keyring, readiness, deidentifier, stored, trail),
+        *(granted, sessions, issuers, buckets, Announcements(settings.database_url)),
     )
     return app
 
@@ -102,13 +144,16 @@ def _cross_origin(settings: Settings) -> list[Middleware]:
 class SecurityHeaders:
     """Adds to every answer what keeps browsers from guessing types, framing and naming where they were."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, is_secure: bool = False) -> None:
         self._app = app
+        self._headers = [*_SECURITY_HEADERS, *([_ONLY_TLS] if is_secure else [])]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_SECURITY_HEADERS]
+                own = list(message.get("headers", []))
+                policy = [] if any(name == _POLICY[0] for name, _ in own) else [_POLICY]
+                message["headers"] = [*own, *self._headers, *policy]
             await send(message)
 
         await self._app(scope, receive, add)

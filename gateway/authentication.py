@@ -1,63 +1,155 @@
-"""Bearer tokens (RFC 6750, RFC 7519, RFC 8725): from a request's Authorization to a Principal."""
+"""Who asks: from a request's Authorization (RFC 6750), or a signed-in person's cookie, to a Principal."""
 
-import base64
-import binascii
 import hashlib
-import json
+import hmac
 import time
-from typing import Any
+from dataclasses import dataclass
 
-import jwt
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
-from archive.policy import Principal, parse_actions
-from gateway.signing import SigningKeys
+from archive.policy import Principal, Role, parse_actions
+from archive.subjects import client_subject
+from gateway.issuers import Issuers
+from gateway.provider import Provider
+from gateway.sessions import Session, Sessions, check_same_site
+from gateway.signing import Keyring, SigningKeys
+from gateway.transport import certificate_of
+from gateway.web_token import (
+    LEEWAY,
+    InvalidToken,
+    Unverified,
+    VerificationKey,
+    check_is_access_token,
+    read,
+    thumbprint_of,
+)
+from gateway.web_token import verify as verify_signed
 
-MAXIMUM_TOKEN = 8192  # characters
+__all__ = [
+    "AmbiguousCredentials",
+    "Authentication",
+    "InvalidToken",
+    "SignInNeeded",
+    "Tokens",
+    "bearer_token",
+    "verify",
+]
+
 REMEMBERED = 4096  # tokens that were verified
-LEEWAY = 5  # seconds that clocks may differ
-REQUIRED = ("iss", "aud", "exp", "iat", "sub")
-_TIMES = ("exp", "nbf", "iat")
-
-
-class InvalidToken(Unauthenticated):
-    """A token came and proves nothing: malformed, expired, of another issuer, forged."""
 
 
 class AmbiguousCredentials(BadRequest):
     """A request that carries a token in a way that is not taken, or more than one."""
 
 
-class Authentication:
-    """Lets requests through that carry a valid token, their Principal in `scope["principal"]`.
+class SignInNeeded(Unauthenticated):
+    """A person without a session opens a page; `path` is where to go back to."""
 
-    OPTIONS passes, since it tells nothing but methods (RFC 9110 section 9.3.7).
-    """
+    def __init__(self, path: str) -> None:
+        super().__init__("sign in")
+        self.path = path
 
-    def __init__(self, app: ASGIApp, keys: SigningKeys, issuer: str, audience: str) -> None:
-        self._app = app
-        self._keys = keys
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A token that was verified: whom it speaks for, until when, and the keys and the certificate it hangs on."""
+
+    principal: Principal
+    expires: int  # seconds since 1970
+    thumbprint: str | None
+    issuer: Provider | None  # None: this site itself
+    keys: object  # those that it was verified with; with others it is verified again
+
+
+class Tokens:
+    """Verifies bearer tokens of the site's own issuer and of those it trusts, each once as long as nothing changes."""
+
+    def __init__(self, keyring: Keyring, issuer: str, audience: str, issuers: Issuers | None = None) -> None:
+        self._keyring = keyring
         self._issuer = issuer
         self._audience = audience
-        self._verified: dict[bytes, tuple[Principal, int]] = {}  # by the token's SHA-256, the oldest first
+        self._issuers = issuers
+        self._verified: dict[bytes, Verified] = {}  # by the token's SHA-256, the oldest first
+
+    async def principal(self, token: str, certificate: str | None = None) -> Principal:
+        """Whom the token speaks for, on a connection with the client certificate of that thumbprint.
+
+        Raises InvalidToken; Unavailable where the issuer or what is known of it can't be asked.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        found = self._verified.get(digest)
+        if found is None or not await self._holds(found):
+            found = await self._verify(read(token))
+            while len(self._verified) >= REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+            self._verified[digest] = found
+        if found.thumbprint and not hmac.compare_digest(
+            found.thumbprint.encode(), (certificate or "").encode()
+        ):
+            raise InvalidToken("the token is bound to a certificate that this connection does not show")
+        return found.principal
+
+    async def _holds(self, found: Verified) -> bool:
+        if time.time() >= found.expires + LEEWAY:
+            return False
+        if found.issuer is None:
+            return found.keys is self._keyring.current
+        assert self._issuers
+        known = await self._issuers.find(found.issuer.configured.url)
+        return known is found.issuer and known.is_fresh and known.published is found.keys
+
+    async def _verify(self, token: Unverified) -> Verified:
+        thumbprint, expires = thumbprint_of(token.claims), token.claims.get("exp", 0)
+        if token.issuer == self._issuer:
+            keys = self._keyring.current
+            if keys.find(token.header.get("kid")) is None:
+                keys = self._keyring.look()
+            principal = _own_principal(token, keys, self._issuer, self._audience)
+            return Verified(principal, expires, thumbprint, None, keys)
+        provider = await self._issuers.find(token.issuer) if self._issuers else None
+        if provider is None:
+            raise InvalidToken("the token is not valid here")
+        principal = await provider.principal(token)
+        return Verified(principal, expires, thumbprint, provider, provider.published)
+
+
+class Authentication:
+    """Lets requests through that carry a valid token or session, their Principal in `scope["principal"]`.
+
+    A session is in `scope["session"]` as well. OPTIONS passes, since it tells nothing but methods (RFC 9110 section
+    9.3.7). Where `pages` is set, who opens a page without a session is sent to sign in.
+    """
+
+    def __init__(self, app: ASGIApp, tokens: Tokens, sessions: Sessions, pages: bool = False) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._sessions = sessions
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] != "OPTIONS"):
-            scope["principal"] = self._principal(bearer_token(HTTPConnection(scope)))
+            request = HTTPConnection(scope)
+            session = await self._session(request)
+            if session:
+                scope["session"] = session
+                scope["principal"] = session.principal
+                receive = await check_same_site(request, session, receive, self._sessions.origin)
+            else:
+                token = bearer_token(request)
+                scope["principal"] = await self._tokens.principal(token, certificate_of(scope))
         await self._app(scope, receive, send)
 
-    def _principal(self, token: str) -> Principal:
-        """Whom the token speaks for; one that was verified is not verified again until it expires."""
-        digest = hashlib.sha256(token.encode("latin-1")).digest()
-        principal, expires = self._verified.get(digest, (None, 0))
-        if principal is None or time.time() >= expires + LEEWAY:
-            principal, expires = _verify(token, self._keys, self._issuer, self._audience)
-            while len(self._verified) >= REMEMBERED:
-                del self._verified[next(iter(self._verified))]
-            self._verified[digest] = principal, expires
-        return principal
+    async def _session(self, request: HTTPConnection) -> Session | None:
+        """The session of the request's cookie, which counts where the request has no Authorization."""
+        if "authorization" in request.headers or "access_token" in request.query_params:
+            return None
+        value = self._sessions.cookie_of(request)
+        session = await self._sessions.find(value) if value else None
+        if session is None and self._pages and request.scope.get("method") == "GET":
+            raise SignInNeeded(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+        return session
 
 
 def bearer_token(request: HTTPConnection) -> str:
@@ -80,74 +172,22 @@ def bearer_token(request: HTTPConnection) -> str:
 
 
 def verify(token: str, keys: SigningKeys, *, issuer: str, audience: str) -> Principal:
-    """Whom the token speaks for. Raises InvalidToken."""
-    return _verify(token, keys, issuer, audience)[0]
+    """Whom a token of the site's own issuer speaks for. Raises InvalidToken."""
+    return _own_principal(read(token), keys, issuer, audience)
 
 
-def _verify(token: str, keys: SigningKeys, issuer: str, audience: str) -> tuple[Principal, int]:
-    """Whom the token speaks for, and when it expires, in seconds since 1970.
-
-    The key is one of our own, found by `kid`; the algorithm is the one that key is for, whatever the token
-    says. Raises InvalidToken.
-    """
-    header, claims = _shape(token)
-    key = keys.find(header.get("kid"))
-    if key is None or header.get("alg") != key.algorithm:
-        raise InvalidToken("the token is signed by no key of this site")
-    if "crit" in header or "b64" in header:
-        raise InvalidToken("the token demands an extension that is not understood")
-    _check_types(claims)
-    try:
-        jwt.decode(
-            token,
-            key.public,
-            algorithms=[key.algorithm],
-            issuer=issuer,
-            audience=audience,
-            leeway=LEEWAY,
-            options={"require": list(REQUIRED)},
-        )
-    except jwt.ExpiredSignatureError:
-        raise InvalidToken("the token has expired") from None
-    except jwt.PyJWTError:
-        raise InvalidToken("the token is not valid here") from None
-    return Principal(subject=claims["sub"], actions=parse_actions(claims.get("scope", ""))), claims["exp"]
+def _own_principal(token: Unverified, keys: SigningKeys, issuer: str, audience: str) -> Principal:
+    """A program by its identifier; who holds the signing key may put roles into a token, and then has its name."""
+    check_is_access_token(token)
+    key = keys.find(token.header.get("kid"))
+    known = VerificationKey(key.public, (key.algorithm,)) if key else None
+    claims = verify_signed(token, known, issuer=issuer, audience=audience)
+    roles = _roles(claims.get("roles", []))
+    subject = claims["sub"] if roles else client_subject(claims["sub"])
+    return Principal(subject, parse_actions(claims.get("scope", "")), roles, claims.get("permit"))
 
 
-def _shape(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a compact JWS, each a JSON object without a name twice."""
-    segments = token.split(".")
-    if len(token) > MAXIMUM_TOKEN or len(segments) != 3 or not token.isascii():
-        raise InvalidToken("the token is no signed JSON web token of at most 8192 characters")
-    return _decode_object(segments[0]), _decode_object(segments[1])
-
-
-def _decode_object(segment: str) -> dict[str, Any]:
-    try:
-        data = base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
-        found = json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
-    except (binascii.Error, ValueError, RecursionError):
-        raise InvalidToken("the token is malformed") from None
-    if not isinstance(found, dict):
-        raise InvalidToken("the token is malformed")
-    return found
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise ValueError("a name occurs twice")
-    return dict(pairs)
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError("not a JSON number")
-
-
-def _check_types(claims: dict[str, Any]) -> None:
-    """Times are whole numbers that a clock can show, names are text (RFC 7519 section 4.1)."""
-    times = [claims[name] for name in _TIMES if name in claims]
-    names = [claims.get(name, "") for name in ("iss", "sub", "scope")]
-    if not all(type(time) is int and 0 <= time < 2**40 for time in times):
-        raise InvalidToken("the token's times are not whole numbers of seconds")
-    if not all(isinstance(name, str) for name in names) or not claims.get("sub"):
+def _roles(claim: object) -> frozenset[Role]:
+    if not isinstance(claim, list) or not all(isinstance(name, str) for name in claim):
         raise InvalidToken("the token's claims are malformed")
+    return frozenset(Role(name) for name in claim if name in list(Role))

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from http import HTTPStatus
@@ -12,12 +12,15 @@ from anyio.to_thread import run_sync
 
 from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
+from archive.search import withheld_among
 from deidentification.deidentify import Deidentified, Deidentifier, Identity, Reason, Refused
 from gateway.readiness import AT_THE_DOOR
 from gateway.services import Services
 
 TIMEOUT = httpx.Timeout(10.0, read=300.0, write=300.0)
 DICOM = "application/dicom"
+MayAdd = Callable[[str], Awaitable[bool]]
+"""Whether a study, by its pseudonym, may be added to."""
 _CHUNK = 256 * 1024  # bytes of an instance that are handed on at a time
 
 
@@ -74,15 +77,17 @@ class Sendable:
         return Outcome(None, known.sop_class_uid, stored, is_coerced=stored != self.sent)
 
 
-async def deliver(services: Services, instances: Sequence[bytes], target: Resource) -> list[Outcome]:
+async def deliver(
+    services: Services, instances: Sequence[bytes], target: Resource, may_add: MayAdd
+) -> list[Outcome]:
     """Put instances through the door together, which has to have proven a moment ago that it is one.
 
     One that belongs to another study than the target names is not delivered, nor is one that names a study of this
-    site that the site does not hold for that patient: nothing of it is stored.
+    site that the site does not hold for that patient, or that may not be added to: nothing of it is stored.
     """
     examined = await run_sync(_examine, services.deidentifier, instances, target)
     waiting = [each for each in examined if isinstance(each, Sendable)]
-    ended = iter(await _deliver(services, waiting))
+    ended = iter(await _deliver(services, waiting, may_add))
     return [next(ended) if isinstance(each, Sendable) else each for each in examined]
 
 
@@ -105,13 +110,13 @@ def _examine_one(deidentifier: Deidentifier, instance: bytes, target: Resource) 
     return Sendable(instance, known, sent)
 
 
-async def _deliver(services: Services, waiting: Sequence[Sendable]) -> list[Outcome]:
+async def _deliver(services: Services, waiting: Sequence[Sendable], may_add: MayAdd) -> list[Outcome]:
     """The outcome of each."""
     if not waiting:
         return []
     try:
         await services.readiness.require_plugin(AT_THE_DOOR)
-        belong = [each for each in waiting if await _belongs(services, each.known)]
+        belong = [each for each in waiting if await _may_go(services, each.known, may_add)]
         statuses = iter(await _hand_over(services.orthanc, [each.instance for each in belong]))
     except (httpx.TransportError, Unavailable):
         return [each.end(FailureReason.OUT_OF_RESOURCES) for each in waiting]
@@ -119,6 +124,12 @@ async def _deliver(services: Services, waiting: Sequence[Sendable]) -> list[Outc
         _ended(each, next(statuses)) if each in belong else each.end(FailureReason.DATA_SET_MISMATCH)
         for each in waiting
     ]
+
+
+async def _may_go(services: Services, known: Deidentified, may_add: MayAdd) -> bool:
+    """Whether it belongs here and its study may be added to; both are always asked, so that neither tells by time."""
+    is_allowed = await may_add(known.study_instance_uid)
+    return await _belongs(services, known) and is_allowed
 
 
 def _refused(deidentifier: Deidentifier, instance: bytes, refused: Refused) -> Outcome:
@@ -145,7 +156,12 @@ async def _belongs(services: Services, known: Deidentified) -> bool:
     answer = await services.orthanc.get(f"/studies/{study_identifier(known)}", timeout=TIMEOUT)
     if answer.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
         raise Unavailable(f"Orthanc answers with the status {answer.status_code}")
-    return answer.status_code == HTTPStatus.OK
+    return answer.status_code == HTTPStatus.OK and not await _is_hidden(services, known.study_instance_uid)
+
+
+async def _is_hidden(services: Services, study_instance_uid: str) -> bool:
+    async with services.connection() as connection:
+        return bool(await withheld_among(connection, [study_instance_uid]))
 
 
 def study_identifier(known: Deidentified) -> str:

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 import secrets
 import time
+from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -11,26 +13,25 @@ import jwt
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from archive.audit import Event, Outcome, write_async
 from archive.errors import BadRequest, SenogateError
-from archive.policy import Action
+from archive.policy import Action, Role
 from archive.settings import Settings
-from gateway.clients import authenticate_client, create_client, list_clients, narrow_scope, revoke_client
+from archive.subjects import client_subject
+from gateway.clients import Registered, authenticate_client, is_identifier, narrow_scope
+from gateway.rate_limit import TOKENS_BY_ADDRESS, address_of
 from gateway.services import services_of
-from gateway.signing import ALGORITHMS, SigningKey, SigningKeys
+from gateway.signing import ALGORITHMS, SigningKeys
+from gateway.transport import certificate_of
+from gateway.web_token import THUMBPRINT
 
-__all__ = [
-    "SigningKey",
-    "SigningKeys",
-    "create_client",
-    "issue",
-    "list_clients",
-    "revoke_client",
-]
+__all__ = ["SigningKeys", "issue"]
 
 DEFAULT_TTL = 15 * 60  # seconds
 MAXIMUM_TTL = 24 * 60 * 60
 MAXIMUM_REQUEST = 16 * 1024  # bytes of a token request
 ALL_ACTIONS = " ".join(Action)
+_PERMIT = re.compile(r"[A-Za-z0-9._:/-]{1,128}")
 _NOT_STORED = {"cache-control": "no-store", "pragma": "no-cache"}
 
 
@@ -43,9 +44,23 @@ class TokenRefused(SenogateError):
 
 
 def issue(
-    keys: SigningKeys, settings: Settings, *, subject: str, scope: str = ALL_ACTIONS, ttl: int = DEFAULT_TTL
+    keys: SigningKeys,
+    settings: Settings,
+    *,
+    subject: str,
+    scope: str = ALL_ACTIONS,
+    ttl: int = DEFAULT_TTL,
+    roles: Iterable[Role] = (),
+    permit: str | None = None,
+    thumbprint: str | None = None,
 ) -> str:
-    """A signed access token that lives `ttl` seconds. Raises BadRequest for a wrong scope or ttl."""
+    """A signed access token that lives `ttl` seconds.
+
+    `roles` are for the site's own administrator, not for clients. With a `permit` the token is good for that one alone,
+    with a `thumbprint` on connections with that certificate alone. Raises BadRequest for a wrong scope, ttl or permit.
+    """
+    if permit is not None and not _PERMIT.fullmatch(permit):
+        raise BadRequest("a permit's identifier takes 1 to 128 letters, digits and ._:/-")
     if not 1 <= ttl <= MAXIMUM_TTL:
         raise BadRequest(f"a token lives 1 to {MAXIMUM_TTL} seconds")
     now = int(time.time())
@@ -60,6 +75,9 @@ def issue(
         "exp": now + ttl,
         "jti": secrets.token_urlsafe(16),
     }
+    optional: dict[str, object] = {"roles": sorted(roles), "permit": permit}
+    optional["cnf"] = {THUMBPRINT: thumbprint} if thumbprint else None
+    claims |= {name: value for name, value in optional.items() if value}
     key = keys.keys[0]
     return jwt.encode(claims, key.private, algorithm=key.algorithm, headers={"kid": key.kid, "typ": "at+jwt"})
 
@@ -71,13 +89,55 @@ async def token(request: Request) -> Response:
         client_id, secret = _credentials(request, form)
         if form.get("grant_type") != "client_credentials":
             raise TokenRefused("unsupported_grant_type", "the grant_type must be client_credentials")
-        scope = await _granted_scope(request, client_id, secret, form.get("scope", ""))
+        await services_of(request).buckets.take(f"token for {address_of(request)}", TOKENS_BY_ADDRESS)
+        answer = await _recorded(request, client_id, secret, form)
     except TokenRefused as refusal:
         return _refused(request, refusal)
-    services = services_of(request)
-    access_token = issue(services.keys, services.settings, subject=client_id, scope=scope)
-    answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": DEFAULT_TTL, "scope": scope}
     return JSONResponse(answer, headers=_NOT_STORED)
+
+
+async def _recorded(request: Request, client_id: str, secret: str, form: dict[str, str]) -> dict[str, object]:
+    """As `_grant`, with a record in the trail of how it ended, before anybody hears of it."""
+    try:
+        answer = await _grant(request, client_id, secret, form)
+    except TokenRefused as refusal:
+        await _record(request, client_id, Outcome.REFUSED, {"error": refusal.code})
+        raise
+    await _record(request, client_id, Outcome.SUCCESS, {"permit": form["permit"]} if "permit" in form else {})
+    return answer
+
+
+async def _record(request: Request, client_id: str, outcome: Outcome, detail: dict[str, str]) -> None:
+    subject = client_subject(client_id) if is_identifier(client_id) else "unknown"
+    detail = {"from": address_of(request), **detail}
+    async with services_of(request).connection() as connection:
+        await write_async(connection, Event.TOKEN, subject=subject, outcome=outcome, detail=detail)
+
+
+async def _grant(request: Request, client_id: str, secret: str, form: dict[str, str]) -> dict[str, object]:
+    registered = await _authenticate(request, client_id, secret)
+    services = services_of(request)
+    if form.get("resource", services.settings.dicomweb_url) != services.settings.dicomweb_url:
+        raise TokenRefused("invalid_target", f"the resource is {services.settings.dicomweb_url}")
+    thumbprint = certificate_of(request.scope) if registered.certificate_bound else None
+    if registered.certificate_bound and not thumbprint:
+        raise TokenRefused("invalid_client", "this client's tokens need a connection with its certificate")
+    try:
+        scope = narrow_scope(registered.scope, form.get("scope", ""))
+    except BadRequest as error:
+        raise TokenRefused("invalid_scope", str(error)) from None
+    try:
+        access_token = issue(
+            services.keys.current,
+            services.settings,
+            subject=client_id,
+            scope=scope,
+            permit=form.get("permit"),
+            thumbprint=thumbprint,
+        )
+    except BadRequest as error:
+        raise TokenRefused("invalid_request", str(error)) from None
+    return {"access_token": access_token, "token_type": "Bearer", "expires_in": DEFAULT_TTL, "scope": scope}
 
 
 async def _parse_form(request: Request) -> dict[str, str]:
@@ -128,15 +188,12 @@ def _basic(header: str) -> tuple[str, str]:
     return unquote_plus(client_id), unquote_plus(secret)
 
 
-async def _granted_scope(request: Request, client_id: str, secret: str, wanted: str) -> str:
+async def _authenticate(request: Request, client_id: str, secret: str) -> Registered:
     async with services_of(request).connection() as connection:
         registered = await authenticate_client(connection, client_id, secret)
     if registered is None:
         raise TokenRefused("invalid_client", "no such client, or its secret is another")
-    try:
-        return narrow_scope(registered, wanted)
-    except BadRequest as error:
-        raise TokenRefused("invalid_scope", str(error)) from None
+    return registered
 
 
 def _refused(request: Request, refusal: TokenRefused) -> Response:
@@ -148,7 +205,11 @@ def _refused(request: Request, refusal: TokenRefused) -> Response:
 
 async def configuration(request: Request) -> Response:
     """GET /.well-known/openid-configuration (RFC 8414 section 2)."""
-    url = services_of(request).settings.public_url
+    settings = services_of(request).settings
+    url, sees_certificates = (
+        settings.public_url,
+        settings.tls_client_authorities or settings.client_certificate_header,
+    )
     document = {
         "issuer": url,
         "token_endpoint": f"{url}/oauth/token",
@@ -159,10 +220,11 @@ async def configuration(request: Request) -> Response:
         "scopes_supported": list(Action),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": bool(sees_certificates),
     }
     return JSONResponse(document)
 
 
 async def jwks(request: Request) -> Response:
     """GET /.well-known/jwks.json."""
-    return JSONResponse(services_of(request).keys.jwks(), media_type="application/jwk-set+json")
+    return JSONResponse(services_of(request).keys.current.jwks(), media_type="application/jwk-set+json")

@@ -10,12 +10,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from archive.policy import Action
 from gateway.operations import Operation, operations
 from gateway.services import services_of
 
 _UID = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "maxLength": 64}
 _FRAMES = {"type": "string", "pattern": r"^[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*$"}
-_PATH_SCHEMAS = dict.fromkeys(("study", "series", "instance", "workitem"), _UID) | {"frames": _FRAMES}
+_PATH_SCHEMAS: dict[str, dict[str, Any]] = dict.fromkeys(
+    ("study", "series", "instance", "workitem"), _UID
+) | {
+    "frames": _FRAMES,
+    "dataset": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,8})?$"},
+    "permit": {"type": "string", "pattern": r"^P[0-9]{1,9}$"},
+}
 _QUERY_SCHEMAS: dict[str, Any] = {
     "limit": {"type": "integer", "minimum": 0},
     "offset": {"type": "integer", "minimum": 0, "maximum": 10**9},
@@ -24,6 +31,15 @@ _QUERY_SCHEMAS: dict[str, Any] = {
 } | {
     name: {"type": "string", "enum": ["true", "false"]}
     for name in ("fuzzymatching", "emptyvaluematching", "multiplevaluematching", "deletionlock")
+}
+_SCOPES = {
+    Action.READ: "search and retrieve",
+    Action.WRITE: "store",
+    Action.WORKLIST: "use the worklist",
+    Action.COUNT: "count",
+    Action.INFER: "run models",
+    Action.TRAIN: "train models",
+    Action.MANAGE: "decide on datasets, permits and roles",
 }
 _PROBLEM = {
     "type": "object",
@@ -69,7 +85,7 @@ def describe(found: tuple[Operation, ...], public_url: str) -> dict[str, Any]:
                     "flows": {
                         "clientCredentials": {
                             "tokenUrl": f"{public_url}/oauth/token",
-                            "scopes": {"dicomweb.read": "search and retrieve", "dicomweb.write": "store"},
+                            "scopes": _SCOPES,
                         }
                     },
                 }

@@ -78,6 +78,8 @@ def _camel(path: str) -> str:
 
 
 def _scope(method: str, path: str) -> Action | None:
+    if path.startswith("/api/"):
+        return Action.MANAGE
     if not path.startswith("/dicom-web"):
         return None
     if "/workitems" in path or "/subscribers/" in path:
@@ -87,6 +89,9 @@ def _scope(method: str, path: str) -> Action | None:
 
 def _details(method: str, path: str) -> dict[str, Any]:
     """What a resource takes and gives, by the last part of its address."""
+    if path.startswith("/api/"):
+        takes = ("application/json",) if method == "POST" else ()
+        return {"takes": takes, "produces": () if method == "DELETE" else ("application/json",)}
     if not path.startswith("/dicom-web"):
         return {"takes": ("application/x-www-form-urlencoded",)} if method == "POST" else {}
     last = path.rsplit("/", 1)[-1]

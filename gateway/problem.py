@@ -12,9 +12,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from archive.errors import HTTP_STATUS, Forbidden, SenogateError, Unauthenticated
+from archive.errors import (
+    HTTP_STATUS,
+    Forbidden,
+    RequestTimeout,
+    SenogateError,
+    TooManyRequests,
+    Unauthenticated,
+)
 from gateway.authentication import AmbiguousCredentials, InvalidToken
 from gateway.body import BrokenOff
+from gateway.sessions import CrossSite
 
 # The most particular kind first: the code is of RFC 6750 section 3.1, none where no token came.
 _BEARER_ERRORS: dict[type[SenogateError], str] = {
@@ -46,18 +54,24 @@ async def on_error(request: Request | WebSocket, error: Exception) -> Response:
     """The answer to an error that is raised on purpose."""
     assert isinstance(error, SenogateError)
     status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-    problem = ProblemResponse(status, str(error), _challenge(error))
-    if isinstance(request, WebSocket):
-        await request.send_denial_response(problem)
-    return problem
+    return ProblemResponse(status, str(error), _challenge(error) | _wait(error))
 
 
 def _challenge(error: SenogateError) -> dict[str, str]:
     """What RFC 6750 section 3 has an answer say of the token that it asks for or refuses."""
+    if isinstance(error, CrossSite):
+        return {}
     for kind, code in _BEARER_ERRORS.items():
         if isinstance(error, kind):
             return {"www-authenticate": 'Bearer realm="senogate"' + (f', error="{code}"' if code else "")}
     return {}
+
+
+def _wait(error: SenogateError) -> dict[str, str]:
+    """What RFC 6585 section 4 has an answer say of when to ask again."""
+    if isinstance(error, RequestTimeout):
+        return {"connection": "close"}
+    return {"retry-after": str(error.retry_after)} if isinstance(error, TooManyRequests) else {}
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from archive.query import parse_parameters, parse_query
 from archive.resource import parse_resource
 from archive.search import find
 from gateway import datasets
+from gateway.auditing import note
 from gateway.services import scope_of, services_of
 
 _MORE = (
@@ -39,6 +40,7 @@ async def _search(request: Request, level: Level) -> Response:
     chosen = datasets.choose(request)
     async with services_of(request).connection() as connection:
         page = await find(connection, scope, resource, query)
+    note(request, results=len(page.rows))
     headers = {"warning": f'299 {services_of(request).settings.dicomweb_url} "{_MORE}"'} if page.more else {}
     return await datasets.respond(request, page.rows, chosen, headers)
 

@@ -11,14 +11,20 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.requests import HTTPConnection
 
 from archive.errors import Unavailable
-from archive.policy import Action, Principal, Scope, decide
+from archive.policy import Action, Grants, Principal, Scope, decide
 from archive.pool import translated_errors
 from archive.settings import Settings
+from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
+from gateway.accounts import Passwords
 from gateway.announcements import Announcements
 from gateway.cache import Cache
+from gateway.granted import Granted
+from gateway.issuers import Issuers
+from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
-from gateway.signing import SigningKeys
+from gateway.sessions import Sessions
+from gateway.signing import Keyring
 from gateway.stored import StoredFiles
 from gateway.workers import Workers
 
@@ -37,12 +43,18 @@ class Services:
     settings: Settings
     pool: AsyncConnectionPool
     orthanc: httpx.AsyncClient
-    keys: SigningKeys
+    keys: Keyring
     readiness: Readiness
     deidentifier: Deidentifier
     stored: StoredFiles
+    trail: Journal
+    granted: Granted
+    sessions: Sessions
+    issuers: Issuers
+    buckets: Buckets
     announcements: Announcements
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    passwords: Passwords = field(default_factory=Passwords)
     workers: Workers = field(default_factory=Workers)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
 
@@ -79,6 +91,17 @@ def services_of(request: HTTPConnection) -> Services:
     return cast(Services, request.app.state.services)
 
 
-def scope_of(request: HTTPConnection, action: Action) -> Scope:
-    """What the request's principal may do the action on. Raises Forbidden."""
-    return decide(cast(Principal, request.scope["principal"]), action)
+def scope_of(request: HTTPConnection, *actions: Action) -> Scope:
+    """What the request's principal may do one of the actions on. Raises Forbidden."""
+    scope = decide(principal_of(request), grants_of(request), *actions)
+    request.scope["decided"].append((actions, scope))
+    request.scope["permits_used"] = scope.permits
+    return scope
+
+
+def principal_of(request: HTTPConnection) -> Principal:
+    return cast(Principal, request.scope["principal"])
+
+
+def grants_of(request: HTTPConnection) -> Grants:
+    return cast(Grants, request.scope["grants"])

@@ -1,10 +1,15 @@
 """The keys that the built-in issuer signs tokens with: PEM in one file of mode 0600, the first one signs."""
 
 import base64
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from archive.errors import ConfigurationError
+from archive import secrets
+from archive.errors import ConfigurationError, Conflict, NotFound
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
@@ -27,6 +33,8 @@ ALGORITHMS = ("RS256", "ES256", "EdDSA")
 """The algorithms that a token may be signed with (RFC 7518 section 3.1, RFC 8037); all asymmetric."""
 MINIMUM_RSA_BITS = 2048
 _THUMBPRINT_MEMBERS = {"EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n"), "OKP": ("crv", "kty", "x")}
+LOOK_INTERVAL = 0.5  # seconds between two looks whether the file is another
+_LOG = logging.getLogger(__name__)
 _PEM = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----.+?-----END [A-Z ]*PRIVATE KEY-----\s*", re.DOTALL)
 
 
@@ -49,6 +57,7 @@ class SigningKeys:
     """An issuer's own keys: the first signs, all are published and verify."""
 
     keys: tuple[SigningKey, ...]
+    path: Path | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> "SigningKeys":
@@ -67,7 +76,7 @@ class SigningKeys:
         blocks = _PEM.findall(pem)
         if not blocks:
             raise ConfigurationError(f"{path} holds no private key in PEM")
-        return cls(tuple(_signing_key(_load_pem(block, path)) for block in blocks))
+        return cls(tuple(_signing_key(_load_pem(block, path)) for block in blocks), path)
 
     @classmethod
     def create(cls, path: Path | str) -> "SigningKeys":
@@ -75,7 +84,7 @@ class SigningKeys:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         key = ec.generate_private_key(ec.SECP256R1())
-        _write_once(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        _write_once(path, _pem(key))
         return cls.load(path)
 
     @classmethod
@@ -90,6 +99,81 @@ class SigningKeys:
     def jwks(self) -> dict[str, Any]:
         """The public halves as a JWK set (RFC 7517 section 5)."""
         return {"keys": [key.jwk for key in self.keys]}
+
+
+class Keyring:
+    """The keys of a file as it is now, so that a rotated key is used without a new start."""
+
+    def __init__(self, keys: SigningKeys) -> None:
+        self._keys = keys
+        self._stamp: tuple[int, int, int] | None = None  # the file may be another since the keys were read
+        self._looked_at = float("-inf")
+
+    @property
+    def current(self) -> SigningKeys:
+        """The keys; the same object for as long as the file is the same."""
+        if time.monotonic() - self._looked_at > LOOK_INTERVAL:
+            self.look()
+        return self._keys
+
+    def look(self) -> SigningKeys:
+        """The keys as the file has them now; those known before, where it can't be read."""
+        self._looked_at = time.monotonic()
+        stamp = _stamp(self._keys.path)
+        if self._keys.path and stamp and stamp != self._stamp:
+            try:
+                self._keys, self._stamp = SigningKeys.load(self._keys.path), stamp
+            except ConfigurationError as error:
+                _LOG.error("the signing keys stay as they were: %s", error)
+        return self._keys
+
+
+def rotate(path: Path) -> SigningKeys:
+    """Put a new P-256 key before the others: it signs from now on, and they verify until they are retired."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    return _rewrite(path, lambda keys: (_signing_key(made), *keys))
+
+
+def retire(path: Path, kid: str) -> SigningKeys:
+    """Take a key away: tokens that it signed are worth nothing. Raises NotFound; Conflict for the key that signs."""
+
+    def without(keys: tuple[SigningKey, ...]) -> tuple[SigningKey, ...]:
+        if kid not in {key.kid for key in keys}:
+            raise NotFound("no key of this identifier: `senogate key list` shows them")
+        if kid == keys[0].kid:
+            raise Conflict("this key signs: `senogate key rotate` first")
+        return tuple(key for key in keys if key.kid != kid)
+
+    return _rewrite(path, without)
+
+
+def _rewrite(path: Path, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> SigningKeys:
+    with _locked(path.parent):
+        keys = change(SigningKeys.load(path).keys)
+        secrets.write(path, b"".join(_pem(key.private) for key in keys))
+        return SigningKeys.load(path)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None
+
+
+def _pem(key: PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _load_pem(block: bytes, path: Path) -> PrivateKey:

@@ -9,14 +9,16 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archive.errors import BadRequest
+from archive import origins
+from archive.errors import BadRequest, Forbidden
 from archive.media_type import select
-from archive.policy import Action
+from archive.policy import NOTHING, Action, Scope
 from archive.resource import Resource, parse_resource
+from gateway.auditing import note
 from gateway.datasets import JSON
 from gateway.door import Outcome, deliver
 from gateway.negotiation import preferences
-from gateway.services import scope_of, services_of
+from gateway.services import principal_of, scope_of, services_of
 from gateway.store_payload import read_instances
 from gateway.store_response import render_outcomes, status_of
 
@@ -28,11 +30,14 @@ HELD = 16 * 1024 * 1024  # bytes of them together
 
 async def store(request: Request) -> Response:
     """POST to all studies, or to one that every instance must belong to."""
-    resource, _ = parse_resource(request.path_params), scope_of(request, Action.WRITE)
+    resource, scope = parse_resource(request.path_params), scope_of(request, Action.WRITE)
+    if scope == NOTHING:
+        raise Forbidden("no permit lets the token store")
     accepted = select(preferences(request), JSON)
     services = services_of(request)
     async with services.storing:
-        outcomes = await _deliver_all(request, resource)
+        outcomes = await _deliver_all(request, resource, scope)
+    note(request, instances=len(outcomes))
     if not outcomes:
         raise BadRequest("the request holds no instance")
     content = render_outcomes(outcomes, services.settings.dicomweb_url)
@@ -40,15 +45,22 @@ async def store(request: Request) -> Response:
     return Response(content, status_of(outcomes), headers)
 
 
-async def _deliver_all(request: Request, target: Resource) -> list[Outcome]:
+async def _deliver_all(request: Request, target: Resource, scope: Scope) -> list[Outcome]:
     """The outcome of each instance in its order. Small ones go through the door together, and groups side by side.
 
     Where the request turns out to be malformed, those that came before are seen to their end first.
     """
     services = services_of(request)
+    subject = principal_of(request).subject
     deliveries: list[asyncio.Task[list[Outcome]]] = []
     under_way: dict[asyncio.Task[list[Outcome]], int] = {}
     group: list[bytes] = []
+
+    async def may_add(study_instance_uid: str) -> bool:
+        if scope.everything:
+            return True
+        async with services.connection() as connection:
+            return await origins.may_add(connection, scope, subject, study_instance_uid)
 
     async def start() -> None:
         nonlocal under_way
@@ -56,7 +68,7 @@ async def _deliver_all(request: Request, target: Resource) -> list[Outcome]:
         while len(under_way) >= SIDE_BY_SIDE or sum(under_way.values(), size) > HELD and under_way:
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             under_way = {task: held for task, held in under_way.items() if task not in done}
-        task = asyncio.create_task(deliver(services, tuple(group), target))
+        task = asyncio.create_task(deliver(services, tuple(group), target, may_add))
         deliveries.append(task)
         under_way[task] = size
         group.clear()

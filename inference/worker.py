@@ -19,7 +19,9 @@ from procrastinate.jobs import Status
 from psycopg.types.json import Json
 from pydicom import Dataset, dcmread
 
-from archive import instances, worklist
+from archive import checkpoints, instances, worklist
+from archive.audit import WORKER, Event, Outcome, write
+from archive.erasure import storing
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, to_json
 from archive.follow import Follower
@@ -40,6 +42,7 @@ _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing n
 _PAUSE = 2.0  # seconds before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _TELL = 1.0  # seconds between two looks at what the worklist is to be told
+_SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -77,15 +80,23 @@ class Reader:
             except Unavailable:
                 connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
                 raise
-            connection.execute(
-                self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
-            )
+            if outcome is None:
+                connection.execute(self._sql["give_back"], key | {"fingerprint": fingerprint})
+                return
+            with connection.transaction():
+                connection.execute(
+                    self._sql["finish"], _NO_OUTCOME | outcome | key | {"fingerprint": fingerprint}
+                )
+                _record(connection, study_instance_uid, task, fingerprint, outcome)
             _log.info("a reading of %s ended: %s", task, outcome["state"])
 
     def _outcome(
         self, connection: psycopg.Connection, study: str, task: Task, attempts: int
-    ) -> dict[str, Any]:
-        """The columns of the reading's row. A failure of the model or of an instance is an outcome too."""
+    ) -> dict[str, Any] | None:
+        """The columns of the reading's row. A failure of the model or of an instance is an outcome too.
+
+        None where the study came to be withheld meanwhile.
+        """
         if attempts > MOST_ATTEMPTS:
             return {
                 "state": "failed",
@@ -97,7 +108,8 @@ class Reader:
             answer = read_study(paths, self._session(package))
             if isinstance(answer, NotApplicable):
                 return {"state": "not-applicable", "model": package.model.title, "reason": answer.reason}
-            return self._store(answer, paths)
+            with storing(connection, study) as allowed:
+                return self._store(answer, paths) if allowed else None
         except Unavailable:
             raise
         except SenogateError as error:
@@ -157,7 +169,7 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform)
+            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign)
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
@@ -233,6 +245,16 @@ class Worker:
                 _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
 
+    async def _sign(self) -> None:
+        """Sign the audit trail each hour. Raises ConfigurationError without the key."""
+        private = checkpoints.private_key(self._settings)
+        while not self._ended.is_set():
+            try:
+                await asyncio.to_thread(checkpoints.attend, self._settings, private)
+            except (Unavailable, psycopg.Error, OSError) as error:
+                _log.warning("the audit trail could not be signed (%s)", type(error).__name__)
+            await self._pause(_SIGN)
+
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
         for row in rows:
@@ -249,6 +271,21 @@ class Worker:
             await asyncio.wait_for(self._ended.wait(), seconds)
         except TimeoutError:
             return
+
+
+def _record(
+    connection: psycopg.Connection, study: str, task: Task, fingerprint: str, outcome: Mapping[str, Any]
+) -> None:
+    """What was read, by which model, and what came of it: what Regulation (EU) 2024/1689 article 12 asks for."""
+    named = {name: outcome.get(name) or "" for name in ("state", "model", "result_sop_instance_uid")}
+    write(
+        connection,
+        Event.INFERENCE_DONE,
+        subject=WORKER,
+        outcome=Outcome.FAILED if outcome["state"] == "failed" else Outcome.SUCCESS,
+        study_instance_uid=study,
+        detail={"task": str(task), "fingerprint": fingerprint, **named},
+    )
 
 
 async def _defer(task: procrastinate.tasks.Task[..., Any, Any], name: str, values: Mapping[str, str]) -> None:

@@ -26,6 +26,16 @@ class Meaning(NamedTuple):
     pseudonym: str
     kind: Kind
     original: object
+    study_instance_uid: str
+    patient_id: str
+
+
+class Begun(NamedTuple):
+    """Meanings of one patient that are to be committed; her pseudonym without an issuer, where there is one."""
+
+    meanings: Sequence[Meaning]
+    alias: str
+    done: "Future[None]"
 
 
 class Commitments:
@@ -37,12 +47,12 @@ class Commitments:
         self._lock = threading.Lock()  # of what is begun, and of the thread
         self._using = threading.Lock()  # of the crosswalk's connection
         self._begun: OrderedDict[str, Future[None]] = OrderedDict()
-        self._waiting: queue.SimpleQueue[tuple[Sequence[Meaning], Future[None]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Begun] = queue.SimpleQueue()
         self._known: OrderedDict[str, None] = OrderedDict()  # of the thread alone
         self._thread: threading.Thread | None = None
 
-    def begin(self, sop_instance_uid: str, meanings: Sequence[Meaning]) -> "Future[None]":
-        """Have meanings sealed and committed; done when they are durable."""
+    def begin(self, sop_instance_uid: str, meanings: Sequence[Meaning], alias: str = "") -> "Future[None]":
+        """Have meanings, all of one patient, sealed and committed; done when they are durable."""
         done: Future[None] = Future()
         with self._lock:
             self._begun[sop_instance_uid] = done  # what was begun for the same instance says the same
@@ -52,7 +62,7 @@ class Commitments:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="crosswalk", daemon=True)
                 self._thread.start()
-        self._waiting.put((meanings, done))
+        self._waiting.put(Begun(meanings, alias, done))
         return done
 
     def require(self, sop_instance_uid: str) -> None:
@@ -87,20 +97,23 @@ class Commitments:
                 group.append(self._waiting.get())
             self._commit(group)
 
-    def _commit(self, group: Sequence[tuple[Sequence[Meaning], "Future[None]"]]) -> None:
+    def _commit(self, group: Sequence[Begun]) -> None:
         """Commit what was begun together. Where that fails, none of it is durable, and nothing of it is stored."""
         try:
-            meanings = {each.pseudonym: each for some, _ in group for each in some}
+            meanings = {each.pseudonym: each for begun in group for each in begun.meanings}
+            known = [pseudonym for pseudonym in meanings if pseudonym in self._known]
             rows = [self._seal(each) for each in meanings.values() if each.pseudonym not in self._known]
+            aliases = sorted({(each.alias, each.meanings[0].patient_id) for each in group if each.alias})
             with self._using:
-                self._crosswalk.commit(rows)
+                if not self._crosswalk.commit(rows, known, aliases):  # an erasure took what was known
+                    self._crosswalk.commit([self._seal(each) for each in meanings.values()], (), aliases)
             self._remember(each.pseudonym for each in meanings.values() if each.kind != "instance")
         except BaseException as error:  # whatever it is: those who wait have to learn of it
-            for _, done in group:
-                done.set_exception(error)
+            for begun in group:
+                begun.done.set_exception(error)
         else:
-            for _, done in group:
-                done.set_result(None)
+            for begun in group:
+                begun.done.set_result(None)
 
     def _remember(self, pseudonyms: Iterable[str]) -> None:
         for pseudonym in pseudonyms:

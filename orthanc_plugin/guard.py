@@ -12,6 +12,7 @@ _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
     (GET, re.compile(r"/(?:system|plugins(?:/[\w-]+)?|statistics|changes|senogate/status)")),
     (GET, re.compile(rf"/(?:instances|series|studies)(?:/{_ID})?")),
+    (GET, re.compile(rf"/patients/{_ID}")),
     (GET, re.compile(rf"/instances/{_ID}/file")),
     (POST, re.compile(r"/instances|/senogate/instances|/tools/bulk-content")),
     (DELETE, re.compile(rf"/instances/{_ID}")),

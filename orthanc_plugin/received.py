@@ -162,6 +162,7 @@ class Door:
             digest=_digest(tools.proof_key, who.sop_instance_uid, instance),
             state=HOLDABLE[reason],
             reason=reason.code,
+            patient_id=who.patient_id,
             study_instance_uid=who.study_instance_uid,
             sop_instance_uid=who.sop_instance_uid,
             sop_class_uid=who.sop_class_uid,
@@ -188,17 +189,31 @@ class Door:
     def _commit(self, made: Deidentified) -> "Future[None]":
         """Begin to commit what the instance's pseudonyms stand for."""
         identity = asdict(made.identity)
+        study, patient = made.study_instance_uid, made.patient_id
+        series_uid, instance_uid = identity["series_instance_uid"], identity["sop_instance_uid"]
         meanings = (
-            Meaning(made.study_instance_uid, "study", identity),
-            Meaning(made.series_instance_uid, "series", identity["series_instance_uid"]),
-            Meaning(made.sop_instance_uid, "instance", identity["sop_instance_uid"]),
+            Meaning(study, "study", identity, study, patient),
+            Meaning(made.series_instance_uid, "series", series_uid, study, patient),
+            Meaning(made.sop_instance_uid, "instance", instance_uid, study, patient),
         )
-        return self._commitments.begin(made.sop_instance_uid, meanings)
+        return self._commitments.begin(made.sop_instance_uid, meanings, self._alias_of(made))
+
+    def _alias_of(self, made: Deidentified) -> str:
+        """The pseudonym that the Patient ID would have without its issuer; empty where it has none."""
+        identity = made.identity
+        if not (identity.issuer_of_patient_id and identity.patient_id):
+            return ""
+        raw = identity.raw.get("patient_id")  # hexadecimal, where it is not plain ASCII
+        written = bytes.fromhex(raw).decode("latin-1") if raw else identity.patient_id
+        alias = self._ready().deidentifier.pseudonyms.patient_id(written)
+        return alias if alias != made.patient_id else ""
 
     def _seal(self, meaning: Meaning) -> SealedIdentity:
         plain = json.dumps(meaning.original, default=_text).encode()
         sealed = seal(self._ready().crosswalk_public_key, plain, meaning.pseudonym.encode())
-        return SealedIdentity(meaning.pseudonym, meaning.kind, sealed)
+        return SealedIdentity(
+            meaning.pseudonym, meaning.kind, sealed, meaning.study_instance_uid, meaning.patient_id
+        )
 
 
 def _digest(key: bytes, sop_instance_uid: str, instance: bytes) -> bytes:

@@ -19,15 +19,25 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
 from archive.settings import Settings
-from senogate import crosswalk, site, spool
+from senogate import accounts, audit, crosswalk, erasure, optout, permits, site, spool, tokens
+from senogate.configuration import note_configuration
+from senogate.operator import seconds
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
 model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
-app.add_typer(client_app, name="client")
+app.add_typer(tokens.client_app, name="client")
+app.add_typer(tokens.key_app, name="key")
+app.add_typer(accounts.account_app, name="account")
+app.add_typer(accounts.issuer_app, name="issuer")
 app.add_typer(model_app, name="model")
 app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
+app.add_typer(optout.app, name="optout")
+app.add_typer(erasure.app, name="erase")
+app.add_typer(permits.dataset_app, name="dataset")
+app.add_typer(permits.permit_app, name="permit")
+app.add_typer(permits.role_app, name="role")
+app.add_typer(audit.app, name="audit")
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -184,48 +194,13 @@ def token(
     client: Annotated[str | None, typer.Option(help="The client the token speaks for.")] = None,
     scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces.")] = None,
     ttl: Annotated[str, typer.Option(help="How long it is valid, such as 90s, 15m, 1h.")] = "15m",
+    permit: Annotated[str | None, typer.Option(help="The only permit that it may be used with.")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(exists=True, help="PEM; it is good on connections with this one alone.")
+    ] = None,
 ) -> None:
     """Print a bearer token, and nothing else."""
-    from senogate import tokens
-
-    print(tokens.issue(_settings(), client, scope, _seconds(ttl)))
-
-
-@client_app.command("add")
-def client_add(
-    client_id: str, scope: Annotated[str, typer.Option()] = "dicomweb.read", as_json: AsJson = False
-) -> None:
-    """Register a program; its secret is shown this once."""
-    from senogate import tokens
-
-    secret = tokens.add_client(_settings(), client_id, scope)
-    if as_json:
-        _out.print_json(json.dumps({"client_id": client_id, "client_secret": secret, "scope": scope}))
-    else:
-        _out.print(f"client_id     {client_id}\nclient_secret {secret}\nscope         {scope}", markup=False)
-
-
-@client_app.command("list")
-def client_list(as_json: AsJson = False) -> None:
-    """The registered programs."""
-    from senogate import tokens
-
-    rows = tokens.clients(_settings())
-    if as_json:
-        _out.print_json(json.dumps(rows))
-    for row in [] if as_json else rows:
-        _out.print(
-            f"{row['client_id']}  {row['scope']}  {'revoked' if row['revoked'] else 'active'}", markup=False
-        )
-
-
-@client_app.command("revoke")
-def client_revoke(client_id: str) -> None:
-    """Refuse a program any further token."""
-    from senogate import tokens
-
-    tokens.revoke_client(_settings(), client_id)
-    _say(f"{client_id} is revoked")
+    print(tokens.issue(_settings(), client, scope, seconds(ttl), permit, certificate))
 
 
 @model_app.command("import")
@@ -275,8 +250,10 @@ def init() -> None:
     """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
     settings = site_settings.load()
     site.prepare(settings)
-    for name in migrate(site.complete(settings).database_url):
+    settings = site.complete(settings)
+    for name in migrate(settings.database_url):
         _say(f"applied {name}")
+    note_configuration(settings)
 
 
 @app.command(hidden=True)
@@ -311,13 +288,6 @@ def _ending_on_signals() -> Iterator[None]:
     for number in ending:
         signal.signal(number, leave)
     yield
-
-
-def _seconds(text: str) -> int:
-    units = {"s": 1, "m": 60, "h": 3600}
-    if not (text[:-1].isdecimal() and text[-1:] in units and int(text[:-1]) > 0):
-        raise typer.BadParameter("write it as 90s, 15m or 1h", param_hint="--ttl")
-    return int(text[:-1]) * units[text[-1]]
 
 
 def _progress(disable: bool = False) -> Progress:

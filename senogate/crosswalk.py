@@ -1,8 +1,6 @@
 """`senogate crosswalk`: what it holds, who opened it, and, for who has the private key, whom a pseudonym stands for."""
 
 import json
-import os
-import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +17,7 @@ from archive.pool import connect, translated_errors
 from archive.reidentification import Opened
 from deidentification.seal import open_sealed
 from senogate import site
+from senogate.operator import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 app = typer.Typer(
@@ -73,15 +72,7 @@ def open_identity(key: Path, pseudonym: str, reason: str) -> Opened:
     private = secrets.read_key(str(key.parent), key.name)
     unseal = partial(open_sealed, private)
     with _connected() as connection:
-        return reidentification.reidentify(connection, unseal, pseudonym, opened_by=_user(), reason=reason)
-
-
-def _user() -> str:
-    """The operating system's user that this process runs as."""
-    try:
-        return f"os:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"os:{os.getuid()}"
+        return reidentification.reidentify(connection, unseal, pseudonym, opened_by=user(), reason=reason)
 
 
 def _show_json(content: object) -> None:

@@ -5,12 +5,14 @@ from contextlib import closing
 from functools import partial
 
 from archive import secrets
+from archive.audit import Detail, Event, write
 from archive.follow import Follower
 from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
+from senogate.user import current_user
 
 
 def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
@@ -31,4 +33,7 @@ def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
         translated_errors(),
     ):
         follower = Follower(connection, orthanc, settings.storage, partial(is_proven, key))
-        return follower.rebuild(identifiers(orthanc))
+        count = follower.rebuild(identifiers(orthanc))
+        detail: Detail = {"index": "rebuilt", "instances": count}
+        write(connection, Event.CONFIGURATION_CHANGED, subject=current_user(), detail=detail)
+        return count

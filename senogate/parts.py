@@ -3,9 +3,12 @@
 import asyncio
 import os
 import socket
+import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import uvicorn
@@ -14,8 +17,10 @@ from httpx_aiohttp import AiohttpTransport
 from psycopg_pool import AsyncConnectionPool
 
 from archive import secrets
+from archive.errors import ConfigurationError
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -24,6 +29,7 @@ _READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
 _NICENESS = 5  # of the worker: what comes in and is asked for goes before what can wait
+_MESSAGE = 64 * 1024  # bytes of a WebSocket's message at most; none is expected
 _GRACE = 10  # seconds that answers under way may take to end
 
 
@@ -36,6 +42,7 @@ def run_gateway(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     from gateway import app
     from gateway.signing import SigningKeys
+    from gateway.transport import Protocol, renew_certificate
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
@@ -58,10 +65,12 @@ async def _serve(settings: Settings) -> None:
             open=False,
             kwargs={"autocommit": True, **SESSION},
         ) as pool,
+        aclosing(Trail(settings.database_url)) as trail,
     ):
-        application = app.create(settings, pool, orthanc, keys, deidentifier)
+        application = app.create(settings, pool, orthanc, keys, deidentifier, trail)
         configuration = uvicorn.Config(
             application,
+            http=Protocol,
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -70,10 +79,42 @@ async def _serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
+            ws_max_size=_MESSAGE,
+            **tls_options(settings),
         )
-        await uvicorn.Server(configuration).serve(
-            [_shared_socket(settings)] if settings.gateway_processes > 1 else None
-        )
+        configuration.load()
+        beside = [
+            asyncio.create_task(renew_certificate(configuration.ssl, settings)),
+            asyncio.create_task(application.state.services.granted.listen(settings.database_url)),
+        ]
+        try:
+            await uvicorn.Server(configuration).serve(
+                [_shared_socket(settings)] if settings.gateway_processes > 1 else None
+            )
+        finally:
+            for task in beside:
+                task.cancel()
+
+
+def tls_options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told of the gateway's own certificate; client certificates are asked for and not demanded.
+
+    Raises ConfigurationError for files that are none.
+    """
+    if not settings.tls_certificate:
+        return {}
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_authorities:
+            context.load_verify_locations(settings.tls_client_authorities)
+    except OSError as error:  # ssl.SSLError is one
+        reason = f"can't be used ({type(error).__name__})"
+        raise ConfigurationError(f"tls_certificate, tls_key or tls_client_authorities {reason}") from None
+    found: dict[str, Any] = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
+    if settings.tls_client_authorities:
+        found |= {"ssl_ca_certs": settings.tls_client_authorities, "ssl_cert_reqs": ssl.CERT_OPTIONAL}
+    return found
 
 
 def _connections(settings: Settings) -> int:

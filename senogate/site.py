@@ -7,6 +7,7 @@ import resource
 import secrets as random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import secrets
 from archive.durable import DurableConnection
@@ -28,6 +30,7 @@ from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
+from senogate.configuration import note_configuration
 from senogate.process import Process, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -70,6 +73,7 @@ def prepare(settings: Settings) -> None:
             raise ConfigurationError(
                 f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup"
             )
+        _make_audit_key(settings)
         return
     private, public = generate_keypair()
     secrets.write(Path(settings.crosswalk_key), private)
@@ -77,9 +81,19 @@ def prepare(settings: Settings) -> None:
     secrets.write(keys / secrets.SITE_KEY, random.token_bytes(32))
     secrets.write(keys / secrets.ORTHANC_PASSWORD, random.token_urlsafe(32).encode())
     SigningKeys.load_or_create(keys / secrets.SIGNING_KEY)
+    _make_audit_key(settings)
     secrets.write(
         keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n"
     )
+
+
+def _make_audit_key(settings: Settings) -> None:
+    """Make the key that signs the audit trail, where a site has none yet; what an older one signed shows its loss."""
+    public = Path(settings.secrets, secrets.AUDIT_PUBLIC_KEY)
+    if not public.exists():
+        private = Ed25519PrivateKey.generate()
+        secrets.write(secrets.audit_key(settings), private.private_bytes_raw())
+        secrets.write(public, private.public_key().public_bytes_raw())
 
 
 def orthanc_configuration(settings: Settings) -> dict[str, object]:
@@ -139,6 +153,8 @@ class Site:
                 self._wait_for(process, self._database_answers)
             if "gateway" not in self.processes and program.name in ("postgresql", "orthanc"):
                 migrate(self.settings.database_url)
+            if program.name == "orthanc":
+                note_configuration(self.settings)
         progress("waiting until every part answers")
         self._wait_for(self.processes["gateway"], self.is_ready)
 
@@ -210,12 +226,23 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
 
 def readiness(settings: Settings) -> dict:
     """The gateway's own word on whether every part answers; `{"ready": False}` when it gives none."""
-    url = f"http://{_reachable_host(settings.host)}:{settings.port}/health/ready"
+    scheme = "https" if settings.tls_certificate else "http"
+    url = f"{scheme}://{_reachable_host(settings.host)}:{settings.port}/health/ready"
     try:
-        answer = httpx.get(url, timeout=10, trust_env=False)
+        answer = httpx.get(url, timeout=10, trust_env=False, verify=_own_certificate(settings))
         return {"ready": answer.status_code == 200, "parts": answer.json()}
     except (httpx.HTTPError, ValueError):
         return {"ready": False}
+
+
+def _own_certificate(settings: Settings) -> ssl.SSLContext | bool:
+    """Trust in the gateway's own certificate and no other, whatever name it is for."""
+    if not settings.tls_certificate:
+        return False
+    context = ssl.create_default_context(cafile=settings.tls_certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def count_held(settings: Settings) -> dict[str, int]:

@@ -81,12 +81,15 @@ class LiveSite:
     def output(self) -> str:
         return "".join(self._output)
 
-    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run one `senogate` command in this site's home."""
+    def run(
+        self, *arguments: str, check: bool = True, stdin: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one `senogate` command in this site's home, with `stdin` as its standard input."""
         command = [sys.executable, "-m", "senogate", *arguments]
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE
-        )
+            command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE,
+            input=stdin,
+        )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -72,3 +72,9 @@ begin
 end
 $$;
 create trigger only_closed_go before delete on audit for each row execute function refuse_unclosed();
+
+-- What the site was configured to be when it last started: of each setting a digest, of secrets none.
+create table configuration (
+    name   text collate "C" primary key,
+    digest bytea not null
+);

@@ -1,5 +1,84 @@
--- name: append
-select append_to_audit(%(contents)s::text[])
-
 -- name: append_at_commit
 insert into audit_pending (content) values (%(content)s)
+
+-- name: end_of_chain
+select number, hash from audit order by number desc limit 1
+
+-- name: links
+select number, hash, content from audit where number > %(after)s and number <= %(last)s order by number
+
+-- name: checkpoints
+select number, hash, signed_at, closes, key_id, signature from audit_checkpoint order by position
+
+-- name: try_to_sign
+-- One process signs at a time; the others leave it to that one.
+select pg_try_advisory_xact_lock(1577713666)
+
+-- name: last_signed
+select max(signed_at) from audit_checkpoint
+
+-- name: add_checkpoint
+insert into audit_checkpoint (number, hash, signed_at, closes, key_id, signature)
+values (%(number)s, %(hash)s, %(signed_at)s, %(closes)s, %(key_id)s, %(signature)s)
+
+-- name: last_before
+-- The last record of those that were all written before a moment; the end of the chain is never one of them.
+select number, hash from audit
+where number < coalesce(
+    (select min(number) from audit where content::jsonb ->> 'time' >= %(moment)s), (select max(number) from audit))
+order by number desc limit 1
+
+-- name: retire
+delete from audit where number <= %(number)s
+
+-- name: prepare_append
+-- Contents hold no line feed: JSON writes it as \n.
+prepare append_lines (text) as select append_to_audit(string_to_array($1, E'\n'))
+
+-- name: entries
+-- Of the records that are asked for, the first or the last so many; of a study, whose it is.
+select audit.number, audit.content, study.patient_id
+from audit
+left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
+where audit.number > %(after)s
+    and (%(since)s::text is null or audit.content::jsonb ->> 'time' >= %(since)s)
+    and (%(until)s::text is null or audit.content::jsonb ->> 'time' < %(until)s)
+    and (%(event)s::text is null or audit.content::jsonb ->> 'event' = %(event)s)
+    and (%(subject)s::text is null or audit.content::jsonb ->> 'subject' = %(subject)s)
+order by audit.number * %(direction)s limit %(limit)s
+
+-- name: of_permit
+select audit.number, audit.content, study.patient_id
+from audit
+left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
+where audit.content::jsonb ? 'permits' and audit.content::jsonb -> 'permits' @> to_jsonb(%(permit)s::text)
+order by audit.number
+
+-- name: of_patient
+-- What names the patient, and what names a study that is the patient's or that a record says was.
+with mine as materialized (
+    select number, content::jsonb ->> 'study' as study from audit
+    where content::jsonb ? 'patient' and content::jsonb ->> 'patient' = %(patient)s
+), studies as materialized (
+    select study_instance_uid as uid from study where patient_id = %(patient)s
+    union
+    select study from mine where study is not null
+)
+select audit.number, audit.content, %(patient)s
+from audit
+where audit.number in (select number from mine union select number from audit join studies
+    on audit.content::jsonb ? 'study' and audit.content::jsonb ->> 'study' = studies.uid)
+order by audit.number
+
+-- name: extent
+select count(*), min(number), max(number) from audit
+
+-- name: configured
+select name, digest from configuration
+
+-- name: configure
+insert into configuration (name, digest) select unnest(%(names)s::text[]), unnest(%(digests)s::bytea[])
+on conflict (name) do update set digest = excluded.digest
+
+-- name: deconfigure
+delete from configuration where name = any(%(names)s::text[])

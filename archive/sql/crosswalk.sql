@@ -1,7 +1,13 @@
 -- name: commit_identity
-insert into crosswalk (pseudonym, kind, sealed)
-select * from unnest(%(pseudonyms)s::text[], %(kinds)s::text[], %(sealed)s::bytea[])
-on conflict (pseudonym) do nothing
+with added as (
+    insert into crosswalk (pseudonym, kind, sealed, study_instance_uid, patient_id)
+    select * from unnest(
+        %(pseudonyms)s::text[], %(kinds)s::text[], %(sealed)s::bytea[], %(studies)s::text[], %(patients)s::text[])
+    on conflict (pseudonym) do nothing
+), named as (
+    insert into patient_alias select * from unnest(%(aliases)s::text[], %(aliased)s::text[])
+    on conflict do nothing)
+select count(*) from crosswalk where pseudonym = any(%(known)s::text[])
 
 -- name: find_identity
 select 1 from crosswalk where pseudonym = %(pseudonym)s

@@ -17,7 +17,13 @@ update follow_position set sequence = %(sequence)s, followed_at = clock_timestam
 where sequence <> %(sequence)s or followed_at < clock_timestamp() - interval '2 s'
 
 -- name: upsert_study
--- The first of its instances tells what a study is, until one comes that names another patient: a correction.
+-- The first of its instances tells what a study is, until one comes that names another patient: a correction. The study is
+-- of both from then on, since others of its instances may be the first one's.
+with another as (
+    insert into other_patient (study_instance_uid, patient_id)
+    select study_instance_uid, patient_id from study
+    where study_instance_uid = %(study_instance_uid)s and patient_id <> %(patient_id)s
+    on conflict do nothing)
 insert into study (
     study_instance_uid, patient_id, patient_name, patient_birth_date, patient_sex, study_date, study_time,
     accession_number, study_id, referring_physician_name, study_description, modalities, sop_classes,

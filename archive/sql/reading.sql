@@ -1,9 +1,12 @@
 -- name: due
-select study_instance_uid, task from reading where state = 'due' order by changed_at limit 1000
+select study_instance_uid, task from reading
+where state = 'due' and not (select withheld from study where study.study_instance_uid = reading.study_instance_uid)
+order by changed_at limit 1000
 
 -- name: begin
 update reading set attempts = attempts + 1, changed_at = now()
 where study_instance_uid = %(study_instance_uid)s and task = %(task)s and state = 'due'
+    and not (select withheld from study where study.study_instance_uid = reading.study_instance_uid)
 returning attempts, fingerprint
 
 -- name: give_back
@@ -30,7 +33,8 @@ order by sop_instance_uid
 select
     (select count(*) from unnest(%(instances)s::text[]) as wanted
      where not exists (select from instance i where i.sop_instance_uid = wanted)) as missing,
-    exists (select from study_images m where m.study_instance_uid = %(study)s and not exists (
+    exists (select from study_images m join study using (study_instance_uid)
+    where m.study_instance_uid = %(study)s and not withheld and not exists (
         select from reading r
         where r.study_instance_uid = m.study_instance_uid and r.fingerprint = m.fingerprint and r.state <> 'due'
             and (r.result_sop_instance_uid is null

@@ -50,7 +50,7 @@ with {month} days as (
 ), studies as (
     select study_instance_uid, {here} as here, sum({here}) over (order by study_instance_uid desc) as reached
     from study
-    where study_date = (select study_date from day) and {matches}
+    where study_date = (select study_date from day) and not withheld and {matches}
 ), begin as (
     select study_instance_uid, (select skipped from day) - (reached - here) as skipped
     from studies where reached > (select skipped from day) order by study_instance_uid desc limit 1
@@ -82,3 +82,6 @@ having count(*) > 0
 
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)
+
+-- name: withheld_among
+select study_instance_uid from study where study_instance_uid = any(%(studies)s) and withheld

@@ -3,8 +3,11 @@ select exists (select from spool where digest = %(digest)s and state in ('waitin
 
 -- name: hold
 -- What was discarded, or released and deleted since, is held anew; all else stays as it is, and gives no row.
-insert into spool (id, digest, state, reason, study_instance_uid, sop_instance_uid, sop_class_uid, size)
-values (%(id)s, %(digest)s, %(state)s, %(reason)s, %(study_instance_uid)s, %(sop_instance_uid)s, %(sop_class_uid)s, %(size)s)
+insert into spool (
+    id, digest, state, reason, patient_id, study_instance_uid, sop_instance_uid, sop_class_uid, size)
+values (
+    %(id)s, %(digest)s, %(state)s, %(reason)s, %(patient_id)s, %(study_instance_uid)s, %(sop_instance_uid)s,
+    %(sop_class_uid)s, %(size)s)
 on conflict (digest) do update set
     id = excluded.id, state = excluded.state, reason = excluded.reason, attempts = 0, masks = null,
     decision = null,
@@ -56,7 +59,12 @@ where sop_instance_uid = any(%(instances)s::text[]) order by received_at
 -- name: open_ids
 select id from spool where state in ('waiting', 'cleaning', 'quarantined')
 
+-- name: study
+select study_instance_uid from spool where id = %(id)s
+
 -- name: record_opening
+-- Here and in the audit trail: both, or neither.
+with recorded as (insert into audit_pending (content) values (%(content)s))
 insert into spool_opening (spool_id, opened_by, purpose) values (%(id)s, %(by)s, %(purpose)s)
 
 -- name: openings

@@ -1,15 +1,18 @@
 -- {matches} is a condition composed of constants, its values being parameters.
 
 -- name: create
-insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task)
-values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s)
+insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task, created_by)
+values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s, %(created_by)s)
 on conflict do nothing
 
 -- name: retrieve
-select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s
+select state, transaction_uid, attributes, performed_here from workitem
+where sop_instance_uid = %(workitem)s and {matches}
 
 -- name: retrieve_to_change
-select state, transaction_uid, attributes, performed_here from workitem where sop_instance_uid = %(workitem)s for update
+select state, transaction_uid, attributes, performed_here from workitem
+where sop_instance_uid = %(workitem)s and {matches}
+for update
 
 -- name: change
 update workitem set
@@ -45,15 +48,18 @@ delete from workitem_subscription where subscriber = %(subscriber)s
 select subscriber, workitem, filter from workitem_subscription where workitem = any(%(workitems)s)
 
 -- name: add_event
-with added as (insert into workitem_event (subscriber, report) values (%(subscriber)s, %(report)s))
+with added as (
+    insert into workitem_event (subscriber, workitem, report) values (%(subscriber)s, %(workitem)s, %(report)s))
 select pg_notify(%(channel)s, %(subscriber)s)
 
 -- name: forget_events
 delete from workitem_event where created_at < now() - interval '7 days'
 
 -- name: take_events
-with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report)
-select report from taken order by number
+with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report, workitem)
+select report from taken join workitem on workitem.sop_instance_uid = taken.workitem
+where {matches}
+order by number
 
 -- name: want_reading
 insert into reading (study_instance_uid, task, state, fingerprint)
@@ -72,8 +78,9 @@ select w.sop_instance_uid, w.state, r.state, r.study_instance_uid, i.series_inst
     i.sop_instance_uid
 from workitem w
     join reading r using (study_instance_uid, task)
+    join study using (study_instance_uid)
     left join instance i on i.sop_instance_uid = r.result_sop_instance_uid
-where (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
+where not withheld and (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
     and (r.attempts > 0 or r.state <> 'due')
     and (r.state <> 'done' or r.result_sop_instance_uid is null or i.sop_instance_uid is not null)
     and not (w.state = 'IN PROGRESS' and r.state = 'due')

@@ -1,15 +1,19 @@
-"""Who may use the worklist: it names studies, so those who may see them all."""
+"""Who may use the worklist, and which workitems they see: those about studies that they see."""
 
 from starlette.requests import HTTPConnection
 
 from archive.errors import Forbidden
-from archive.policy import Action, Scope
-from gateway.services import scope_of
+from archive.policy import NOTHING, Action
+from archive.worklist import Viewer
+from gateway.services import principal_of, scope_of
 
 
-def worklist_scope(request: HTTPConnection, action: Action) -> Scope:
-    """What the request's principal may do the action on. Raises Forbidden where that is not everything."""
-    scope = scope_of(request, action)
-    if not scope.everything:
-        raise Forbidden("the worklist is for who may see every study")
-    return scope
+def viewer_of(request: HTTPConnection, action: Action) -> Viewer:
+    """What the request's principal sees of the worklist. Raises Forbidden.
+
+    Who may read DICOMweb may look at it, who may write there may change it; the scope `worklist` stands for both.
+    """
+    scope = scope_of(request, Action.WORKLIST, action)
+    if scope == NOTHING and action == Action.WRITE:
+        raise Forbidden("no permit lets the token change the worklist")
+    return Viewer(scope, principal_of(request).subject)

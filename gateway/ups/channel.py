@@ -12,9 +12,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from archive import worklist
 from archive.errors import Unavailable
 from archive.policy import Action
+from archive.worklist import Viewer
 from gateway.problem import ProblemResponse
 from gateway.services import services_of
-from gateway.ups.access import worklist_scope
+from gateway.ups.access import viewer_of
 from gateway.ups.subscriptions import subscriber_of
 
 INTERVAL = 60.0  # seconds after which a look for events is taken though none was announced
@@ -22,7 +23,7 @@ INTERVAL = 60.0  # seconds after which a look for events is taken though none wa
 
 async def open_channel(websocket: WebSocket) -> None:
     """Open the connection over which a subscriber is sent its Event Reports."""
-    worklist_scope(websocket, Action.READ)
+    viewer = viewer_of(websocket, Action.READ)
     subscriber = subscriber_of(websocket.path_params)
     await websocket.accept()
     gone = asyncio.create_task(_until_disconnected(websocket))
@@ -30,7 +31,7 @@ async def open_channel(websocket: WebSocket) -> None:
         with services_of(websocket).announcements.to(subscriber) as announced:
             while not gone.done():
                 announced.clear()
-                await _send_events(websocket, subscriber)
+                await _send_events(websocket, viewer, subscriber)
                 await _either(gone, announced)
     except (WebSocketDisconnect, Unavailable):
         with contextlib.suppress(RuntimeError):
@@ -47,9 +48,9 @@ async def _either(gone: asyncio.Task[None], announced: asyncio.Event) -> None:
         waiting.cancel()
 
 
-async def _send_events(websocket: WebSocket, subscriber: str) -> None:
+async def _send_events(websocket: WebSocket, viewer: Viewer, subscriber: str) -> None:
     async with services_of(websocket).connection() as connection:
-        reports = await worklist.take_events(connection, subscriber)
+        reports = await worklist.take_events(connection, viewer, subscriber)
     for report in reports:
         await websocket.send_text(report)
 

@@ -16,7 +16,7 @@ from archive.query import parse_parameters
 from archive.resource import parse_uid
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST
 from gateway.services import services_of
-from gateway.ups.access import worklist_scope
+from gateway.ups.access import viewer_of
 
 _SUBSCRIBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
 
@@ -26,34 +26,36 @@ class Subscription(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Subscribe to a workitem or a worklist."""
-        worklist_scope(request, Action.WRITE)
+        viewer = viewer_of(request, Action.WRITE)
         uid, subscriber = _named(request)
         lock, conditions = _parameters(request)
         if conditions and uid != FILTERED_WORKLIST:
             raise BadRequest("a filter goes with the filtered worklist alone")
         async with services_of(request).connection() as connection:
-            await worklist.subscribe(connection, subscriber, uid, deletion_lock=lock, filter_text=conditions)
+            await worklist.subscribe(
+                connection, viewer, subscriber, uid, deletion_lock=lock, filter_text=conditions
+            )
         base_url = re.sub("^http", "ws", services_of(request).settings.dicomweb_url)
         headers = {"content-location": f"{base_url}/ws/subscribers/{subscriber}"}
         return Response(status_code=HTTPStatus.CREATED, headers=headers)
 
     async def delete(self, request: Request) -> Response:
         """Unsubscribe from a workitem or a worklist."""
-        worklist_scope(request, Action.WRITE)
+        viewer = viewer_of(request, Action.WRITE)
         uid, subscriber = _named(request)
         async with services_of(request).connection() as connection:
-            await worklist.unsubscribe(connection, subscriber, uid)
+            await worklist.unsubscribe(connection, viewer, subscriber, uid)
         return Response()
 
 
 async def suspend(request: Request) -> Response:
     """Be told of no workitems that will come."""
-    worklist_scope(request, Action.WRITE)
+    viewer = viewer_of(request, Action.WRITE)
     uid, subscriber = _named(request)
     if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
         raise BadRequest("a subscription to a worklist is what can be suspended")
     async with services_of(request).connection() as connection:
-        await worklist.suspend(connection, subscriber, uid)
+        await worklist.suspend(connection, viewer, subscriber, uid)
     return Response()
 
 

@@ -22,7 +22,7 @@ from archive.resource import is_uid, parse_uid
 from gateway import datasets
 from gateway.problem import ProblemResponse
 from gateway.services import services_of
-from gateway.ups.access import worklist_scope
+from gateway.ups.access import viewer_of
 from gateway.ups.payload import read_dataset
 
 _MODIFIED = "The Workitem was created with modifications."
@@ -33,11 +33,11 @@ class Workitems(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Search for workitems."""
-        worklist_scope(request, Action.READ)
+        viewer = viewer_of(request, Action.READ)
         query = parse_query(None, parse_parameters(request.scope["query_string"]))
         chosen = datasets.choose(request)
         async with services_of(request).connection() as connection:
-            rows = await worklist.search(connection, query)
+            rows = await worklist.search(connection, viewer, query)
         more = _warning(request, "There are additional results that can be requested.")
         return await datasets.respond(
             request, rows[: query.page_size], chosen, more if len(rows) > query.page_size else None
@@ -45,13 +45,13 @@ class Workitems(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Create a workitem; its UID is the query, or the data set's, or made here."""
-        scope = worklist_scope(request, Action.WRITE)
+        viewer = viewer_of(request, Action.WRITE)
         named = _uid_in_query(request, "workitem")
         payload = await read_dataset(request)
         uid = named or _one_uid(payload, "SOPInstanceUID") or _one_uid(payload, "AffectedSOPInstanceUID")
         uid = uid or f"2.25.{uuid.uuid4().int}"
         async with services_of(request).connection() as connection:
-            await worklist.create(connection, scope, uid, payload)
+            await worklist.create(connection, viewer, uid, payload)
         location = f"{services_of(request).settings.dicomweb_url}/workitems/{uid}"
         headers = {"location": location, "content-location": location, **_warning(request, _MODIFIED)}
         return Response(status_code=HTTPStatus.CREATED, headers=headers)
@@ -62,21 +62,23 @@ class OneWorkitem(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Retrieve a workitem."""
-        worklist_scope(request, Action.READ)
+        viewer = viewer_of(request, Action.READ)
         uid, chosen = _workitem(request), datasets.choose(request)
         async with services_of(request).connection() as connection:
-            found = await worklist.retrieve(connection, uid)
+            found = await worklist.retrieve(connection, viewer, uid)
         return await datasets.respond(request, [encode(found.attributes)], chosen)
 
     async def post(self, request: Request) -> Response:
         """Update a workitem; who has claimed it names the Transaction UID."""
-        worklist_scope(request, Action.WRITE)
+        viewer = viewer_of(request, Action.WRITE)
         uid, named = _workitem(request), _uid_in_query(request, "transaction-uid", "transaction")
         payload = await read_dataset(request)
         transaction = named or _one_uid(payload, "TransactionUID")
         try:
             async with services_of(request).connection() as connection:
-                await worklist.change(connection, uid, lambda item: ups.update(item, payload, transaction))
+                await worklist.change(
+                    connection, viewer, uid, lambda item: ups.update(item, payload, transaction)
+                )
         except BadRequest as error:
             return ProblemResponse(HTTPStatus.BAD_REQUEST, str(error), _warning(request, str(error)))
         return _done(request, uid)
@@ -84,7 +86,7 @@ class OneWorkitem(HTTPEndpoint):
 
 async def change_state(request: Request) -> Response:
     """Claim, complete or cancel a workitem."""
-    worklist_scope(request, Action.WRITE)
+    viewer = viewer_of(request, Action.WRITE)
     uid = _workitem(request)
     payload = await read_dataset(request)
     wanted = ups.values(payload, tag("ProcedureStepState"))
@@ -94,7 +96,7 @@ async def change_state(request: Request) -> Response:
     try:
         async with services_of(request).connection() as connection:
             changed = await worklist.change(
-                connection, uid, lambda item: ups.change_state(item, wanted[0], transaction)
+                connection, viewer, uid, lambda item: ups.change_state(item, wanted[0], transaction)
             )
     except Conflict as error:
         return ProblemResponse(HTTPStatus.CONFLICT, str(error), _warning(request, str(error)))
@@ -104,17 +106,17 @@ async def change_state(request: Request) -> Response:
 
 async def request_cancellation(request: Request) -> Response:
     """Ask for a workitem's cancellation; one that nobody has claimed is canceled."""
-    worklist_scope(request, Action.WRITE)
+    viewer = viewer_of(request, Action.WRITE)
     uid = _workitem(request)
     payload = await read_dataset(request, required=False)
     headers: dict[str, str] = {}
     try:
         async with services_of(request).connection() as connection:
-            left = await worklist.change(connection, uid, lambda item: ups.cancel(item, payload))
+            left = await worklist.change(connection, viewer, uid, lambda item: ups.cancel(item, payload))
             if left is None:
                 headers = _warning(request, "The UPS is already in the requested state of CANCELED.")
             elif left.state == ups.State.IN_PROGRESS:
-                await worklist.tell_cancel_requested(connection, uid, ups.clean(payload))
+                await worklist.tell_cancel_requested(connection, viewer, uid, ups.clean(payload))
     except Conflict as error:
         return ProblemResponse(HTTPStatus.CONFLICT, str(error), _warning(request, str(error)))
     return Response(status_code=HTTPStatus.ACCEPTED, headers=headers)

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from archive import secrets
 from archive.durable import DurableConnection
+from archive.erasure import storing_spooled
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.orthanc import Orthanc
+from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from archive.spool import Entry, Purpose, Spool, State
 from deidentification.deidentify import Deidentifier, Pixels, Refused
@@ -61,13 +64,20 @@ class Sealed:
         """De-identify an instance that was looked at. Raises Refused."""
         return self._deidentifier.deidentify(instance, looked).instance
 
-    def store(self, deidentified: bytes) -> None:
-        """Hand an instance that was de-identified to the door. Raises BadRequest or Unavailable."""
-        orthanc = Orthanc(self._settings)
-        try:
+    def store(self, identifier: str, deidentified: bytes) -> None:
+        """Hand an instance that was de-identified to the door.
+
+        Raises BadRequest or Unavailable, and NotFound where it was erased from the spool meanwhile.
+        """
+        with (
+            closing(Orthanc(self._settings)) as orthanc,
+            connect(self._settings.database_url, autocommit=True) as connection,
+            translated_errors(),
+            storing_spooled(connection, identifier) as allowed,
+        ):
+            if not allowed:
+                raise NotFound(f"the spool has no {identifier}")
             orthanc.store(deidentified)
-        finally:
-            orthanc.close()
 
 
 class Ending(NamedTuple):
@@ -133,7 +143,7 @@ class Cleaning:
         deidentified = self._sealed.deidentify(cleaned.instance, Pixels.CLEANED)
         if not self._automatic:
             return Ending(State.QUARANTINED, AWAITING_REVIEW, masks)
-        self._sealed.store(deidentified)
+        self._sealed.store(identifier, deidentified)
         return Ending(State.RELEASED, CLEANED, masks)
 
 
@@ -155,7 +165,7 @@ def release(sealed: Sealed, identifier: str, masks: Sequence[Box] | None, person
         deidentified = sealed.deidentify(instance, Pixels.ACCEPTED)
     else:
         deidentified = sealed.deidentify(cover(instance, masks), Pixels.CLEANED)
-    sealed.store(deidentified)
+    sealed.store(identifier, deidentified)
     masked = None if masks is None else [box.sized for box in masks]
     sealed.spool.decide(identifier, State.RELEASED, "released", _decision(person, why) | {"masks": masked})
 

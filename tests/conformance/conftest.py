@@ -10,7 +10,7 @@ import inspect
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,10 @@ from archive.dicom_json import read_instance
 from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
+from archive.policy import Role
 from archive.pool import SESSION
 from archive.settings import Settings
+from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
 from tests.conformance.cases import is_standard
@@ -193,7 +195,9 @@ def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> S
         files, paths = _fill(settings, parts)
         keys = oauth.SigningKeys.create(home / "signing.pem")
         stop = _serve(settings, keys)
-        yield Gateway(settings, oauth.issue(keys, settings, subject="conformance", ttl=3600), files, paths)
+        roles = [Role.ADMINISTRATOR]
+        token = oauth.issue(keys, settings, subject="administrator", ttl=3600, roles=roles)
+        yield Gateway(settings, token, files, paths)
         stop()
 
     return serve
@@ -221,13 +225,17 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         orthanc = httpx.AsyncClient(
             base_url="http://orthanc.test", transport=httpx.MockTransport(FakeOrthanc())
         )
-        async with AsyncConnectionPool(
-            settings.database_url, open=False, kwargs={"autocommit": True, **SESSION}
-        ) as pool:
-            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER)
+        options = {"autocommit": True, **SESSION}
+        async with (
+            AsyncConnectionPool(settings.database_url, open=False, kwargs=options) as pool,
+            aclosing(Trail(settings.database_url)) as trail,
+        ):
+            application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER, trail)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
             box.append(uvicorn.Server(configuration))
+            listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
             await box[0].serve()
+            listening.cancel()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

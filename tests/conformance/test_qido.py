@@ -389,6 +389,7 @@ class TestPaging:
                 "update study set study_date = '', number_of_instances = 9 where patient_id = 'P2'"
             )
             connection.execute("delete from study where study_instance_uid = '1.3'")
+            connection.execute("insert into opt_out (patient_id, added_by) values ('P1', 'test')")
             for table, counted in tables.items():
                 connection.execute(f"create temp table {counted} as select * from {table} where studies > 0")
             connection.execute("select count_studies()")

@@ -10,6 +10,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
+from archive import audit_log
+from archive.audit import Event
 from archive.errors import BadRequest, Forbidden, NotFound
 from archive.reidentification import openings, reidentify
 from deidentification.seal import generate_keypair, open_sealed
@@ -46,6 +48,16 @@ class TestReidentify:
             noted = openings(connection)[-1]
         assert (noted.pseudonym, noted.kind, noted.opened_by) == (study[0], "study", "os:tester")
         assert (noted.reason, noted.was_opened) == ("for the report", True)
+
+    def test_is_in_the_audit_trail_too(self, site: LiveSite, study, unseal) -> None:
+        attempt(site, unseal, study[0], "for the trail")
+        with site.database() as connection:
+            entry = next(audit_log.entries(connection, event=Event.CROSSWALK_OPENED, last=1))
+        assert (entry.study, entry.subject, entry.detail["reason"]) == (
+            study[0],
+            "os:tester",
+            "for the trail",
+        )
 
     def test_a_patients_pseudonym_opens_his_latest_study(self, site: LiveSite, study, unseal) -> None:
         with site.database() as connection:

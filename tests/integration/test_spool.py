@@ -14,6 +14,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from archive import audit_log
+from archive.audit import Event
 from deidentification.deidentify import Deidentifier, Pixels
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
@@ -230,6 +232,11 @@ class TestAPersonReviewsWhatWasCleaned:
             "A. Person look",
             "B. Person release",
         ]
+        with reviewing.database() as connection:
+            recorded = list(audit_log.entries(connection, event=Event.SPOOL_OPENED))
+        mine = [each for each in recorded if each.detail["spool"] == entry["id"]]
+        assert [each.subject for each in mine] == ["site:worker", "os:A. Person", "os:B. Person"]
+        assert {each.study for each in mine} == {entry["study_instance_uid"]}
 
     def test_the_status_of_the_site_counts_it(
         self, reviewing: LiveSite, awaiting: tuple[bytes, dict[str, Any]]

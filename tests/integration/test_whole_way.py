@@ -10,6 +10,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import generate_uid
 
+from archive import audit_log
+from archive.audit import Event
 from inference.demo import demo_exam
 from inference.results.reading import read_density
 from tests.integration.conftest import edit
@@ -118,6 +120,15 @@ def test_a_report_does_not_ask_for_a_reading_of_its_own(site: LiveSite, phantoms
             "select count(*) from procrastinate_jobs where args->>'study_instance_uid' = %s", [study]
         ).fetchone()
     assert (readings, jobs) == (1, 0)
+
+
+def test_a_reading_is_in_the_audit_trail_with_its_model(site: LiveSite, phantoms) -> None:
+    study = phantoms[0]["studies"][0]
+    with site.database() as database:
+        recorded = audit_log.entries(database, event=Event.INFERENCE_DONE)
+        (entry,) = [each for each in recorded if each.study == study["study_instance_uid"]]
+    assert (entry.subject, entry.detail["model"]) == ("site:worker", study["reading"]["model"])
+    assert entry.detail["result_sop_instance_uid"].startswith("2.25.")
 
 
 def test_two_of_four_views_are_not_applicable_and_it_says_why(

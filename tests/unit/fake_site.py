@@ -13,6 +13,8 @@ import httpx
 from psycopg_pool import AsyncConnectionPool
 from starlette.types import ASGIApp
 
+from archive.audit import Record
+from archive.policy import Role
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
@@ -84,6 +86,19 @@ class Client:
 
 
 @dataclass
+class FakeTrail:
+    """Keeps records in memory, or has `problem` with any."""
+
+    records: list[Record] = field(default_factory=list)
+    problem: Exception | None = None
+
+    async def write(self, record: Record) -> None:
+        if self.problem:
+            raise self.problem
+        self.records.append(record)
+
+
+@dataclass
 class FakeSite:
     """A gateway, what it stands on, and a client of it."""
 
@@ -91,9 +106,11 @@ class FakeSite:
     keys: oauth.SigningKeys
     orthanc: FakeOrthanc
     client: Client
+    trail: FakeTrail
 
     def token(self, scope: str = oauth.ALL_ACTIONS) -> str:
-        return oauth.issue(self.keys, self.settings, subject="tester", scope=scope)
+        roles = [Role.ADMINISTRATOR]
+        return oauth.issue(self.keys, self.settings, subject="administrator", scope=scope, roles=roles)
 
     def bearer(self, scope: str = oauth.ALL_ACTIONS) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(scope)}"}
@@ -106,5 +123,5 @@ def build(home: Path, orthanc: FakeOrthanc | None = None, **settings: object) ->
     keys = oauth.SigningKeys.load_or_create(home / "signing.pem")
     behind = httpx.AsyncClient(base_url="http://orthanc.test", transport=httpx.MockTransport(orthanc))
     pool = AsyncConnectionPool("host=/nowhere", open=False)
-    application = app.create(configured, pool, behind, keys, DEIDENTIFIER)
-    return FakeSite(configured, keys, orthanc, Client(application))
+    application = app.create(configured, pool, behind, keys, DEIDENTIFIER, trail := FakeTrail())
+    return FakeSite(configured, keys, orthanc, Client(application), trail)

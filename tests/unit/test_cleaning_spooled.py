@@ -81,7 +81,7 @@ class Room(Sealed):
     def open(self, identifier: str, by: str, purpose: Purpose) -> bytes:
         return self.instance
 
-    def store(self, deidentified: bytes) -> None:
+    def store(self, identifier: str, deidentified: bytes) -> None:
         if self.failure:
             raise self.failure
         self.stored.append(deidentified)

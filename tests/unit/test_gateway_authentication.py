@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 
+import anyio
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 
 from archive.policy import Action, Principal
 from gateway import authentication
-from gateway.authentication import LEEWAY, Authentication, InvalidToken, verify
-from gateway.signing import SigningKeys
+from gateway.authentication import LEEWAY, InvalidToken, Tokens, verify
+from gateway.signing import Keyring, SigningKeys
 from tests.unit import fake_site
 
 ISSUER, AUDIENCE = "https://site.test", "https://site.test/dicom-web"
@@ -68,7 +69,7 @@ def swap(token: str, *, header=None, claims=None) -> str:
 
 
 def test_a_good_token_speaks_for_its_subject(forge, keys):
-    assert accept(forge(), keys) == Principal("s", frozenset({Action.READ}))
+    assert accept(forge(), keys) == Principal("client:s", frozenset({Action.READ}))
 
 
 class TestSignature:
@@ -254,12 +255,13 @@ class TestRemembered:
         monkeypatch.setattr(
             jwt, "decode", lambda token, *rest, **more: seen.append(token) or decode(token, *rest, **more)
         )
-        return Authentication(None, keys, ISSUER, AUDIENCE)._principal, seen
+        tokens = Tokens(Keyring(keys), ISSUER, AUDIENCE)
+        return lambda token: anyio.run(tokens.principal, token), seen
 
     def test_the_same_token_is_verified_once(self, verified, forge):
         principal_of, seen = verified
         token = forge()
-        assert {principal_of(token) for _ in range(3)} == {Principal("s", frozenset({Action.READ}))}
+        assert {principal_of(token) for _ in range(3)} == {Principal("client:s", frozenset({Action.READ}))}
         assert seen == [token]
 
     def test_one_that_expires_is_verified_again(self, verified, forge, monkeypatch):

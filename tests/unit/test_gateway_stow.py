@@ -137,6 +137,15 @@ class TestStored:
 class TestOfAStudyOfThisSite:
     """Annotations come back with the pseudonyms that their images were retrieved under."""
 
+    @pytest.fixture(autouse=True)
+    def of_nobody_who_opted_out(self, monkeypatch):
+        """PostgreSQL knows who has; at a real site: integration/test_optout.py."""
+
+        async def is_hidden(*asked):
+            return False
+
+        monkeypatch.setattr("gateway.door._is_hidden", is_hidden)
+
     @pytest.fixture
     def annotation(self) -> bytes:
         pseudonyms = fake_site.DEIDENTIFIER.pseudonyms

@@ -1,20 +1,121 @@
-"""Who may do what (RFC 6749 section 3.3)."""
+"""Who may do what: roles, permits, and tokens that narrow them (RFC 6749 section 3.3)."""
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from archive.errors import Forbidden
-from archive.policy import EVERYTHING, Action, Principal, decide, parse_actions
+from archive.policy import (
+    EVERYTHING,
+    NOTHING,
+    Action,
+    Grants,
+    Permit,
+    Principal,
+    Role,
+    Scope,
+    decide,
+    parse_actions,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+READ = frozenset({Action.READ})
 
 
-def test_a_reader_reads_everything_on_a_site_without_permits():
-    assert decide(Principal("s", frozenset({Action.READ})), Action.READ) == EVERYTHING
+def permit(number: int = 1, **more) -> Permit:
+    return Permit(
+        **{"permit_id": f"P{number}", "purpose": "research", "actions": READ, "datasets": (number,)} | more
+    )
+
+
+def seen(*permits: Permit, actions=READ, permit_id=None, roles=(), action=Action.READ) -> Scope:
+    principal = Principal("client:s", frozenset(actions), permit=permit_id)
+    return decide(principal, Grants(frozenset(roles), permits), action, now=NOW)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_three_roles_see_everything_and_the_others_nothing(role):
+    sees = role in (Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN)
+    assert seen(roles=[role]) == (EVERYTHING if sees else NOTHING)
 
 
 @pytest.mark.parametrize("action", Action)
 def test_no_action_is_allowed_by_another(action):
-    others = frozenset(Action) - {action}
     with pytest.raises(Forbidden, match=action.value):
-        decide(Principal("s", others), action)
+        seen(actions=frozenset(Action) - {action}, roles=[Role.ADMINISTRATOR], action=action)
+
+
+def test_a_permit_shows_its_datasets():
+    assert seen(permit(1), permit(2, datasets=(7,), versions=(9,))) == Scope(
+        False, (1, 7), (9,), ("P1", "P2")
+    )
+
+
+def test_a_permit_for_another_action_shows_nothing():
+    assert seen(permit(actions=frozenset({Action.WRITE}))) == NOTHING
+
+
+def test_a_permit_on_everything_shows_everything():
+    assert seen(permit(datasets=(), everything=True)) == Scope(True, permits=("P1",))
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "is_valid"),
+    [
+        (None, None, True),
+        (None, timedelta(0), False),
+        (None, timedelta(microseconds=1), True),
+        (timedelta(0), None, True),
+        (timedelta(microseconds=1), None, False),
+    ],
+)
+def test_a_permit_is_valid_until_its_end(since, until, is_valid):
+    ends = {
+        "since": since is not None and NOW + since or None,
+        "until": until is not None and NOW + until or None,
+    }
+    assert (seen(permit(**ends)) != NOTHING) == is_valid
+
+
+def test_a_token_of_one_permit_sees_what_that_permit_names():
+    assert seen(permit(1), permit(2), permit_id="P2").datasets == (2,)
+
+
+def test_a_token_of_one_permit_has_nothing_of_a_role():
+    assert seen(permit(2), roles=[Role.ADMINISTRATOR], permit_id="P2").datasets == (2,)
+    assert seen(roles=[Role.ADMINISTRATOR], permit_id="P2") == NOTHING
+
+
+numbers = st.lists(st.integers(1, 9), max_size=4).map(tuple)
+permits = st.builds(
+    permit,
+    st.integers(1, 3),
+    datasets=numbers,
+    versions=numbers,
+    actions=st.frozensets(st.sampled_from(Action)),
+    everything=st.booleans(),
+)
+
+
+@given(
+    st.lists(permits, max_size=4), st.frozensets(st.sampled_from(Action)), st.sampled_from([None, "P1", "P2"])
+)
+def test_a_token_never_widens_what_is_granted(granted, actions, permit_id):
+    """With fewer scopes, or one permit, it sees no more."""
+    whole = seen(*granted, actions=frozenset(Action))
+    try:
+        narrowed = seen(*granted, actions=actions, permit_id=permit_id)
+    except Forbidden:
+        narrowed = NOTHING
+    assert whole.covers(narrowed)
+
+
+@given(numbers, numbers)
+def test_a_scope_covers_another_of_which_it_has_each_dataset(mine, others):
+    assert Scope(False, mine).covers(Scope(False, (), others)) == (set(others) <= set(mine))
+    assert EVERYTHING.covers(Scope(False, mine)) and not Scope(False, mine).covers(EVERYTHING)
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,16 @@ class Memory(Crosswalk):
         super().__init__(DurableConnection(""))
         self.rows: dict[str, SealedIdentity] = {}
         self.commits = 0
+        self.alias = ""
         self.failure: BaseException | None = None
 
-    def commit(self, rows: Sequence[SealedIdentity]) -> None:
+    def commit(self, rows: Sequence[SealedIdentity], known: Sequence[str] = (), alias: str = "") -> bool:
         if self.failure:
             raise self.failure
         self.commits += 1
         self.rows |= {row.pseudonym: row for row in rows}
+        self.alias = alias
+        return all(pseudonym in self.rows for pseudonym in known)
 
     def holds(self, pseudonym: str) -> bool:
         if self.failure:
@@ -307,3 +310,22 @@ class TestWhatMayNameAPersonInItsPixels:
         forged = bytearray(deidentifier.deidentify(capture, Pixels.CLEANED).instance)
         forged[place] ^= 1
         assert door.receive(bytes(forged)) in (HELD, REFUSE)
+
+
+def test_what_an_erasure_took_from_the_crosswalk_is_committed_again(
+    door: Door, crosswalk: Memory, exam: list[bytes]
+) -> None:
+    door.receive(exam[0])
+    erased = set(crosswalk.rows)
+    crosswalk.rows.clear()
+    door.receive(exam[0])
+    assert set(crosswalk.rows) == erased
+    (about,) = {(row.study_instance_uid, row.patient_id) for row in crosswalk.rows.values()}
+    assert crosswalk.rows[about[0]].kind == "study"
+
+
+def test_a_patient_id_with_an_issuer_is_known_without_it_too(
+    door: Door, crosswalk: Memory, exam: list[bytes]
+) -> None:
+    door.receive(exam[0])
+    assert crosswalk.alias == Pseudonyms(Keys.derive(SITE_KEY)).patient_id("DEMO-4711-0815")

@@ -55,8 +55,8 @@ def test_no_value_gets_into_the_statement(value):
 
 
 def test_what_may_be_seen_is_a_condition():
-    assert search.restrict(EVERYTHING, Parameters()) == "true"
-    assert search.restrict(NOTHING, Parameters()) == "false"
+    assert search.restrict(EVERYTHING, Parameters()) == "not study.withheld and true"
+    assert search.restrict(NOTHING, Parameters()) == "not study.withheld and false"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+-- name: add
+insert into opt_out (patient_id, added_by) values (%(patient_id)s, %(by)s)
+on conflict (patient_id) do nothing
+
+-- name: withdraw
+delete from opt_out where patient_id = %(patient_id)s
+
+-- name: list
+select patient_id, added_at, added_by, cardinality(studies_of_patient(patient_id))
+from opt_out
+where %(patients)s::text[] is null or patient_id = any(%(patients)s)
+order by added_at, patient_id
+
+-- name: trained
+select distinct model, version, run, at
+from training_use join unnest(%(patients)s::text[]) named on patient_id in (select patients_of(named))
+order by at, model, run
+
+-- name: patients
+-- Who of the site's patients has one of these pseudonyms.
+select distinct meant.id
+from unnest(%(patients)s::text[]) named, patients_of(named) meant (id)
+where exists (select from study where study.patient_id = meant.id)
+    or exists (select from other_patient o where o.patient_id = meant.id)
+    or exists (select from crosswalk c where c.patient_id = meant.id)
+    or exists (select from spool s where s.patient_id = meant.id)

@@ -1,0 +1,23 @@
+-- name: start_session
+insert into session (id_sha256, subject, roles, expires_at)
+values (%(id)s, %(subject)s, %(roles)s, now() + %(lifetime)s * interval '1 second')
+
+-- name: find_session
+select subject, roles, last_seen_at < now() - least(60.0, %(idle)s / 2.0) * interval '1 second'
+from session
+where id_sha256 = %(id)s
+    and expires_at > now()
+    and last_seen_at > now() - %(idle)s * interval '1 second'
+    and subject_is_active(subject)
+
+-- name: see_session
+update session set last_seen_at = now() where id_sha256 = %(id)s
+
+-- name: end_session
+delete from session where id_sha256 = %(id)s returning subject
+
+-- name: end_sessions_of
+delete from session where subject = %(subject)s
+
+-- name: forget_sessions
+delete from session where expires_at < now() or last_seen_at < now() - %(idle)s * interval '1 second'

@@ -1,0 +1,97 @@
+"""The JSON object that a request to `/api` brings, and rows of dataclasses as the JSON that answers it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from archive.media_type import parse_media_type
+
+MAXIMUM = 64 * 1024  # bytes
+_Choice = TypeVar("_Choice", bound=StrEnum)
+_JSON = "application/json"
+
+
+class Payload:
+    """The members of an object, each asked for by name. Raises BadRequest, which names the member and no value."""
+
+    def __init__(self, members: dict[str, Any]) -> None:
+        self._members = members
+
+    def text(self, name: str, default: str | None = None) -> str:
+        found = self._members.get(name, default)
+        if not isinstance(found, str):
+            raise BadRequest(f"{name} is a text" if name in self._members else f"{name} is missing")
+        return found
+
+    def texts(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
+        found = self._members.get(name, default)
+        if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) for each in found):
+            raise BadRequest(f"{name} is a list of texts")
+        return tuple(found)
+
+    def choice(self, name: str, kind: type[_Choice]) -> _Choice:
+        return _one(name, self.text(name), kind)
+
+    def choices(self, name: str, kind: type[_Choice], default: Sequence[_Choice]) -> frozenset[_Choice]:
+        return frozenset(_one(name, each, kind) for each in self.texts(name, default))
+
+    def moment(self, name: str) -> datetime | None:
+        """A moment of ISO 8601, in UTC where it has no offset; None where there is none."""
+        if self._members.get(name) is None:
+            return None
+        try:
+            found = datetime.fromisoformat(self.text(name))
+            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise BadRequest(f"{name} is a moment as in ISO 8601") from None
+
+    def has(self, name: str) -> bool:
+        return self._members.get(name) is not None
+
+
+def _one(name: str, text: str, kind: type[_Choice]) -> _Choice:
+    if text not in list(kind):
+        raise BadRequest(f"{name} is one of: {', '.join(kind)}")
+    return kind(text)
+
+
+async def read_payload(request: Request) -> Payload:
+    """The request's object; one without members where it brings nothing.
+
+    Raises UnsupportedMediaType, PayloadTooLarge, BadRequest.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAXIMUM:
+            raise PayloadTooLarge(f"a request has at most {MAXIMUM} bytes")
+    if not body:
+        return Payload({})
+    if parse_media_type(request.headers.get("content-type", "missing/missing")).essence != _JSON:
+        raise UnsupportedMediaType(f"taken is: {_JSON}")
+    try:
+        found = json.loads(body)
+        storable = "\0" not in json.dumps(found, ensure_ascii=False).encode("utf-8").decode()
+    except (ValueError, RecursionError):
+        raise BadRequest("the payload is not JSON") from None
+    if not isinstance(found, dict) or not storable:
+        raise BadRequest("the payload is no object")
+    return Payload(found)
+
+
+def respond(content: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Dataclasses, or lists of them, as JSON."""
+    body = json.dumps(content, default=_plain, ensure_ascii=False).encode("utf-8")
+    return Response(body, status, {"cache-control": "no-store"}, media_type=_JSON)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else asdict(value)

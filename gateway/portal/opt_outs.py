@@ -1,0 +1,55 @@
+"""Opt-outs by a form. The Patient ID that it holds is turned into pseudonyms, and is neither kept nor told again."""
+
+from functools import partial
+
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+
+from archive import optout
+from archive.errors import BadRequest
+from archive.optout import OptOut, TrainingUse
+from archive.pool import connect, translated_errors
+from deidentification.patient import patient_pseudonyms
+from gateway.api.payload import Payload
+from gateway.services import Services, services_of
+
+
+async def find(request: Request) -> list[OptOut]:
+    """Who opted out, the first first."""
+    return await run_sync(partial(_find, services_of(request)))
+
+
+async def add(request: Request, form: Payload, by: str) -> tuple[list[OptOut], list[TrainingUse]]:
+    """Withhold a patient's studies; the opt-outs, and which models learnt from her. Raises BadRequest."""
+    services = services_of(request)
+    return await run_sync(partial(_add, services, _pseudonyms(services, form), by))
+
+
+async def withdraw(request: Request, form: Payload, by: str) -> None:
+    """Give a patient's studies back. Raises BadRequest, NotFound."""
+    services = services_of(request)
+    await run_sync(partial(_withdraw, services, _pseudonyms(services, form), by))
+
+
+def _pseudonyms(services: Services, form: Payload) -> tuple[str, ...]:
+    try:
+        return patient_pseudonyms(
+            services.deidentifier.pseudonyms, form.text("patient_id", ""), form.text("issuer", "")
+        )
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
+def _find(services: Services) -> list[OptOut]:
+    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+        return optout.find(connection)
+
+
+def _add(services: Services, patients: tuple[str, ...], by: str) -> tuple[list[OptOut], list[TrainingUse]]:
+    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+        return optout.add(connection, patients, by=by), optout.trained_on(connection, patients)
+
+
+def _withdraw(services: Services, patients: tuple[str, ...], by: str) -> None:
+    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+        optout.withdraw(connection, patients, by=by)

@@ -1,0 +1,224 @@
+"""`senogate audit`: whether the trail is as it was written, what is in it, and the trail in others' forms."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+
+from archive import audit_log, checkpoints, secrets
+from archive import settings as site_settings
+from archive.audit import Event, write
+from archive.audit_codes import Entry
+from archive.audit_event import audit_event
+from archive.audit_message import audit_message
+from archive.chain import Fault
+from archive.errors import BadRequest
+from archive.pool import connect, queries, translated_errors
+from archive.settings import Settings
+from deidentification.pseudonym import Keys, Pseudonyms
+from senogate import site
+from senogate.user import current_user
+
+app = typer.Typer(
+    no_args_is_help=True, help="The audit trail: who did what, and whether that is as it was written."
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Since = Annotated[datetime | None, typer.Option(help="No earlier than this, in UTC.")]
+Until = Annotated[datetime | None, typer.Option(help="Earlier than this, in UTC.")]
+
+
+class Form(StrEnum):
+    """What the trail can be exported as."""
+
+    FHIR = "fhir"
+    DICOM = "dicom"
+    RECORDS = "records"
+
+
+@app.command()
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="Records that were moved or exported.")
+    ] = None,
+    head: Annotated[
+        list[Path],
+        typer.Option(exists=True, dir_okay=False, help="A signed head kept elsewhere; may be given again."),
+    ] = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Find every record that was changed, removed or moved; exit status 1 where there is any."""
+    settings = _settings()
+    public = checkpoints.public_key(settings)
+    if file is not None:
+        faults, extent = checkpoints.find_faults_of_file(file, public), str(file)
+    else:
+        kept = [checkpoints.read_checkpoint(path.read_text("utf-8")) for path in head]
+        beside = checkpoints.kept_head(settings.audit)
+        with _connected(settings) as connection:
+            faults = checkpoints.find_faults(connection, public, [*kept, *([beside] if beside else [])])
+            extent = _extent(connection)
+    _print_faults(faults, extent, as_json)
+    raise typer.Exit(1 if faults else 0)
+
+
+@app.command()
+def head() -> None:
+    """Sign how the trail ends now and print that: kept elsewhere, it proves later that nothing before it is missing."""
+    settings = _settings()
+    with _connected(settings) as connection:
+        signed = checkpoints.sign_head(connection, checkpoints.private_key(settings), settings.audit)
+    if signed is None:
+        raise BadRequest("the trail has no record yet")
+    typer.echo(json.dumps(signed.to_json()))
+
+
+@app.command("list")
+def list_(
+    since: Since = None,
+    until: Until = None,
+    event: Annotated[Event | None, typer.Option(help="Only of this kind.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Only of this subject, such as client:viewer.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the latest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """What was done, the latest first."""
+    with _connected(_settings()) as connection:
+        found = audit_log.entries(
+            connection, since=_utc(since), until=_utc(until), event=event, subject=subject, last=last
+        )
+        _print(found, as_json)
+
+
+@app.command()
+def report(
+    patient: Annotated[
+        str | None,
+        typer.Option(help="A Patient ID, pseudonymous or original; - reads it from the standard input."),
+    ] = None,
+    issuer: Annotated[str, typer.Option(help="The original Patient ID's issuer.")] = "",
+    permit: Annotated[str | None, typer.Option(help="A permit's identifier.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every access to a patient's studies, or every use of a permit; that it was asked for is recorded."""
+    if (patient is None) == (permit is None):
+        raise typer.BadParameter("name a patient or a permit", param_hint="--patient")
+    settings = _settings()
+    with _connected(settings) as connection:
+        if permit is not None:
+            write(
+                connection, Event.EXPORT, subject=current_user(), permits=[permit], detail={"form": "report"}
+            )
+            found = audit_log.of_permit(connection, permit)
+        else:
+            pseudonym = _pseudonym(settings, patient or "", issuer)
+            write(
+                connection,
+                Event.EXPORT,
+                subject=current_user(),
+                patient_id=pseudonym,
+                detail={"form": "report"},
+            )
+            found = audit_log.of_patient(connection, pseudonym)
+        _print(found, as_json)
+
+
+@app.command()
+def export(
+    form: Annotated[
+        Form, typer.Option("--as", help="FHIR AuditEvents, DICOM audit messages, or records to verify.")
+    ] = Form.FHIR,
+    since: Since = None,
+    until: Until = None,
+    after: Annotated[int, typer.Option(min=0, help="Only what comes after this record.")] = 0,
+) -> None:
+    """Print the trail, a line each; that it was exported is recorded. Records are exported all together."""
+    if form == Form.RECORDS and (since or until or after):
+        raise typer.BadParameter("records verify all together only", param_hint="--as")
+    settings = _settings()
+    with _connected(settings) as connection:
+        write(connection, Event.EXPORT, subject=current_user(), detail={"form": form.value, "after": after})
+        if form == Form.RECORDS:
+            sys.stdout.writelines(checkpoints.all_lines(connection))
+            return
+        render = _renderer(form, settings.public_url)
+        found = audit_log.entries(connection, after=after, since=_utc(since), until=_utc(until))
+        sys.stdout.writelines(render(entry) + "\n" for entry in found)
+
+
+@app.command()
+def retire(
+    before: Annotated[datetime, typer.Option(help="Move what is older than this, in UTC.")],
+    as_json: AsJson = False,
+) -> None:
+    """Move old records from the table into a file in the site's folder `audit`; both verify by themselves."""
+    settings = _settings()
+    with _connected(settings) as connection:
+        moment = _utc(before) or before
+        file = checkpoints.retire(connection, checkpoints.private_key(settings), settings.audit, moment)
+    if as_json:
+        typer.echo(json.dumps({"file": str(file) if file else None}))
+    else:
+        typer.echo(str(file) if file else "nothing is older")
+
+
+def _renderer(form: Form, public_url: str) -> Callable[[Entry], str]:
+    if form == Form.DICOM:
+        return lambda entry: audit_message(entry, public_url)
+    return lambda entry: json.dumps(audit_event(entry, public_url), ensure_ascii=False)
+
+
+def _print_faults(faults: list[Fault], extent: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"faults": [fault._asdict() for fault in faults], "extent": extent}))
+        return
+    for fault in faults:
+        where = f"{fault.first}" if fault.first == fault.last else f"{fault.first} to {fault.last}"
+        typer.echo(f"{where}: {fault.problem}")
+    typer.echo(f"{extent}: {'NOT as it was written' if faults else 'as it was written'}")
+
+
+def _print(found: Iterable[Entry], as_json: bool) -> None:
+    for entry in found:
+        if as_json:
+            typer.echo(json.dumps(entry.to_json(), ensure_ascii=False))
+            continue
+        about = " ".join(filter(None, (entry.study, entry.patient, *entry.permits)))
+        details = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
+        typer.echo(
+            f"{entry.number}  {entry.time}  {entry.event}  {entry.outcome}  {entry.subject}  {about}  {details}"
+        )
+
+
+def _extent(connection: psycopg.Connection) -> str:
+    ((count, first, last),) = connection.execute(queries("audit.sql")["extent"]).fetchall()
+    return f"{count} records, {first} to {last}" if count else "no record"
+
+
+def _pseudonym(settings: Settings, text: str, issuer: str) -> str:
+    """The pseudonym of a Patient ID, which may be one; `-` stands for a line of the standard input."""
+    patient_id = sys.stdin.readline().strip() if text == "-" else text
+    if not patient_id:
+        raise typer.BadParameter("there is no Patient ID", param_hint="--patient")
+    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    return Pseudonyms(keys).patient_id(patient_id, issuer)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return moment and moment.replace(tzinfo=UTC)
+
+
+def _settings() -> Settings:
+    return site.complete(site_settings.load())
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[psycopg.Connection]:
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        yield connection

@@ -1,0 +1,19 @@
+"""What a site is configured to be, for the audit trail."""
+
+from importlib.metadata import version
+from pathlib import Path
+
+from archive.configuration import record_configuration
+from archive.pool import connect, translated_errors
+from archive.settings import Settings
+from senogate.user import current_user
+
+
+def note_configuration(settings: Settings) -> None:
+    """Put into the audit trail what is configured otherwise than at the last start."""
+    profile = Path(settings.profile)
+    others = {"the version of Senogate": version("senogate").encode()}
+    if profile.suffix == ".toml":
+        others["the file of the profile"] = profile.read_bytes()
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        record_configuration(connection, settings, others, subject=current_user())

@@ -1,0 +1,173 @@
+"""`senogate erase`: a study, or all of a patient, removed for good from all that the site holds; with a receipt."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import jwt
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from archive import audit, erasure, optout, secrets
+from archive.durable import DurableConnection
+from archive.erasure import Erasure, Kind, Site
+from archive.errors import BadRequest
+from archive.follow import Follower
+from archive.orthanc import Orthanc
+from archive.pool import connect, translated_errors
+from archive.settings import Settings
+from archive.spool import Spool
+from deidentification.stored import is_proven
+from gateway.signing import ALGORITHMS, SigningKeys
+from senogate.operator import AsJson, site_of_home, user
+from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
+from senogate.parts import deidentifier_of
+
+app = typer.Typer(no_args_is_help=True, help="Remove a study or a patient for good, with a receipt.")
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+Why = Annotated[str, typer.Option("--reason", help="Why; it is kept, so name nobody in it.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask whether to go on.")]
+
+
+@app.command()
+def study(
+    uid: Annotated[str, typer.Argument(help="Study Instance UID, the original one or its pseudonym.")],
+    reason: Why = "",
+    yes: Yes = False,
+) -> None:
+    """Erase a study and all that was made of it; print the receipt."""
+    settings = site_of_home()
+    if not uid or set(uid) - set("0123456789.") or len(uid) > 64:
+        raise BadRequest("a Study Instance UID has digits and dots alone, at most 64")
+    _erase(settings, Kind.STUDY, (deidentifier_of(settings).uid(uid),), reason, yes)
+
+
+@app.command()
+def patient(patient_id: PatientID = "-", issuer: Issuer = "", reason: Why = "", yes: Yes = False) -> None:
+    """Erase all studies of a patient and all that was made of them; print the receipt."""
+    settings = site_of_home()
+    pseudonyms = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        found = optout.patients(connection, pseudonyms)
+    if len(found) > 1:
+        raise BadRequest(
+            "several patients have this Patient ID, by different issuers: name one with --issuer"
+        )
+    _erase(settings, Kind.PATIENT, (*found,) or pseudonyms, reason, yes)
+
+
+@app.command()
+def resume() -> None:
+    """Go on with every erasure that was cut short; print the receipts."""
+    settings = site_of_home()
+    with _site(settings) as where:
+        for each in erasure.find(where.connection):
+            if each.completed_at is None:
+                typer.echo(_carry_out(where, each.id))
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Every erasure that was asked for; those that are not complete are gone on with by `resume`."""
+    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+        found = erasure.find(connection)
+    if as_json:
+        typer.echo(json.dumps([_row(each) for each in found]))
+    for each in [] if as_json else found:
+        state = f"{each.completed_at:%Y-%m-%d %H:%M}" if each.completed_at else "not complete"
+        typer.echo(f"{each.id}  {each.kind:<7}  {each.pseudonyms[0]}  {state}")
+
+
+@app.command()
+def receipt(identifier: Annotated[str, typer.Argument(help="As `senogate erase list` shows it.")]) -> None:
+    """Print the receipt of a complete erasure again."""
+    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+        found = erasure.read(connection, identifier)
+    if found.receipt is None:
+        raise BadRequest("the erasure is not complete: `senogate erase resume` goes on with it")
+    typer.echo(found.receipt)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A receipt, as it was printed.")],
+) -> None:
+    """Whether this site signed a receipt and nobody changed it since; exit status 1 where not."""
+    valid = is_genuine(_signing_keys(site_of_home()), path.read_text("utf-8"))
+    typer.echo("the receipt is genuine" if valid else "the receipt is NOT genuine")
+    raise typer.Exit(0 if valid else 1)
+
+
+def is_genuine(keys: SigningKeys, text: str) -> bool:
+    """Whether the receipt's statement is what one of these keys signed."""
+    try:
+        found = json.loads(text)
+        payload = audit.canonical(found["statement"]).encode()
+        key = keys.find(jwt.get_unverified_header(found["signature"])["kid"])
+        if key is None:
+            return False
+        signed = jwt.PyJWS().decode(found["signature"], key.public, algorithms=[key.algorithm])
+    except (ValueError, KeyError, TypeError, jwt.InvalidTokenError):
+        return False
+    return bool(signed == payload and hashlib.sha256(payload).hexdigest() == found["sha256"])
+
+
+def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: str, yes: bool) -> None:
+    if not yes and typer.get_text_stream("stdin").isatty():
+        typer.confirm(f"Erase the {kind} {pseudonyms[0]} for good?", abort=True, err=True)
+    with _site(settings) as where:
+        identifier = erasure.ask(where.connection, kind, pseudonyms, by=user(), reason=reason)
+        typer.echo(_carry_out(where, identifier))
+
+
+def _carry_out(where: Site, identifier: str) -> str:
+    with Progress(console=_err, transient=True) as progress:
+        task = progress.add_task("erasing instances", total=None)
+        return erasure.carry_out(where, identifier, partial(progress.advance, task))
+
+
+@contextmanager
+def _site(settings: Settings) -> Iterator[Site]:
+    proof_key = deidentifier_of(settings).proof_key
+    rows = DurableConnection(settings.database_url)
+    with (
+        closing(Orthanc(settings)) as orthanc,
+        closing(rows),
+        connect(settings.database_url, autocommit=True) as connection,
+        translated_errors(),
+    ):
+        yield Site(
+            connection=connection,
+            orthanc=orthanc,
+            storage=settings.storage,
+            spool=Spool(settings.spool, rows),
+            sign=_signer(_signing_keys(settings)),
+            index=Follower(connection, orthanc, settings.storage, partial(is_proven, proof_key)).index,
+            name=settings.public_url,
+        )
+
+
+def _signing_keys(settings: Settings) -> SigningKeys:
+    return SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
+
+
+def _signer(keys: SigningKeys) -> Callable[[bytes], str]:
+    """Signs as a compact JWS (RFC 7515 section 3.1) whose type keeps it from being taken for a token."""
+    key = keys.keys[0]
+    headers = {"kid": key.kid, "typ": "senogate-erasure+json"}
+    return lambda payload: jwt.PyJWS(algorithms=list(ALGORITHMS)).encode(
+        payload, key.private, algorithm=key.algorithm, headers=headers
+    )
+
+
+def _row(each: Erasure) -> dict[str, Any]:
+    times = {name: at and at.isoformat() for name, at in asdict(each).items() if name.endswith("_at")}
+    kept = ("id", "kind", "pseudonyms", "asked_by", "reason", "removed")
+    return {name: getattr(each, name) for name in kept} | times

@@ -1,0 +1,263 @@
+"""Every route × every kind of principal: who is answered, and for whom it is as if nothing were there.
+
+A route without a row here fails.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from archive import permits
+from archive.policy import Role
+from gateway.operations import operations
+from tests.conformance.conftest import Gateway, exams
+from tests.conformance.permitted import BY, Holder, dataset, run
+from tests.conformance.test_permits import JSON, ask_for
+from tests.unit import fake_site
+
+pytestmark = pytest.mark.xdist_group("site")
+
+SEEN, OPTED_OUT, ABSENT = "1.1", "1.3", "1.9"  # 1.1 and 1.3 are in the dataset; 1.3's patient opted out
+
+
+class Outcome(StrEnum):
+    UNKNOWN = "401"
+    REFUSED = "403"
+    NOTHING = "404, or no rows"
+    ANSWERED = "anything else but an error of the site"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A kind of principal; `sees` says whether it sees the dataset."""
+
+    name: str
+    holder: Holder | None = None
+    sees: bool = False
+    manages: bool = False
+    administers: bool = False
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.holder.token()}"} if self.holder else {}
+
+
+Rule = Callable[[Asker, bool], Outcome]
+
+
+def anybody(asker: Asker, is_there: bool) -> Outcome:
+    return Outcome.ANSWERED
+
+
+def known(asker: Asker, is_there: bool) -> Outcome:
+    return Outcome.ANSWERED if asker.holder else Outcome.UNKNOWN
+
+
+def viewer(asker: Asker, is_there: bool) -> Outcome:
+    """Who sees the study is answered, if it is there; to all others it is not."""
+    if not asker.holder:
+        return Outcome.UNKNOWN
+    return Outcome.ANSWERED if asker.sees and is_there else Outcome.NOTHING
+
+
+def changer(asker: Asker, is_there: bool) -> Outcome:
+    """As a viewer; who has no permit to change anything is refused whatever it names."""
+    return viewer(asker, is_there) if asker.sees or not asker.holder else Outcome.REFUSED
+
+
+def writer(asker: Asker, is_there: bool) -> Outcome:
+    return changer(asker, True)
+
+
+def manager(asker: Asker, is_there: bool) -> Outcome:
+    return _decider(asker, asker.manages)
+
+
+def administrator(asker: Asker, is_there: bool) -> Outcome:
+    return _decider(asker, asker.administers)
+
+
+def _decider(asker: Asker, decides: bool) -> Outcome:
+    if not asker.holder:
+        return Outcome.UNKNOWN
+    return Outcome.ANSWERED if decides else Outcome.REFUSED
+
+
+def owner(asker: Asker, is_there: bool) -> Outcome:
+    """Another one's permit is shown to who manages it."""
+    return Outcome.NOTHING if asker.holder and not asker.manages else known(asker, is_there)
+
+
+STUDY, SERIES = "/dicom-web/studies/{study}", "/dicom-web/studies/{study}/series/{series}"
+INSTANCE = SERIES + "/instances/{instance}"
+WORKITEM = "/dicom-web/workitems/{workitem}"
+ONE = "?StudyInstanceUID={study}"
+ROWS: dict[tuple[str, str], tuple[Rule, str]] = {
+    ("GET", "/"): (anybody, ""),
+    ("GET", "/portal.css"): (anybody, ""),
+    ("GET", "/health/live"): (anybody, ""),
+    ("GET", "/health/ready"): (anybody, ""),
+    ("GET", "/openapi.json"): (anybody, ""),
+    ("POST", "/oauth/token"): (anybody, ""),
+    ("GET", "/.well-known/openid-configuration"): (anybody, ""),
+    ("GET", "/.well-known/jwks.json"): (anybody, ""),
+    ("GET", "/dicom-web/studies"): (viewer, ONE),
+    ("GET", "/dicom-web/series"): (viewer, ONE),
+    ("GET", "/dicom-web/instances"): (viewer, ONE),
+    ("GET", STUDY + "/series"): (viewer, ""),
+    ("GET", STUDY + "/instances"): (viewer, ""),
+    ("GET", SERIES + "/instances"): (viewer, ""),
+    **{("GET", level): (viewer, "") for level in (STUDY, SERIES, INSTANCE)},
+    **{
+        ("GET", f"{level}/{part}"): (viewer, "")
+        for level in (STUDY, SERIES, INSTANCE)
+        for part in ("metadata", "rendered", "thumbnail")
+    },
+    **{
+        ("GET", f"{INSTANCE}/{part}"): (viewer, "")
+        for part in (
+            "frames/{frames}",
+            "frames/{frames}/rendered",
+            "frames/{frames}/thumbnail",
+            "bulkdata/{attribute}",
+        )
+    },
+    ("GET", "/wado"): (viewer, "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}"),
+    ("POST", "/dicom-web/studies"): (writer, ""),
+    ("POST", STUDY): (writer, ""),
+    ("GET", "/dicom-web/workitems"): (viewer, "?SOPInstanceUID={workitem}"),
+    ("POST", "/dicom-web/workitems"): (writer, ""),
+    ("GET", WORKITEM): (viewer, ""),
+    ("POST", WORKITEM): (changer, ""),
+    ("PUT", WORKITEM + "/state"): (changer, ""),
+    ("POST", WORKITEM + "/cancelrequest"): (changer, ""),
+    ("POST", WORKITEM + "/subscribers/{subscriber}"): (changer, ""),
+    ("POST", WORKITEM + "/subscribers/{subscriber}/suspend"): (writer, ""),
+    ("DELETE", WORKITEM + "/subscribers/{subscriber}"): (changer, ""),
+    ("GET", "/dicom-web/ws/subscribers/{subscriber}"): (known, ""),
+    ("GET", "/api/datasets"): (known, ""),
+    ("POST", "/api/datasets"): (manager, ""),
+    ("GET", "/api/datasets/{dataset}"): (manager, ""),
+    ("DELETE", "/api/datasets/{dataset}"): (manager, ""),
+    ("POST", "/api/datasets/{dataset}/versions"): (manager, ""),
+    ("GET", "/api/permits"): (known, ""),
+    ("POST", "/api/permits"): (known, ""),
+    ("GET", "/api/permits/{permit}"): (owner, ""),
+    ("POST", "/api/permits/{permit}/grant"): (manager, ""),
+    ("POST", "/api/permits/{permit}/reject"): (manager, ""),
+    ("POST", "/api/permits/{permit}/revoke"): (manager, ""),
+    ("GET", "/api/roles"): (administrator, ""),
+    ("POST", "/api/roles"): (administrator, ""),
+    ("DELETE", "/api/roles"): (administrator, ""),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """A gateway of which one patient opted out, and everybody who may ask there."""
+
+    gateway: Gateway
+    dataset: str
+    permit: str
+    workitems: dict[str, str]  # by the study that they are about
+    askers: list[Asker]
+
+    def address(self, path: str, study: str, asker: Asker) -> str:
+        """A route's address at a study; {study} and the like filled in."""
+        named = {
+            "study": study, "series": f"{study}.1", "instance": f"{study}.1.1", "frames": "1", "attribute": "7FE00010",
+            "workitem": self.workitems.get(study, "1.2.3.4"), "dataset": self.dataset, "permit": self.permit,
+            "subscriber": asker.name.replace(", ", ".").replace(" ", "-"),
+        }  # fmt: skip
+        return self.gateway.settings.public_url + re.sub(r"{(\w+)}", lambda found: named[found[1]], path)
+
+
+@pytest.fixture(scope="module")
+def world(serve_instances) -> Iterator[World]:
+    with serve_instances(exams()) as gateway:
+        settings = gateway.settings
+        name = dataset(settings, "StudyInstanceUID=1.1,1.3")
+        with gateway.client() as client:
+            workitems = {study: ask_for(client, study) for study in (SEEN, OPTED_OUT)}
+        run(settings, lambda connection: connection.execute(
+            "update study set withheld = true where study_instance_uid = %s", [OPTED_OUT]
+        ))  # fmt: skip
+        permit = Holder(settings).permit("everything")
+        yield World(gateway, name, permit, workitems, [Asker("nobody"), *everybody(settings, name)])
+
+
+def everybody(settings, name: str) -> Iterator[Asker]:
+    for role in Role:
+        sees_all = role in (Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN)
+        manages = role in (Role.ADMINISTRATOR, Role.STEWARD)
+        for state in ["by its role"] if sees_all else ["permitted", "not permitted", "expired", "revoked"]:
+            holder = Holder(settings)
+            run(settings, lambda connection: permits.add_role(connection, holder.subject, role, by=BY))  # noqa: B023
+            if state == "permitted":
+                holder.permit(name, until=datetime.now(UTC) + timedelta(days=1))
+            elif state in ("expired", "revoked"):
+                getattr(holder, {"expired": "expire", "revoked": "revoke"}[state])(holder.permit(name))
+            sees = sees_all or state == "permitted"
+            yield Asker(f"{role}, {state}", holder, sees, manages, role == Role.ADMINISTRATOR)
+
+
+def test_each_route_has_a_row(tmp_path):
+    application = fake_site.build(tmp_path).client._application
+    assert {(each.method, each.path) for each in operations(application.routes)} == ROWS.keys()
+
+
+CASES = [
+    (method, path, study)
+    for (method, path), (_, query) in ROWS.items()
+    for study in ((SEEN, OPTED_OUT, ABSENT) if re.search("{study}|{workitem}", path + query) else (SEEN,))
+]
+
+
+@pytest.mark.parametrize(("method", "path", "study"), CASES)
+def test_who_is_answered(world, client, method, path, study):
+    rule, query = ROWS[method, path]
+    found = {
+        asker.name: ask(client, method, world.address(path + query, study, asker), asker)
+        for asker in world.askers
+    }
+    assert found == {asker.name: rule(asker, study == SEEN) for asker in world.askers}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with httpx.Client(trust_env=False, timeout=30) as made:
+        yield made
+
+
+def ask(client: httpx.Client, method: str, address: str, asker: Asker) -> Outcome:
+    if "/ws/" in address:
+        return open_channel(address, asker)
+    state = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2"]}}
+    kind = JSON if "workitems" in address else {"Content-Type": "application/json"}
+    content = None if method in ("GET", "DELETE") or "studies" in address else json.dumps(state)
+    answer = client.request(method, address, headers=asker.headers | kind, content=content)
+    assert answer.status_code < 500 or answer.request.url.path == "/health/ready", answer.text
+    if answer.status_code == 404 or (
+        answer.status_code == 200 and answer.content == b"[]" and "dicom" in address
+    ):
+        return Outcome.NOTHING
+    if "/oauth/" in address:
+        return Outcome.ANSWERED
+    return {401: Outcome.UNKNOWN, 403: Outcome.REFUSED}.get(answer.status_code, Outcome.ANSWERED)
+
+
+def open_channel(address: str, asker: Asker) -> Outcome:
+    try:
+        with connect(address.replace("http:", "ws:"), additional_headers=asker.headers, proxy=None):
+            return Outcome.ANSWERED
+    except InvalidStatus as refused:
+        return {401: Outcome.UNKNOWN, 403: Outcome.REFUSED}[refused.response.status_code]

@@ -1,0 +1,326 @@
+"""Who may see what: a gateway's answers under permits, told by value."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from archive import datasets
+from archive.errors import BadRequest, Conflict, NotFound
+from archive.policy import Action
+from archive.workitem import READING_SCHEME
+from tests.conformance.permitted import BY, Holder, dataset, run, studies
+from tests.live import eventually
+
+pytestmark = pytest.mark.xdist_group("site")
+
+
+@pytest.fixture(scope="module")
+def settings(gateway):
+    return gateway.settings
+
+
+@pytest.fixture(scope="module")
+def mammograms_of_2020(settings):
+    """A dataset of the study 1.1 alone."""
+    return dataset(settings, "Modality=MG&StudyDate=20200101-20201231")
+
+
+@pytest.fixture
+def holder(settings):
+    return Holder(settings)
+
+
+@pytest.fixture
+def reader(holder, mammograms_of_2020):
+    """A client that sees the study 1.1 alone."""
+    holder.permit(mammograms_of_2020)
+    with holder.client() as client:
+        yield client
+
+
+class TestDatasets:
+    """Which studies a query finds."""
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("Modality=MG", 2),
+            ("Modality=US", 1),
+            ("StudyDate=20210101-", 1),
+            ("Manufacturer=ACME&Modality=MG", 1),
+            ("ViewPosition=CC", 1),
+            ("ImageLaterality=R&Modality=MG", 1),
+            ("ImageLaterality=R&Modality=US", 0),
+            ("ImageLaterality=R&ViewPosition=CC", 0),
+            ("Modality=CT", 0),
+            ("density=a", 0),
+        ],
+    )
+    def test_a_study_is_in_it_whose_one_instance_has_all(self, settings, query, found):
+        name = dataset(settings, query)
+        shown = run(settings, lambda connection: datasets.show(connection, name))
+        assert run(settings, lambda connection: datasets.count(connection, shown)) == found
+
+    @pytest.mark.parametrize("query", ["", "limit=3&Modality=MG", "Rubbish=1", "density=e", "offset=1"])
+    def test_a_query_that_means_nothing_is_refused(self, settings, query):
+        with pytest.raises(BadRequest):
+            dataset(settings, query)
+
+    def test_a_name_is_taken_once(self, settings, mammograms_of_2020):
+        with pytest.raises(Conflict):
+            run(
+                settings,
+                lambda connection: datasets.create(connection, mammograms_of_2020, "Modality=MG", by=BY),
+            )
+
+    def test_one_that_a_permit_names_is_not_deleted(self, settings, holder):
+        name = dataset(settings, "Modality=MG")
+        permit_id = holder.permit(name)
+        with pytest.raises(Conflict):
+            run(settings, lambda connection: datasets.delete(connection, name, by=BY))
+        holder.revoke(permit_id)
+        run(settings, lambda connection: datasets.delete(connection, name, by=BY))
+        with pytest.raises(NotFound):
+            run(settings, lambda connection: datasets.show(connection, name))
+
+    def test_a_version_has_the_hash_that_the_documents_state(self, settings, mammograms_of_2020):
+        """docs/permits.md."""
+        import hashlib
+
+        frozen = run(settings, lambda connection: datasets.freeze(connection, mammograms_of_2020, by=BY))
+        lines = "".join(f"1.1 {uid}\n" for uid in sorted(["1.1.1.1", "1.1.1.2", "1.1.2.1"]))
+        assert frozen.sha256 == hashlib.sha256(lines.encode()).hexdigest()
+        assert (frozen.number_of_studies, frozen.number_of_instances) == (1, 3)
+
+
+class TestSearches:
+    """Rows, counts and pages are those of the permit's datasets."""
+
+    def test_without_a_permit_there_is_nothing(self, holder):
+        with holder.client() as client:
+            for path in ("/studies", "/series", "/instances"):
+                assert studies(client, path) == []
+
+    @pytest.mark.parametrize(("path", "rows"), [("/studies", 1), ("/series", 2), ("/instances", 3)])
+    def test_each_level_has_the_rows_of_its_studies(self, reader, path, rows):
+        assert studies(reader, path) == ["1.1"] * rows
+
+    @pytest.mark.parametrize("level", ["series", "instances"])
+    def test_below_a_hidden_study_there_is_nothing(self, reader, level):
+        hidden, absent = reader.get(f"/studies/1.2/{level}"), reader.get(f"/studies/1.99/{level}")
+        assert alike(hidden, absent)
+
+    def test_pages_of_several_datasets_are_those_of_their_union(self, holder, settings):
+        for query in ("Modality=MG", "Modality=US", "StudyDate=20210620"):
+            holder.permit(dataset(settings, query))
+        with holder.client() as client:
+            assert studies(client) == ["1.2", "1.1"]
+            assert [studies(client, f"/studies?limit=1&offset={page}") for page in range(3)] == [
+                ["1.2"],
+                ["1.1"],
+                [],
+            ]
+            assert studies(client, "/instances?limit=2&offset=1") == ["1.1", "1.1"]
+
+    def test_a_permit_on_everything_shows_everything(self, holder):
+        holder.permit("everything")
+        with holder.client() as client:
+            assert len(studies(client)) == 3
+
+    def test_more_is_said_of_what_is_seen_alone(self, reader):
+        answer = reader.get("/studies?limit=1")
+        assert "warning" not in answer.headers
+
+    def test_a_version_stays_as_it_was(self, holder, settings):
+        name = dataset(settings, "Modality=MG")
+        frozen = run(settings, lambda connection: datasets.freeze(connection, name, by=BY))
+        run(settings, lambda connection: connection.execute(
+            "delete from dataset_study where dataset = (select number from dataset where name = %s and version = 0)",
+            [name],
+        ))  # fmt: skip
+        holder.permit(frozen.full_name)
+        with holder.client() as client:
+            assert studies(client) == ["1.2", "1.1"]
+
+
+INSTANCE = "/studies/{0}/series/{0}.1/instances/{0}.1.1"
+RETRIEVALS = [
+    "/studies/{0}",
+    "/studies/{0}/metadata",
+    "/studies/{0}/rendered",
+    "/studies/{0}/thumbnail",
+    "/studies/{0}/series/{0}.1",
+    "/studies/{0}/series/{0}.1/metadata",
+    "/studies/{0}/series/{0}.1/rendered",
+    "/studies/{0}/series/{0}.1/thumbnail",
+    INSTANCE,
+    INSTANCE + "/metadata",
+    INSTANCE + "/rendered",
+    INSTANCE + "/thumbnail",
+    INSTANCE + "/frames/1",
+    INSTANCE + "/frames/1/rendered",
+    INSTANCE + "/frames/1/thumbnail",
+    INSTANCE + "/bulkdata/7FE00010",
+    "/../wado?requestType=WADO&studyUID={0}&seriesUID={0}.1&objectUID={0}.1.1",
+]
+
+
+def alike(one: httpx.Response, other: httpx.Response) -> bool:
+    """Whether two answers can't be told apart, but by their moment."""
+    fields = [
+        {name: value for name, value in each.headers.items() if name != "date"} for each in (one, other)
+    ]
+    return (one.status_code, one.content, fields[0]) == (other.status_code, other.content, fields[1])
+
+
+class TestRetrievals:
+    """Hidden and absent are the same answer."""
+
+    @pytest.mark.parametrize("path", RETRIEVALS)
+    @pytest.mark.parametrize(
+        "headers", [{}, {"If-None-Match": "*"}, {"Accept": "nonsense/none"}, {"Range": "bytes=0-1"}]
+    )
+    def test_a_hidden_study_is_one_that_never_was(self, reader, path, headers):
+        hidden, absent = (reader.get(path.format(study), headers=headers) for study in ("1.2", "1.9"))
+        assert alike(hidden, absent)
+        assert hidden.status_code in (400, 404, 406)
+
+    @pytest.mark.parametrize("path", RETRIEVALS)
+    def test_a_permitted_study_is_there(self, reader, path):
+        assert reader.get(path.format("1.1")).status_code == 200
+
+    def test_that_a_study_was_here_is_told_to_those_who_see_everything(self, reader, dicomweb, settings):
+        run(settings, lambda connection: connection.execute(
+            "insert into deleted (uid) values ('1.77') on conflict do nothing"
+        ))  # fmt: skip
+        assert dicomweb.get("/studies/1.77").status_code == 410
+        assert alike(reader.get("/studies/1.77"), reader.get("/studies/1.78"))
+
+
+class TestNarrowing:
+    """A token's claims narrow what is granted."""
+
+    def test_a_token_of_a_permit_sees_what_that_permit_names(self, holder, settings, mammograms_of_2020):
+        holder.permit("everything")
+        permit_id = holder.permit(mammograms_of_2020)
+        with holder.client(permit=permit_id) as client:
+            assert studies(client) == ["1.1"]
+
+    def test_a_token_of_another_ones_permit_sees_nothing(self, holder, settings):
+        other = Holder(settings).permit("everything")
+        with holder.client(permit=other) as client:
+            assert studies(client) == []
+
+    def test_a_permit_to_read_is_none_to_write(self, holder):
+        holder.permit("everything", actions=frozenset({Action.READ}))
+        with holder.client() as client:
+            assert client.post("/studies").status_code == 403
+
+    def test_a_token_without_the_scope_is_refused(self, holder):
+        holder.permit("everything")
+        with holder.client(scope="dicomweb.write") as client:
+            assert client.get("/studies").status_code == 403
+
+
+class TestEnds:
+    """A permit ends when it is revoked or expires, and is there when it is granted."""
+
+    def test_a_revoked_permit_shows_nothing_any_more(self, holder, mammograms_of_2020):
+        permit_id = holder.permit(mammograms_of_2020)
+        with holder.client() as client:
+            assert studies(client) == ["1.1"]
+            holder.revoke(permit_id)
+            assert eventually(lambda: studies(client) == [])
+
+    def test_an_expired_permit_shows_nothing_any_more(self, holder, mammograms_of_2020):
+        until = datetime.now(UTC) + timedelta(seconds=1.5)
+        holder.permit(mammograms_of_2020, until=until)
+        with holder.client() as client:
+            assert studies(client) == ["1.1"]
+            eventually(lambda: studies(client) == [])
+            assert until <= datetime.now(UTC)
+
+    def test_a_permit_that_is_granted_shows_at_once(self, holder, mammograms_of_2020):
+        with holder.client() as client:
+            assert studies(client) == []
+            holder.permit(mammograms_of_2020)
+            assert eventually(lambda: studies(client) == ["1.1"])
+
+    def test_a_revoked_client_is_refused(self, holder, mammograms_of_2020):
+        holder.permit(mammograms_of_2020)
+        with holder.client() as client:
+            assert studies(client) == ["1.1"]
+            holder.leave()
+            eventually(lambda: client.get("/studies").status_code == 401)
+
+
+class TestWorklist:
+    """Workitems are seen by who sees the studies that they name."""
+
+    def test_a_workitem_about_a_hidden_study_is_hidden(self, reader, dicomweb):
+        hidden, seen = (ask_for(dicomweb, study) for study in ("1.2", "1.1"))
+        assert alike(reader.get(f"/workitems/{hidden}"), reader.get("/workitems/1.2.3.4.5"))
+        assert reader.get(f"/workitems/{seen}").status_code == 200
+        found = [row["00080018"]["Value"][0] for row in reader.get("/workitems").json()]
+        assert (seen in found, hidden in found) == (True, False)
+
+    def test_nothing_can_be_done_with_it(self, reader, dicomweb):
+        hidden = ask_for(dicomweb, "1.2")
+        for method, path in (
+            ("POST", "/workitems/{}"),
+            ("PUT", "/workitems/{}/state"),
+            ("POST", "/workitems/{}/cancelrequest"),
+            ("POST", "/workitems/{}/subscribers/me"),
+            ("DELETE", "/workitems/{}/subscribers/me"),
+        ):
+            answers = [send(reader, method, path.format(uid)) for uid in (hidden, "1.2.3.4.5")]
+            assert alike(*answers), (method, path)
+            assert answers[0].status_code == 404
+
+    def test_a_reading_of_a_hidden_study_can_not_be_asked_for(self, reader):
+        answers = [
+            reader.post("/workitems", content=json.dumps(reading(study)), headers=JSON)
+            for study in ("1.2", "1.9")
+        ]
+        assert alike(*answers) and answers[0].status_code == 400
+
+
+JSON = {"Content-Type": "application/dicom+json"}
+
+
+def reading(study: str) -> dict:
+    """A workitem that names a study."""
+
+    def attribute(vr, *values):
+        return {"vr": vr, "Value": list(values)}
+
+    return {
+        "00741000": attribute("CS", "SCHEDULED"),
+        "00741200": attribute("CS", "MEDIUM"),
+        "00741204": attribute("LO", "Read"),
+        "00404005": attribute("DT", "20260101"),
+        "00404041": attribute("CS", "READY"),
+        "00404021": attribute("SQ", {"0020000D": attribute("UI", study)}),
+        "00404018": attribute("SQ", {
+            "00080100": attribute("SH", "density"),
+            "00080102": attribute("SH", READING_SCHEME),
+            "00080104": attribute("LO", "Breast composition"),
+        }),
+    }  # fmt: skip
+
+
+def ask_for(client: httpx.Client, study: str) -> str:
+    """Make a workitem about a study; its UID."""
+    payload = reading(study)
+    del payload["00404018"]  # asks this site for nothing
+    answer = client.post("/workitems", content=json.dumps(payload), headers=JSON)
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"].rsplit("/", 1)[-1]
+
+
+def send(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    state = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2"]}}
+    content = json.dumps(state) if method != "DELETE" else None
+    return client.request(method, path, content=content, headers=JSON)
