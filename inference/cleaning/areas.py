@@ -16,11 +16,11 @@ from inference.cleaning.mask import Box, Mask, Shape
 
 Grey = npt.NDArray[np.uint8]
 
-_BLOCK = 32  # pixels: areas are made of blocks of this side, and have a margin of one
+_BLOCK = 16  # pixels: areas are made of blocks of this side, and have a margin of one
 _FLAT = 10  # grey levels, noise smoothed: where no two neighbours differ by more there is no text
-_FEWEST = 8  # pixels of a block that differ so, or it is flat
+_FEWEST = 4  # pixels of a block that differ so, or it is flat
 _WORTH = 0.8  # a box is cut where its two parts have no more than this part of its area
-_OVERLAP = 2  # blocks that two parts have in common, on either side of a cut
+_OVERLAP = 4  # blocks that two parts have in common, on either side of a cut
 
 
 @dataclass(frozen=True)
