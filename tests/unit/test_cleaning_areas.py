@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -46,6 +46,7 @@ BLOCKS = arrays.arrays(np.bool_, (40, 50), elements=st.booleans(), fill=st.just(
 
 
 @given(BLOCKS)
+@settings(max_examples=20, deadline=None)
 def test_every_block_lies_in_a_box(blocks: np.ndarray) -> None:
     mask = np.kron(blocks, np.ones((16, 16), np.bool_))
     assert (covered(areas_of(blocks, SHAPE).boxes, SHAPE) | ~mask).all()
@@ -53,6 +54,7 @@ def test_every_block_lies_in_a_box(blocks: np.ndarray) -> None:
 
 
 @given(BLOCKS)
+@settings(max_examples=20, deadline=None)
 def test_what_is_found_in_the_layout_is_found_back_in_the_frame(blocks: np.ndarray) -> None:
     areas = areas_of(blocks, SHAPE)
     for box, (left, top) in zip(areas.boxes, areas.corners, strict=True):
