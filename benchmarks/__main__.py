@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-ALL = ("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory", "inference", "cleaning")
+ALL = (
+    *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
+    *("inference", "cleaning", "borders"),
+)
 
 names = sys.argv[1:] or ALL
 del sys.argv[1:]

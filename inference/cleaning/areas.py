@@ -16,11 +16,12 @@ from inference.cleaning.mask import Box, Mask, Shape
 
 Grey = npt.NDArray[np.uint8]
 
-_BLOCK = 32  # pixels: areas are made of blocks of this side, and have a margin of one
+_BLOCK = 16  # pixels: areas are made of blocks of this side, and have a margin of one
 _FLAT = 10  # grey levels, noise smoothed: where no two neighbours differ by more there is no text
-_FEWEST = 8  # pixels of a block that differ so, or it is flat
+_FEWEST = 4  # pixels of a block that differ so, or it is flat
 _WORTH = 0.8  # a box is cut where its two parts have no more than this part of its area
-_OVERLAP = 2  # blocks that two parts have in common, on either side of a cut
+_DEEPEST, _PLACES = 4, 24  # cuts one after the other; places in either direction that each is sought in
+_OVERLAP = 4  # blocks that two parts have in common, on either side of a cut
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def areas_of(blocks: Mask, shape: Shape) -> Areas:
     return _shelve(boxes) if boxes else Areas((), ())
 
 
-def _split(blocks: Mask, within: Box) -> list[Box]:
+def _split(blocks: Mask, within: Box, depth: int = 0) -> list[Box]:
     """Boxes that hold all blocks within a box, cut from side to side as long as that leaves out much.
 
     Where a cut goes through blocks, its two sides overlap, so that no line of text is cut lengthwise.
@@ -85,17 +86,20 @@ def _split(blocks: Mask, within: Box) -> list[Box]:
     box = _shrunk(blocks, within)
     if box is None:
         return []
+    if depth == _DEEPEST:
+        return [box]
     cuts = [_cut_in_two(box, at, is_row) for is_row in (True, False) for at in _places(box, is_row)]
     halves = [[part for each in cut if (part := _shrunk(blocks, each))] for cut in cuts]
     best = min(halves, key=_total, default=[box])
     if _total(best) > _WORTH * box.area:
         return [box]
-    return [piece for part in best for piece in _split(blocks, part)]
+    return [piece for part in best for piece in _split(blocks, part, depth + 1)]
 
 
 def _places(box: Box, is_row: bool) -> range:
-    """Where a box may be cut: between rows, or between columns."""
-    return range(box.top + 1, box.bottom) if is_row else range(box.left + 1, box.right)
+    """Where a box may be cut, between rows or between columns: in some places of many."""
+    first, last = (box.top, box.bottom) if is_row else (box.left, box.right)
+    return range(first + 1, last, max(1, (last - first) // _PLACES))
 
 
 def _cut_in_two(box: Box, at: int, is_row: bool) -> tuple[Box, Box]:

@@ -81,11 +81,11 @@ def _find_all(frames: Frames, finder: Finder, beside: Mask) -> Mask:
 
 def _find_again(frames: Frames, finder: Finder, texts: Mask, beside: Mask) -> Mask:
     """Where text is in some of the frames near what is masked, which is made to look like its surroundings."""
-    last = len(frames.values) - 1
     found = np.zeros(frames.shape, np.bool_)
-    for number in sorted(
-        {round(step * last / (_CHECKED - 1)) for step in range(_CHECKED if texts.any() else 0)}
-    ):
+    if not texts.any():
+        return found
+    last = len(frames.values) - 1
+    for number in sorted({round(step * last / (_CHECKED - 1)) for step in range(_CHECKED)}):
         light, dark = (scattered(seen, texts | beside) for seen in looks(frames, number))
         remains = finder.find(light, dark, texts)
         found |= covered((text.box for text in remains if not text.is_marker), frames.shape)
