@@ -2,9 +2,9 @@
 
 python -m benchmarks.callback [--small N] [--large N]
 
-The first part is a whole site whose callbacks are timed from without: wall and CPU of the thread that runs each, the
-commit to the crosswalk included. The second is a bare Orthanc whose callback does nothing but answer: keep the
-instance as it is, or modify it to the very same bytes.
+The first part is a whole site whose callbacks are timed from without: wall and CPU of the thread that runs each. The
+commit to the crosswalk is made by another thread; the fence waits for it. The second is a bare Orthanc whose callback
+does nothing but answer: keep the instance as it is, or modify it to the very same bytes.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from tests.live import find_free_ports, temporary_home
 _TIMED = """
 import functools, json, os, time
 from archive import instances
+from orthanc_plugin.commitment import Commitments
 from orthanc_plugin.received import Door
 
 def timed(name, function):
@@ -40,10 +41,10 @@ def timed(name, function):
                 file.write(json.dumps(row) + "\\n")
     return run
 
-Door.receive = timed("receive, crosswalk committed", Door.receive)
+Door.receive = timed("receive", Door.receive)
 Door.may_be_stored = timed("fence before storage", Door.may_be_stored)
+Commitments.require = timed("of which: wait for the crosswalk", Commitments.require)
 instances.write = timed("write and sync", instances.write)
-Door._commit = timed("of which: crosswalk", Door._commit)
 """
 _ANSWERING = {
     "no callback": None,

@@ -69,9 +69,7 @@ def _take(output, uri, **request):
     """Instances one after the other in a body, from the gateway; a status for each."""
     lengths = request["headers"].get("senogate-lengths", "")
     body = request.get("body", b"")
-    if request["method"] != orthanc.HttpMethod.POST or not re.fullmatch(
-        r"\d{1,12}(,\d{1,12}){0,99}", lengths
-    ):
+    if request["method"] != "POST" or not re.fullmatch(r"\d{1,12}(,\d{1,12}){0,99}", lengths):
         output.SendHttpStatusCode(400)
         return
     ends = list(accumulate(map(int, lengths.split(","))))

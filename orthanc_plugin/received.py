@@ -11,8 +11,9 @@ import hmac
 import json
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Literal
 
@@ -32,6 +33,7 @@ from orthanc_plugin.commitment import Commitments, Meaning
 Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
 HELD: Verdict = ("discard", b"")
+_SIDE_BY_SIDE = 16  # instances on their way from `Door.take` to the disk
 # What would lose an exam if it were refused, though nothing is wrong with it: held sealed instead, and in which state.
 HOLDABLE = {
     Reason.PIXELS_MAY_CARRY_TEXT: State.WAITING,
@@ -62,15 +64,17 @@ class Door:
         self._tools: Tools | None = None
         self._lock = threading.Lock()
         self._handed = threading.local()
+        self._storing = ThreadPoolExecutor(_SIDE_BY_SIDE, "storing")
 
     def take(self, instances: Sequence[bytes], store: Callable[[bytes], bool]) -> list[int]:
         """Take instances past Orthanc's own way in: for each 200 stored, 202 held, 500 refused or not stored.
 
         `store` hands what may be stored to Orthanc, which asks `receive` about it in the same thread, and tells
-        whether it was stored. All are de-identified first, so that Orthanc parses each once and commits are one.
+        whether it was stored. All are de-identified first, so that Orthanc parses each once and commits are one;
+        they are stored side by side, for most of that is to wait for the disk.
         """
         verdicts = [self.receive(instance) for instance in instances]
-        return [self._store(*each, store) for each in zip(instances, verdicts, strict=True)]
+        return list(self._storing.map(partial(self._store, store), instances, verdicts))
 
     def receive(self, instance: bytes) -> Verdict:
         """Decide on one received Part 10 instance. Never raises."""
@@ -111,7 +115,7 @@ class Door:
             "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
         }
 
-    def _store(self, instance: bytes, verdict: Verdict, store: Callable[[bytes], bool]) -> int:
+    def _store(self, store: Callable[[bytes], bool], instance: bytes, verdict: Verdict) -> int:
         action, made = verdict
         if verdict == REFUSE:
             return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -18,6 +18,7 @@ from archive.pool import queries
 from deidentification import part10
 
 _BEGINNING = 4096  # bytes of a file in which its File Meta Information lies
+_MOST = 10_000  # notes that are kept while PostgreSQL does not answer; then all is compared
 _PAUSE = 2.0  # seconds between two attempts
 
 Note = tuple[str | None, str | None]  # SOP Instance UID and place; of neither: whatever may have gone unnoted
@@ -55,6 +56,8 @@ class Removals:
             self._connection.execute(queries("index.sql")["note_removal"], values)
         except (Unavailable, psycopg.Error) as error:
             self._connection.close()
+            if len(self._notes) > _MOST:
+                self._notes = [UNKNOWN]
             self._warn(f"a removal can't be noted yet ({type(error).__name__})")
             self._try_again(_PAUSE)
         else:

@@ -1,7 +1,6 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
-import os
 import socket
 import ssl
 import warnings
@@ -28,7 +27,6 @@ from deidentification.pseudonym import Keys
 _READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
-_NICENESS = 5  # of the worker: what comes in and is asked for goes before what can wait
 _MESSAGE = 64 * 1024  # bytes of a WebSocket's message at most; none is expected
 _GRACE = 10  # seconds that answers under way may take to end
 
@@ -139,7 +137,6 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.text import Finder
     from inference.worker import Reader, Worker
 
-    os.nice(_NICENESS)
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
     reader = Reader(settings, deidentifier, deidentifier.pseudonyms)

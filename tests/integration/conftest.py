@@ -100,9 +100,10 @@ Deidentifier.deidentify = sabotaged
 from archive import instances
 write = instances.write
 
-def full(*arguments):
-    if order.exists() and order.read_text() == "full": raise OSError(28, "no space left")
-    return write(*arguments)
+def full(storage, place, data):
+    is_report = b"1.2.840.10008.5.1.4.1.1.88." in data[:1000]
+    if is_report and order.exists() and order.read_text() == "full": raise OSError(28, "no space left")
+    return write(storage, place, data)
 
 instances.write = full
 """
@@ -114,7 +115,7 @@ def sabotaged(
 ) -> Iterator[tuple[LiveSite, Path]]:
     """A site that fails as the file orders.
 
-    De-identification: raise, exit, none, original or text. The disk: full.
+    De-identification: raise, exit, none, original or text. The disk: full, for reports.
     """
     home = new_home()
     folder = home.parent / "sabotage"

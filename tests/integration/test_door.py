@@ -44,9 +44,9 @@ def test_a_report_for_which_there_is_no_room_is_stored_when_there_is(
     sabotaged: tuple[LiveSite, Path], phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
     site, file = sabotaged
-    study = site.send(write(tmp_path, phantom_exam()), wait=False)["studies"][0]["study_instance_uid"]
-    file.write_text("full")  # its images lie there now, and want a reading only after stable_age
+    file.write_text("full")
     try:
+        study = site.send(write(tmp_path, phantom_exam()), wait=False)["studies"][0]["study_instance_uid"]
         eventually(lambda: "no space left" in (site.home / "logs/orthanc.log").read_text())
     finally:
         file.unlink()

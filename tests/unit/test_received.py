@@ -222,6 +222,37 @@ def test_pseudonyms_are_those_that_the_site_tells_its_senders(
     assert all(pseudonyms.is_own_uid(row.pseudonym) for row in crosswalk.rows.values())
 
 
+class TestAGroupThatIsHandedOver:
+    """Past Orthanc's own way in: each instance comes back to the door from Orthanc, in the thread that stores it."""
+
+    def test_has_a_status_for_each_instance(self, door: Door, exam: list[bytes]) -> None:
+        scan = ultrasound(np.zeros((64, 64), np.uint8))
+        assert door.take([exam[0], scan, b"junk", exam[1]], lambda _: True) == [200, 202, 500, 200]
+        assert door.take(exam[:2], lambda _: False) == [500, 500]
+
+    def test_is_de_identified_once_and_kept_when_it_comes_back(self, door: Door, exam: list[bytes]) -> None:
+        def store(instance: bytes) -> bool:
+            return door.receive(bytes(bytearray(instance)))[0] == "keep" and door.may_be_stored(instance)
+
+        assert door.take(exam, store) == [200] * 4
+
+    def test_is_not_kept_when_it_comes_back_as_something_else(self, door: Door, exam: list[bytes]) -> None:
+        actions: list[str] = []
+
+        def store(instance: bytes) -> bool:
+            actions.append(door.receive(instance[:-1] + bytes([instance[-1] ^ 1]))[0])
+            actions.append(door.receive(exam[1])[0])
+            return True
+
+        door.take(exam[:1], store)
+        assert actions == ["modify", "modify"]
+
+    def test_is_forgotten_when_it_was_stored(self, door: Door, exam: list[bytes]) -> None:
+        stored: list[bytes] = []
+        door.take(exam[:1], lambda instance: not stored.append(instance))  # type: ignore[func-returns-value]
+        assert door.receive(stored[0])[0] == "modify"
+
+
 class TestWhatMayNameAPersonInItsPixels:
     """PS3.15 E.3.1: sealed into the spool, and told to be accepted only when it is there."""
 
