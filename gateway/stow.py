@@ -9,12 +9,14 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
+from archive.dicom_json import encode
 from archive.errors import BadRequest
 from archive.media_type import select
 from archive.policy import Action
 from archive.resource import Resource, parse_resource
-from gateway.datasets import JSON
+from gateway.datasets import JSON, SINGLE
 from gateway.door import Outcome, deliver
+from gateway.native_model import render_native_model
 from gateway.negotiation import preferences
 from gateway.services import scope_of, services_of
 from gateway.store_payload import read_instances
@@ -27,13 +29,14 @@ HELD = 16 * 1024 * 1024  # bytes of them together; a larger instance goes alone
 async def store(request: Request) -> Response:
     """POST to all studies, or to one that every instance must belong to."""
     resource, _ = parse_resource(request.path_params), scope_of(request, Action.WRITE)
-    accepted = select(preferences(request), JSON)
+    accepted = select(preferences(request), (*JSON, *SINGLE))
     services = services_of(request)
     async with services.storing:
         outcomes = await _deliver_all(request, resource)
     if not outcomes:
         raise BadRequest("the request holds no instance")
-    content = render_outcomes(outcomes, services.settings.dicomweb_url)
+    response = render_outcomes(outcomes, services.settings.dicomweb_url)
+    content = render_native_model(response) if accepted in SINGLE else encode(response)
     headers = {"content-type": str(accepted), "cache-control": "no-store"}
     return Response(content, status_of(outcomes), headers)
 

@@ -63,7 +63,7 @@ class OneWorkitem(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Retrieve a workitem."""
         worklist_scope(request, Action.READ)
-        uid, chosen = _workitem(request), datasets.choose(request)
+        uid, chosen = _workitem(request), datasets.choose(request, single=True)
         async with services_of(request).connection() as connection:
             found = await worklist.retrieve(connection, uid)
         return await datasets.respond(request, [encode(found.attributes)], chosen)
