@@ -115,6 +115,7 @@ def _index(url: str, studies: int) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         found = connection.execute("select from pg_database where datname = %s", [name]).fetchone()
         if found is None:
+            connection.execute(f"drop database if exists {name}_part")  # of a run that was cut short
             connection.execute(f"create database {name}_part")
             part = make_conninfo(url, dbname=f"{name}_part")
             migrate(part)

@@ -1,4 +1,4 @@
-"""Instances put together from their attributes in DICOM JSON and bulk data beside them (PS3.18 sections 8.7.1, 10.5.2).
+"""Instances put together from their attributes and the bulk data beside them (PS3.18 sections 8.7.1, 10.5.2).
 
 Each instance is written as soon as all that it refers to has come, so that no more than one request's unfinished
 bulk data is held.
@@ -94,6 +94,10 @@ class Assembly:
         instances = found if isinstance(found, list) else [found]
         if not all(isinstance(instance, dict) for instance in instances):
             raise BadRequest("a part of the type application/dicom+json is no array of instances")
+        self.expect(instances)
+
+    def expect(self, instances: list[dict[str, Any]]) -> None:
+        """Take the attributes of instances in the DICOM JSON Model. Raises BadRequest."""
         self._pending += [Pending(instance, _awaited(instance)) for instance in instances]
 
     def add(self, part: Part) -> None:

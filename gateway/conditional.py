@@ -49,10 +49,8 @@ def revalidate_content(request: Request, kind: str, content: Iterable[bytes]) ->
 
 
 def _compare(request: Request, parts: Iterable[bytes]) -> None:
-    digest = blake2b(_VERSION.encode() + b"\0", digest_size=16)
-    for part in parts:
-        digest.update(part + b"\0")
-    tag = f'"{digest.hexdigest()}"'
+    told = b"\0".join((_VERSION.encode(), *parts))
+    tag = f'"{blake2b(told, digest_size=16).hexdigest()}"'
     request.scope["etag"] = f"W/{tag}".encode()
     if is_conditional(request) and _matches(", ".join(request.headers.getlist("if-none-match")), tag):
         raise NotModified

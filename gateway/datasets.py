@@ -24,24 +24,28 @@ JSON = (media_type("application/dicom+json"), media_type("application/json"))
 """What DICOM JSON is offered as; the second name is from before it had one of its own."""
 WORTH_COMPRESSING = 16 * 1024  # bytes of JSON; of fewer the network is not what a client waits for
 OFFERS = (*JSON, multipart(XML))
+SINGLE = (media_type(XML),)
 
 
-def choose(request: Request) -> MediaType:
-    """The one of OFFERS that the request wants most. Raises NotAcceptable, or BadRequest."""
+def choose(request: Request, *, single: bool = False) -> MediaType:
+    """The one of OFFERS that the request wants most; a `single` data set can be had as one part of XML too.
+
+    Raises NotAcceptable, or BadRequest.
+    """
     if b"accept" in request.scope["query_string"]:
-        return select(preferences(request), OFFERS)
-    return _choose(", ".join(request.headers.getlist("accept")))
+        return select(preferences(request), (*OFFERS, *SINGLE) if single else OFFERS)
+    return _choose(", ".join(request.headers.getlist("accept")), single)
 
 
 @lru_cache(256)
-def _choose(accept: str) -> MediaType:
-    return select(parse_accept(accept), OFFERS)
+def _choose(accept: str, single: bool) -> MediaType:
+    return select(parse_accept(accept), (*OFFERS, *SINGLE) if single else OFFERS)
 
 
 async def respond(
     request: Request, rows: Sequence[bytes], chosen: MediaType, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """Rows of DICOM JSON as the chosen one of OFFERS, their URLs complete.
+    """Rows of DICOM JSON as the chosen one of OFFERS, or of SINGLE for a single one, their URLs complete.
 
     In JSON no row is an empty list; a multipart body without a part can't be, and so there is none. An answer that
     has no ETag yet gets one by what it says. Raises NotModified.
@@ -50,6 +54,9 @@ async def respond(
         revalidate_content(request, str(chosen), rows)
     base_url = services_of(request).settings.dicomweb_url
     own = {"cache-control": "no-store", "vary": "accept, accept-encoding"} | dict(headers or {})
+    if chosen in SINGLE:
+        document = render_native_model(_complete(rows[0], base_url))
+        return Response(document, headers=own | {"content-type": XML})
     if chosen.essence != "multipart/related":
         body = join(rows, base_url)
         if len(body) >= WORTH_COMPRESSING and takes_gzip(request):

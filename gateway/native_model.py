@@ -11,7 +11,7 @@ from archive.json_values import Attribute, Attributes
 
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
 _HEAD = f'<?xml version="1.0" encoding="UTF-8"?>\n<NativeDicomModel xmlns="{NAMESPACE}" xml:space="preserve">'
-_COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _NO_CHARACTERS = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 section 2.2
 
 
@@ -64,7 +64,7 @@ def _value(kind: str, number: int, value: Any) -> Iterator[str]:
 
 
 def _name_components(text: str) -> Iterator[str]:
-    for component, part in zip(_COMPONENTS, text.split("^"), strict=False):
+    for component, part in zip(COMPONENTS, text.split("^"), strict=False):
         if part:
             yield f"<{component}>{_escape(part)}</{component}>"
 

@@ -12,6 +12,7 @@ from archive.policy import Action
 
 MULTIPART_DICOM = 'multipart/related; type="application/dicom"'
 MULTIPART_XML = 'multipart/related; type="application/dicom+xml"'
+DATASET = ("application/dicom+json", "application/json", "application/dicom+xml")
 DATASETS = ("application/dicom+json", "application/json", MULTIPART_XML)
 OCTETS = ("multipart/related", "application/octet-stream")
 _SEARCH = (
@@ -95,8 +96,10 @@ def _details(method: str, path: str) -> dict[str, Any]:
     if not path.startswith("/dicom-web"):
         return {"takes": ("application/x-www-form-urlencoded",)} if method == "POST" else {}
     last = path.rsplit("/", 1)[-1]
+    if method in ("POST", "PUT") and last in ("workitems", "{workitem}", "state", "cancelrequest"):
+        return {"takes": DATASET}
     if method == "POST" and ("studies" in path):
-        return {"takes": (MULTIPART_DICOM, "application/dicom"), "produces": DATASETS[:2]}
+        return {"takes": (MULTIPART_DICOM, MULTIPART_XML, "application/dicom", *DATASET), "produces": DATASET}
     if method == "GET" and last in ("studies", "series", "instances"):
         return {"produces": DATASETS, "query": (*_SEARCH, "accept"), "matches": True}
     return {"produces": _PRODUCES.get(last, ()), "query": ("accept",)} if method == "GET" else {}
@@ -107,6 +110,7 @@ _PRODUCES: dict[str, tuple[str, ...]] = {
     "{series}": (MULTIPART_DICOM,),
     "{instance}": (MULTIPART_DICOM, "application/dicom"),
     "metadata": DATASETS,
+    "{workitem}": (*DATASETS, "application/dicom+xml"),
     "{frames}": OCTETS,
     "{attribute}": OCTETS,
     "rendered": ("image/jpeg", "image/png", "image/gif"),

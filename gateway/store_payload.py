@@ -9,11 +9,13 @@ from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from archive.media_type import MediaType, parse_media_type
 from gateway.assembly import Assembly
 from gateway.multipart import Parser, Part, boundary_of
+from gateway.native_payload import parse_native_model
 
-DICOM, DICOM_JSON = "application/dicom", "application/dicom+json"
+DICOM, DICOM_JSON, DICOM_XML = "application/dicom", "application/dicom+json", "application/dicom+xml"
+KINDS = (DICOM, DICOM_JSON, DICOM_XML)
 TAKEN = (
-    f'multipart/related; type="{DICOM}", or with type="{DICOM_JSON}" and bulk data, '
-    f"or {DICOM} or {DICOM_JSON} for what is in one part"
+    f'multipart/related; type="{DICOM}", or with type="{DICOM_JSON}" or type="{DICOM_XML}" and bulk data, '
+    f"or one of {', '.join(KINDS)} for what is in one part"
 )
 
 
@@ -29,9 +31,9 @@ async def read_instances(request: Request, maximum: int) -> AsyncIterator[bytes]
     else:
         kind = content_type.essence
         parts = _single(request, content_type, maximum)
-    if kind not in (DICOM, DICOM_JSON):
+    if kind not in KINDS:
         raise UnsupportedMediaType(f"taken is: {TAKEN}")
-    async for instance in _whole(parts) if kind == DICOM else _assembled(parts, maximum):
+    async for instance in _whole(parts) if kind == DICOM else _assembled(parts, kind, maximum):
         yield instance
 
 
@@ -41,18 +43,26 @@ async def _whole(parts: AsyncIterator[Part]) -> AsyncIterator[bytes]:
         yield part.body if is_instance else b""
 
 
-async def _assembled(parts: AsyncIterator[Part], maximum: int) -> AsyncIterator[bytes]:
-    """Instances from their attributes in JSON and the bulk data that these name (PS3.18 section 8.7.1)."""
+async def _assembled(parts: AsyncIterator[Part], kind: str, maximum: int) -> AsyncIterator[bytes]:
+    """Instances from their attributes in JSON or XML and the bulk data that these name (PS3.18 section 8.7.1)."""
     assembly = Assembly(maximum)
     async for part in parts:
-        if _essence(part, DICOM_JSON) == DICOM_JSON:
-            await run_sync(assembly.describe, part.body)
+        if _essence(part, kind) == kind:
+            await run_sync(_DESCRIBED[kind], assembly, part.body)
         else:
             assembly.add(part)
         for instance in await run_sync(list, assembly.completed()):
             yield instance
     for _ in range(assembly.unfinished):
         yield b""
+
+
+def _describe_one(assembly: Assembly, document: bytes) -> None:
+    """XML describes one instance in each part."""
+    assembly.expect([parse_native_model(document)])
+
+
+_DESCRIBED = {DICOM_JSON: Assembly.describe, DICOM_XML: _describe_one}
 
 
 def _essence(part: Part, default: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from archive.attributes import tag
-from archive.dicom_json import encode
 from archive.json_values import Attribute, Attributes
 from gateway.door import FailureReason, Outcome
 
@@ -26,8 +25,8 @@ def status_of(outcomes: Sequence[Outcome]) -> HTTPStatus:
     return HTTPStatus.SERVICE_UNAVAILABLE if exhausted else HTTPStatus.CONFLICT
 
 
-def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> bytes:
-    """DICOM JSON of what was stored, under its pseudonyms, and of what was not, under its sender's UIDs."""
+def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> Attributes:
+    """The attributes of what was stored, under its pseudonyms, and of what was not, under its sender's UIDs."""
     stored = [outcome for outcome in outcomes if outcome.failure is None]
     failed = [outcome for outcome in outcomes if outcome.failure is not None]
     studies = {outcome.resource.study_instance_uid for outcome in stored if not outcome.is_held}
@@ -40,7 +39,7 @@ def render_outcomes(outcomes: Sequence[Outcome], base_url: str) -> bytes:
         "OtherFailuresSequence": [_reason(outcome) for outcome in failed if not outcome.sop_class_uid],
     }
     response |= {tag(keyword): {"vr": "SQ", "Value": items} for keyword, items in sequences.items() if items}
-    return encode(response)
+    return response
 
 
 def _stored(outcome: Outcome, base_url: str) -> Attributes:

@@ -10,13 +10,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from archive import origins
+from archive.dicom_json import encode
 from archive.errors import BadRequest, Forbidden
 from archive.media_type import select
 from archive.policy import NOTHING, Action, Scope
 from archive.resource import Resource, parse_resource
 from gateway.auditing import note
-from gateway.datasets import JSON
+from gateway.datasets import JSON, SINGLE
 from gateway.door import Outcome, deliver
+from gateway.native_model import render_native_model
 from gateway.negotiation import preferences
 from gateway.services import principal_of, scope_of, services_of
 from gateway.store_payload import read_instances
@@ -33,14 +35,15 @@ async def store(request: Request) -> Response:
     resource, scope = parse_resource(request.path_params), scope_of(request, Action.WRITE)
     if scope == NOTHING:
         raise Forbidden("no permit lets the token store")
-    accepted = select(preferences(request), JSON)
+    accepted = select(preferences(request), (*JSON, *SINGLE))
     services = services_of(request)
     async with services.storing:
         outcomes = await _deliver_all(request, resource, scope)
     note(request, instances=len(outcomes))
     if not outcomes:
         raise BadRequest("the request holds no instance")
-    content = render_outcomes(outcomes, services.settings.dicomweb_url)
+    response = render_outcomes(outcomes, services.settings.dicomweb_url)
+    content = render_native_model(response) if accepted in SINGLE else encode(response)
     headers = {"content-type": str(accepted), "cache-control": "no-store"}
     return Response(content, status_of(outcomes), headers)
 

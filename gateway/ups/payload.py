@@ -1,4 +1,4 @@
-"""The data set that a request to the worklist brings, as DICOM JSON (PS3.18 section 11.1.3)."""
+"""The data set that a request to the worklist brings, as DICOM JSON or XML (PS3.18 section 11.1.3)."""
 
 import json
 import re
@@ -9,7 +9,8 @@ from starlette.requests import Request
 from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 from archive.json_values import Attributes
 from archive.media_type import parse_media_type
-from gateway.datasets import JSON
+from gateway.datasets import JSON, XML
+from gateway.native_payload import parse_native_model
 
 MAXIMUM = 256 * 1024  # bytes
 MAXIMUM_DEPTH = 16  # sequences in each other
@@ -27,8 +28,10 @@ async def read_dataset(request: Request, *, required: bool = True) -> Attributes
     if not body and not required:
         return {}
     essence = parse_media_type(request.headers.get("content-type", "missing/missing")).essence
+    if essence == XML:
+        return _dataset(parse_native_model(bytes(body)), MAXIMUM_DEPTH)
     if essence not in [kind.essence for kind in JSON]:
-        raise UnsupportedMediaType("taken is: application/dicom+json")
+        raise UnsupportedMediaType("taken is: application/dicom+json, or application/dicom+xml")
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):

@@ -63,7 +63,7 @@ class OneWorkitem(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Retrieve a workitem."""
         viewer = viewer_of(request, Action.READ)
-        uid, chosen = _workitem(request), datasets.choose(request)
+        uid, chosen = _workitem(request), datasets.choose(request, single=True)
         async with services_of(request).connection() as connection:
             found = await worklist.retrieve(connection, viewer, uid)
         return await datasets.respond(request, [encode(found.attributes)], chosen)

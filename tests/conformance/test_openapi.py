@@ -12,7 +12,9 @@ pytestmark = pytest.mark.xdist_group("site")
 BOUNDED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
-@schemathesis.serializer("application/dicom", "multipart/related", "application/dicom+json")
+@schemathesis.serializer(
+    "application/dicom", "multipart/related", "application/dicom+json", "application/dicom+xml"
+)
 def as_it_is(context, value):
     return value if isinstance(value, bytes) else repr(value).encode()
 

@@ -12,10 +12,12 @@ from pydicom.encaps import generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import generate_uid
 
+from gateway.native_model import render_native_model
 from tests.conformance.cases import own
 from tests.conformance.test_wado import parts
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
+from tests.unit.native_model import read_native_model
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -113,6 +115,14 @@ class TestStored:
             [0xB000],
         )
 
+    def test_the_answer_as_xml(self, client):
+        """Section 10.5.3.4."""
+        kind = 'multipart/related; type="application/dicom"; boundary=BOUND'
+        headers = {"Content-Type": kind, "Accept": "application/dicom+xml"}
+        answer = client.post("/studies", content=body(*exam(1)), headers=headers)
+        assert answer.headers["content-type"] == "application/dicom+xml"
+        assert len(read_native_model(answer.content)["00081199"]["Value"]) == 1
+
     def test_an_answer_names_no_identifier_that_came(self, client):
         (instance,) = exam(1)
         answer = store(client, body(instance))
@@ -196,6 +206,24 @@ class TestAttributesWithBulkData:
         )
         assert found.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.80"
         assert (imagecodecs.jpegls_decode(next(generate_frames(found.PixelData))) == sent.pixel_array).all()
+
+    def test_attributes_as_xml(self, client):
+        """One part of the Native DICOM Model for each instance."""
+        sent = self.image()
+        attributes = sent.to_json_dict(1, lambda element: f"bulk/{int(element.tag):08X}")
+        content = self.content(sent, ("application/octet-stream", sent.PixelData))
+        head, _, rest = content.partition(b"[{")
+        xml = (
+            head.replace(b"+json", b"+xml") + render_native_model(attributes) + rest[rest.index(b"\r\n--") :]
+        )
+        answer = store(client, xml, kind=self.KIND.replace("+json", "+xml"))
+        url = answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0]
+        found = dcmread(DicomBytesIO(retrieved(client, url)))
+        assert (found.Rows, found.PixelData) == (64, sent.PixelData)
+
+    @pytest.mark.parametrize("document", [b"", b"<a/>", b"<!DOCTYPE a><a/>", b"<a", b"\xff"])
+    def test_xml_that_is_no_data_set(self, client, document):
+        assert store(client, document, kind="application/dicom+xml").status_code == 400
 
     def test_pixels_that_do_not_come(self, client, site):
         before = site.stored_instances()

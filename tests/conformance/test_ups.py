@@ -11,8 +11,10 @@ from websockets.sync.client import connect
 
 from archive.attributes import tag
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, State
+from gateway.native_model import render_native_model
 from gateway.ups import channel
 from tests.live import eventually
+from tests.unit.native_model import read_native_model
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -300,6 +302,31 @@ class TestSearch:
     @pytest.mark.parametrize("query", ["Foo=1", "limit=x", "StudyDate=2020"])
     def test_what_can_not_be_searched_is_refused(self, dicomweb, query):
         assert dicomweb.get(f"/workitems?{query}").status_code == 400
+
+
+class TestXml:
+    """Section 11.1.3: payloads of one part in the Native DICOM Model."""
+
+    XML = {"Content-Type": "application/dicom+xml"}
+
+    def test_a_workitem_is_created_and_retrieved(self, dicomweb):
+        payload = render_native_model(workitem(ProcedureStepLabel="In XML"))
+        created = dicomweb.post("/workitems", content=payload, headers=self.XML)
+        assert created.status_code == 201, created.text
+        answer = dicomweb.get(created.headers["location"], headers={"Accept": "application/dicom+xml"})
+        assert answer.headers["content-type"] == "application/dicom+xml"
+        assert read_native_model(answer.content)[tag("ProcedureStepLabel")]["Value"] == ["In XML"]
+
+    def test_its_state_is_changed(self, worklist, dicomweb):
+        uid, _ = worklist.create()
+        payload = render_native_model(data_set(ProcedureStepState="IN PROGRESS", TransactionUID="1.2.3"))
+        answer = dicomweb.put(f"/workitems/{uid}/state", content=payload, headers=self.XML)
+        assert answer.status_code == 200
+        assert worklist.get(uid)[tag("ProcedureStepState")]["Value"] == ["IN PROGRESS"]
+
+    @pytest.mark.parametrize("document", [b"<a/>", b"<a", b"{}", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'])
+    def test_what_is_no_data_set(self, dicomweb, document):
+        assert dicomweb.post("/workitems", content=document, headers=self.XML).status_code == 400
 
 
 class TestEvents:

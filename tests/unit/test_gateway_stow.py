@@ -286,7 +286,6 @@ class TestRequest:
         [
             "application/json",
             "multipart/form-data; boundary=XX",
-            'multipart/related; type="application/dicom+xml"; boundary=XX',
         ],
     )
     def test_other_payloads_are_415(self, site, kind):
