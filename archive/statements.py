@@ -30,7 +30,7 @@ _names = count()
 async def fetch(
     connection: AsyncConnection, statement: str, values: Mapping[str, Any], *, prepare: bool = True
 ) -> list[tuple[Any, ...]]:
-    """The rows of one statement, whose placeholders are `%(name)s`, outside of any transaction.
+    """The rows of one statement, whose placeholders are `%(name)s`. It begins no transaction.
 
     With `prepare` PostgreSQL keeps its plan. Raises psycopg's errors. A connection on which this is cancelled is of
     no more use, which its pool sees.

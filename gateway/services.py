@@ -82,8 +82,8 @@ class Lent:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
         await self._pool.putconn(self._connection)
         if isinstance(error, OperationalError | InterfaceError):
-            await self._pool.check()  # others that died with this one serve no request any more
             with translated_errors():
+                await self._pool.check()  # others that died with this one serve no request any more
                 raise error
 
 

@@ -60,6 +60,8 @@ class StoredFiles:
 
     async def path(self, place: Place) -> Path:
         """Where one instance lies. Raises as `read` does."""
+        if self.read_at_once(place, 0, 0) is not None:
+            return instances.path(self._storage, place.place)
         (path,) = await self.paths([place])
         return path
 
