@@ -116,3 +116,13 @@ create table erasure (
     receipt      text                            -- signed; a JSON text, byte for byte
 );
 create unique index erasure_due on erasure (kind, pseudonym) where completed_at is null;
+
+-- Datasets are read in their own order, without the studies.
+create function withhold_in_datasets() returns trigger language plpgsql as $$
+begin
+    update dataset_study set withheld = new.withheld where study_instance_uid = new.study_instance_uid;
+    return null;
+end
+$$;
+create trigger study_is_withheld after update on study
+for each row when (old.withheld <> new.withheld) execute function withhold_in_datasets();
