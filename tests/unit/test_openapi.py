@@ -22,11 +22,11 @@ def paths(site):
 
 
 def served(routes, prefix=""):
-    """Each method of each route, found by another way than the document is made."""
+    """Each method of each route that is no page for people, found by another way than the document is made."""
     for route in routes:
         if isinstance(route, Mount):
             yield from served(route.routes, prefix + route.path)
-        elif isinstance(route, Route):
+        elif isinstance(route, Route) and route.include_in_schema:
             classes = isinstance(route.endpoint, type) and issubclass(route.endpoint, HTTPEndpoint)
             methods = {
                 name.upper() for name in ("get", "post", "put", "delete") if hasattr(route.endpoint, name)
