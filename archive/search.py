@@ -15,6 +15,7 @@ from archive.conditions import TABLES, Parameters, condition, every
 from archive.dicom_json import decode, encode
 from archive.errors import Gone, NotFound
 from archive.json_values import Attributes
+from archive.listing import datasets_in_order
 from archive.matching import OneOf
 from archive.policy import Scope
 from archive.pool import queries
@@ -76,12 +77,15 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     ]
     above = _levels_told(resource, query)
     start, offset, since = _begin(scope, resource, query, parameters)
+    among = datasets_in_order(scope, resource, query, parameters)
     statement = queries("search.sql")[_STATEMENTS[query.level]].format(
         start=start,
         beside=_columns_beside(above, query),
-        scope=restrict(scope, parameters),
+        among=among.join if among else "",
+        first="seen" if among else "study",
+        scope="not study.withheld" if among else restrict(scope, parameters),
         matches=every([*matches, *since]),
-        offset=offset,
+        offset="0" if among and among.is_page else offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
     cursor = await connection.execute(statement.encode(), values, prepare=_is_plain(query), binary=True)
@@ -182,18 +186,13 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
 
 
 def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out.
-
-    Where the scope is one dataset, PostgreSQL can take this for a join, and read the dataset in its own order.
-    """
+    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out."""
     if scope.everything or not scope.numbers:
         return f"not study.withheld and {'true' if scope.everything else 'false'}"
-    numbers = [f"{parameters.add(number)}::integer" for number in scope.numbers]
-    named = f"= {numbers[0]}" if len(numbers) == 1 else f"in ({', '.join(numbers)})"
     return f"""not study.withheld and exists (
         select from dataset_study seen
-        where seen.dataset {named} and seen.study_date = study.study_date
-            and seen.study_instance_uid = study.study_instance_uid)"""
+        where seen.study_instance_uid = study.study_instance_uid
+            and seen.dataset = any({parameters.add(list(scope.numbers))}::integer[]))"""
 
 
 def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:

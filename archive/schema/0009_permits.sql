@@ -32,9 +32,11 @@ create table dataset_study (
     dataset            integer not null references dataset,
     study_date         text collate "C" not null,   -- of the study, so that a search's order is this table's
     study_instance_uid text collate "C" not null references study on delete cascade,
+    withheld           boolean not null default false,   -- of the study
     primary key (study_instance_uid, dataset)
 );
-create unique index dataset_study_by_date on dataset_study (dataset, study_date desc, study_instance_uid desc);
+create unique index dataset_study_by_date on dataset_study (dataset, study_date desc, study_instance_uid desc)
+    where not withheld;
 alter table dataset_study alter column dataset set statistics 2000;
 
 create function move_in_datasets() returns trigger language plpgsql as $$

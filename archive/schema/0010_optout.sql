@@ -172,3 +172,13 @@ alter table spool add column patient_id text collate "C";
 update spool set patient_id = study.patient_id from study where study.study_instance_uid = spool.study_instance_uid;
 create index spool_by_study on spool (study_instance_uid);
 create index spool_by_patient on spool (patient_id);
+
+-- Datasets are read in their own order, without the studies.
+create function withhold_in_datasets() returns trigger language plpgsql as $$
+begin
+    update dataset_study set withheld = new.withheld where study_instance_uid = new.study_instance_uid;
+    return null;
+end
+$$;
+create trigger study_is_withheld after update on study
+for each row when (old.withheld <> new.withheld) execute function withhold_in_datasets();

@@ -1,5 +1,5 @@
 -- {matches} is a condition composed of constants, its values being parameters; {members} are statements that find the
--- members of datasets as rows (dataset, study_date, study_instance_uid).
+-- members of datasets as rows of dataset_study.
 
 -- name: definitions
 select number, query from dataset where number > 0 and version = 0 and deleted_at is null order by number
@@ -14,16 +14,16 @@ select pg_advisory_xact_lock(%(key)s)
 delete from unplaced returning study_instance_uid
 
 -- name: members_by_study
-select {number}, study.study_date, study.study_instance_uid from study
+select {number}, study.study_date, study.study_instance_uid, study.withheld from study
 where {which} and {matches}
 
 -- name: members_by_series
-select {number}, study.study_date, study.study_instance_uid from study
+select {number}, study.study_date, study.study_instance_uid, study.withheld from study
 where {which} and exists (
     select from series where series.study_instance_uid = study.study_instance_uid and {matches})
 
 -- name: members_by_instance
-select {number}, study.study_date, study.study_instance_uid from study
+select {number}, study.study_date, study.study_instance_uid, study.withheld from study
 where {which} and exists (
     select from instance join series using (series_instance_uid)
     where instance.study_instance_uid = study.study_instance_uid and {matches})
@@ -32,22 +32,22 @@ where {which} and exists (
 insert into dataset_study {members} on conflict do nothing
 
 -- name: place_study
-select distinct number, study.study_date, study.study_instance_uid
+select distinct number, study.study_date, study.study_instance_uid, study.withheld
 from study, unnest(array[{held}]) number
 where study.study_instance_uid = any(%(studies)s) and number is not null
 
 -- name: place_series
-select distinct number, study.study_date, study.study_instance_uid
+select distinct number, study.study_date, study.study_instance_uid, study.withheld
 from study join series using (study_instance_uid), unnest(array[{held}]) number
 where study.study_instance_uid = any(%(studies)s) and number is not null
 
 -- name: place_instance
-select distinct number, study.study_date, study.study_instance_uid
+select distinct number, study.study_date, study.study_instance_uid, study.withheld
 from study join instance using (study_instance_uid) join series using (series_instance_uid), unnest(array[{held}]) number
 where study.study_instance_uid = any(%(studies)s) and number is not null
 
 -- name: place
-with member (dataset, study_date, study_instance_uid) as materialized (
+with member (dataset, study_date, study_instance_uid, withheld) as materialized (
     {members}
 ), gone as (
     delete from dataset_study
@@ -56,8 +56,8 @@ with member (dataset, study_date, study_instance_uid) as materialized (
             select from member
             where member.dataset = dataset_study.dataset and member.study_instance_uid = dataset_study.study_instance_uid)
 )
-insert into dataset_study (dataset, study_date, study_instance_uid)
-select member.dataset, member.study_date, member.study_instance_uid from member
+insert into dataset_study
+select member.dataset, member.study_date, member.study_instance_uid, member.withheld from member
 where not exists (
     select from dataset_study kept
     where kept.dataset = member.dataset and kept.study_instance_uid = member.study_instance_uid)

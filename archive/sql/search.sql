@@ -1,27 +1,28 @@
 -- {scope} is what the caller may see and {matches} what was asked for; both are conditions composed of constants, their
 -- values being parameters. {beside} adds columns of the levels above. {start} and {offset} say where the page begins:
--- the number of rows before it, or after the beginning of the study that `begin_of_page` finds.
+-- the number of rows before it, or after the beginning of the study that `begin_of_page` finds. {among} joins the datasets
+-- that a search begins with, and {first} is then their name, which gives the order.
 
 -- name: find_studies
 {start} select study.dicom_json {beside}
-from study
+from study {among}
 where {scope} and {matches}
-order by study.study_date desc, study.study_instance_uid desc
+order by {first}.study_date desc, {first}.study_instance_uid desc
 limit %(limit)s offset {offset}
 
 -- name: find_series
 {start} select series.dicom_json {beside}
-from series join study using (study_instance_uid)
+from series join study on study.study_instance_uid = series.study_instance_uid {among}
 where {scope} and {matches}
-order by study.study_date desc, study.study_instance_uid desc, series.series_number, series.series_instance_uid
+order by {first}.study_date desc, {first}.study_instance_uid desc, series.series_number, series.series_instance_uid
 limit %(limit)s offset {offset}
 
 -- name: find_instances
 {start} select instance.dicom_json {beside}
-from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid
+from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid {among}
 where {scope} and {matches}
 order by
-    study.study_date desc, study.study_instance_uid desc, series.series_number, series.series_instance_uid,
+    {first}.study_date desc, {first}.study_instance_uid desc, series.series_number, series.series_instance_uid,
     instance.instance_number, instance.sop_instance_uid
 limit %(limit)s offset {offset}
 
