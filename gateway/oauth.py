@@ -205,7 +205,11 @@ def _refused(request: Request, refusal: TokenRefused) -> Response:
 
 async def configuration(request: Request) -> Response:
     """GET /.well-known/openid-configuration (RFC 8414 section 2)."""
-    url = services_of(request).settings.public_url
+    settings = services_of(request).settings
+    url, sees_certificates = (
+        settings.public_url,
+        settings.tls_client_authorities or settings.client_certificate_header,
+    )
     document = {
         "issuer": url,
         "token_endpoint": f"{url}/oauth/token",
@@ -216,7 +220,7 @@ async def configuration(request: Request) -> Response:
         "scopes_supported": list(Action),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
-        "tls_client_certificate_bound_access_tokens": True,
+        "tls_client_certificate_bound_access_tokens": bool(sees_certificates),
     }
     return JSONResponse(document)
 

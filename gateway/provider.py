@@ -122,10 +122,16 @@ class Provider:
             if self.published is None:
                 raise
 
+    def may_name(self, address: object) -> bool:
+        """Whether what it publishes may send the site to an address: never from https to what is not."""
+        if not isinstance(address, str) or not is_allowed(address):
+            return False
+        return address.startswith("https:") or self.configured.url.startswith("http:")
+
     async def _fetch(self) -> Published:
         url = self.configured.url
         metadata = await fetch_json(f"{url.rstrip('/')}/.well-known/openid-configuration", self.authorities)
-        if metadata.get("issuer") != url or not is_allowed(str(metadata.get("jwks_uri"))):
+        if metadata.get("issuer") != url or not self.may_name(metadata.get("jwks_uri")):
             raise Unavailable("the issuer does not describe itself by the address that it is registered with")
         keys = await fetch_json(metadata["jwks_uri"], self.authorities)
         return Published(metadata, tuple(_usable(keys.get("keys"))), time.monotonic())

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from archive.errors import BadRequest, Unauthenticated, Unavailable
 from archive.policy import Role
 from archive.subjects import external_subject
-from gateway.outgoing import fetch_json, is_allowed
+from gateway.outgoing import fetch_json
 from gateway.provider import Provider
 from gateway.sessions import derive
 from gateway.web_token import InvalidToken, Unverified, read
@@ -121,6 +121,6 @@ class Attempt:
 
     async def _endpoint(self, name: str) -> str:
         found = (await self.provider.ask()).metadata.get(name)
-        if not isinstance(found, str) or not is_allowed(found):
+        if not self.provider.may_name(found):
             raise Unavailable("the provider names no address that may be asked")
-        return found
+        return str(found)

@@ -106,8 +106,8 @@ class Keyring:
 
     def __init__(self, keys: SigningKeys) -> None:
         self._keys = keys
-        self._stamp = _stamp(keys.path)
-        self._looked_at = time.monotonic()
+        self._stamp: tuple[int, int, int] | None = None  # the file may be another since the keys were read
+        self._looked_at = float("-inf")
 
     @property
     def current(self) -> SigningKeys:

@@ -55,7 +55,7 @@ class TrustedProxies:
         self._behind = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, app), trusted))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or not self._is_trusted(scope.get("client")):
+        if not self._networks or not self._is_trusted(scope.get("client")):
             return await self._app(scope, receive, send)
         scope["state"] = {
             name: value for name, value in scope.get("state", {}).items() if name != _CERTIFICATE

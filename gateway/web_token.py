@@ -21,6 +21,7 @@ ALLOWED = ("RS256", "PS256", "ES256", "EdDSA")
 MAXIMUM_TOKEN = 8192  # characters
 LEEWAY = 5  # seconds that clocks may differ
 MAXIMUM_NAME = 2048  # characters
+MAXIMUM_SUBJECT = 255  # characters (OpenID Connect Core section 2)
 REQUIRED = ("iss", "aud", "exp", "iat", "sub")
 TYPES = (None, "JWT", "at+jwt", "application/at+jwt")  # in lower case or not (RFC 7515 section 4.1.9)
 _TIMES = ("exp", "nbf", "iat")
@@ -162,5 +163,6 @@ def _check_types(claims: dict[str, Any]) -> None:
     if not all(type(time) is int and 0 <= time < 2**40 for time in times):
         raise InvalidToken("the token's times are not whole numbers of seconds")
     kinds = all(isinstance(name, str) and name.isprintable() and len(name) <= MAXIMUM_NAME for name in names)
-    if not kinds or not claims.get("sub") or "iss" not in claims:
+    subject = claims.get("sub", "")
+    if not kinds or not 1 <= len(subject) <= MAXIMUM_SUBJECT or "iss" not in claims:
         raise InvalidToken("the token's claims are malformed")

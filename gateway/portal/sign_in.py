@@ -25,6 +25,7 @@ from gateway.sessions import CSRF_FIELD, CrossSite, check_origin, check_same_sit
 from gateway.sign_in import Attempt
 
 ATTEMPT_LASTS = 600  # seconds between the page and the answer
+LONGEST_NEXT = 1500  # characters as they lie in a cookie
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _WRONG = "The name or the password is wrong."
 
@@ -54,14 +55,14 @@ async def login(request: Request) -> Response:
         answer.headers["retry-after"] = str(error.retry_after)
         return answer
     if not is_right:
-        return await _login_form(request, after, _WRONG, HTTPStatus.UNAUTHORIZED, attempt)
+        return await _login_form(request, after, _WRONG, HTTPStatus.FORBIDDEN, attempt)
     for bucket, rate in counted.items():
         await services.buckets.give_back(bucket, rate)
     return await _signed_in(request, account_subject(name), frozenset(), after, "password")
 
 
 def _counted(request: Request, name: str) -> dict[str, Rate]:
-    """What an attempt counts against: who asks, and whom they say to be. A name is in no table unless it is known."""
+    """What an attempt counts against: who asks, and whom they say to be, as a hash: it may be a mistyped password."""
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()
     return {
         f"sign-in from {address_of(request)}": SIGN_IN_BY_ADDRESS,
@@ -113,7 +114,9 @@ async def come_back(request: Request) -> Response:
             await write_async(
                 connection, Event.LOGIN, subject="unknown", outcome=Outcome.REFUSED, detail=detail
             )
-        return await _login_form(request, _next(unquote(after)), f"{error}.", HTTPStatus.UNAUTHORIZED)
+        return await _login_form(
+            request, _next(unquote(after)), f"{error}.", HTTPStatus.FORBIDDEN, random.token_urlsafe(32)
+        )
     return await _signed_in(request, person.subject, person.roles, _next(unquote(after)), name)
 
 
@@ -203,19 +206,17 @@ def _cookie(request: Request) -> str:
 
 def _next(path: str) -> str:
     """Where to go after signing in: a path of this site and nothing that a browser reads as another's."""
-    is_local = (
-        path.startswith("/")
-        and not path.startswith(("//", "/\\"))
-        and path.isprintable()
-        and len(path) < 2000
-    )
-    return path if is_local and "\\" not in path else "/"
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_local and len(quote(path, safe="")) <= LONGEST_NEXT else "/"
 
 
 ROUTES = [
-    Route("/login", login_page, methods=["GET"]),
-    Route("/login", login, methods=["POST"]),
-    Route("/logout", logout, methods=["POST"]),
-    Route("/login/{issuer}", begin, methods=["GET"]),
-    Route("/login/{issuer}/callback", come_back, methods=["GET"]),
+    Route(path, endpoint, methods=[method], include_in_schema=False)
+    for method, path, endpoint in (
+        ("GET", "/login", login_page),
+        ("POST", "/login", login),
+        ("POST", "/logout", logout),
+        ("GET", "/login/{issuer}", begin),
+        ("GET", "/login/{issuer}/callback", come_back),
+    )
 ]

@@ -1,6 +1,7 @@
 """The built-in issuer without its database (RFC 6749, RFC 7517, RFC 7638)."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import jwt
@@ -8,11 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from archive.errors import BadRequest, ConfigurationError
-from gateway import oauth
+from archive.errors import BadRequest, ConfigurationError, Conflict, NotFound
+from gateway import oauth, signing
 from gateway.authentication import verify
 from gateway.clients import narrow_scope
-from gateway.signing import SigningKeys, _thumbprint
+from gateway.signing import Keyring, SigningKeys, _thumbprint
 from tests.unit import fake_site
 
 
@@ -33,6 +34,46 @@ class TestKeys:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert SigningKeys.create(path).jwks() == SigningKeys.load(path).jwks() == made.jwks()
         assert [file.name for file in path.parent.iterdir()] == ["signing.pem"]
+
+    def test_a_rotated_file_has_a_new_key_that_signs_and_keeps_the_others(self, tmp_path):
+        path = tmp_path / "signing.pem"
+        first = SigningKeys.create(path).keys[0].kid
+        rotated = [key.kid for key in signing.rotate(path).keys]
+        assert rotated[1:] == [first]
+        assert [key.kid for key in signing.retire(path, first).keys] == rotated[:1]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_keys_of_every_kind_survive_a_rotation(self, tmp_path):
+        kinds = [rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()]
+        before = write(tmp_path / "k.pem", *kinds)
+        assert signing.rotate(tmp_path / "k.pem").jwks()["keys"][1:] == before.jwks()["keys"]
+
+    def test_the_key_that_signs_and_one_that_is_not_there_are_not_retired(self, tmp_path):
+        kid = SigningKeys.create(tmp_path / "k.pem").keys[0].kid
+        with pytest.raises(Conflict):
+            signing.retire(tmp_path / "k.pem", kid)
+        with pytest.raises(NotFound):
+            signing.retire(tmp_path / "k.pem", "x")
+
+    def test_two_at_once_lose_no_key(self, tmp_path):
+        SigningKeys.create(tmp_path / "k.pem")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: signing.rotate(tmp_path / "k.pem"), range(8)))
+        assert len(SigningKeys.load(tmp_path / "k.pem").keys) == 9
+
+    def test_a_keyring_has_the_keys_of_the_file_as_it_is_now(self, tmp_path):
+        keyring = Keyring(SigningKeys.create(tmp_path / "k.pem"))
+        rotated = signing.rotate(tmp_path / "k.pem")
+        assert keyring.look().jwks() == rotated.jwks()
+        assert keyring.look() is keyring.current
+
+    @pytest.mark.parametrize("content", [b"", b"no key", None])
+    def test_a_keyring_keeps_its_keys_where_the_file_is_broken_or_gone(self, tmp_path, content, caplog):
+        path = tmp_path / "k.pem"
+        keyring = Keyring(SigningKeys.create(path))
+        known = keyring.current
+        path.unlink() if content is None else path.write_bytes(content)
+        assert keyring.look() is known
 
     def test_the_identifier_is_the_thumbprint(self):
         """The example of RFC 7638 section 3.1."""

@@ -185,6 +185,20 @@ class TestDiscovery:
         assert is_allowed(url)
 
 
+@pytest.mark.parametrize(
+    ("issuer", "address", "may"),
+    [
+        ("https://issuer.test", "https://keys.test/jwks", True),
+        ("https://issuer.test", "http://127.0.0.1:8042/x", False),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/jwks", True),
+        ("http://127.0.0.1:9", "http://keys.test/jwks", False),
+        ("https://issuer.test", ["https://keys.test"], False),
+    ],
+)
+def test_an_issuer_sends_the_site_to_no_plain_address_within(issuer, address, may):
+    assert Provider(Configured("e", issuer)).may_name(address) is may
+
+
 class TestPrincipal:
     RULES = (
         RoleRule("groups", "/stewards", Role.STEWARD),

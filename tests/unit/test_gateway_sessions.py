@@ -1,9 +1,12 @@
 """Sessions without a database: origins, tokens against forgery, cookies, passwords."""
 
 from pathlib import Path
+from urllib.parse import urljoin
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
@@ -12,6 +15,7 @@ from archive.policy import Action, Principal
 from archive.settings import Settings
 from gateway import accounts
 from gateway.accounts import Passwords, hash_password
+from gateway.portal.sign_in import _next
 from gateway.sessions import MAXIMUM_FORM, CrossSite, Session, Sessions, check_same_site, derive, origin_of
 from tests.unit import fake_site
 
@@ -107,12 +111,12 @@ class TestPasswords:
         stored = hash_password("correct horse battery")
         assert stored.startswith("$argon2id$")
         passwords = Passwords()
-        for given, right in {
+        for typed, right in {
             "correct horse battery": True,
             "correct horse batterz": False,
             "": False,
         }.items():
-            assert anyio.run(passwords.is_right, given, stored) is right
+            assert anyio.run(passwords.is_right, typed, stored) is right
 
     def test_one_that_is_typed_in_another_form_is_the_same(self):
         assert accounts._check("cafe\u0301 cafe\u0301 cafe", hash_password("café café cafe"))
@@ -134,6 +138,17 @@ class TestPasswords:
         passwords._waiting = accounts.MOST_WAITING
         with pytest.raises(TooManyRequests):
             anyio.run(passwords.is_right, "x", None)
+
+
+@settings(max_examples=300)
+@given(st.text(max_size=30) | st.from_regex(r"/[/\\\s.@:a-z]{0,12}", fullmatch=True))
+def test_after_signing_in_nobody_is_led_elsewhere(path):
+    """As a browser reads it (WHATWG URL): a path of this site, whatever is given."""
+    after = _next(path)
+    assert after.startswith("/")
+    assert not after.startswith(("//", "/\\"))
+    assert urljoin("https://site.test", after).startswith("https://site.test/")
+    assert not any(ord(letter) < 33 and letter != " " for letter in after)
 
 
 class TestPages:

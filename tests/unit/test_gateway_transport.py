@@ -15,6 +15,8 @@ import anyio
 import httpx
 import pytest
 import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
@@ -199,6 +201,13 @@ class TestBoundTokens:
             site.client.get("/dicom-web/studies", headers=headers | {"client-cert": value}).status_code == 503
         )
         assert site.client.get("/dicom-web/studies", headers=headers).status_code == 401
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60) | st.binary(max_size=60).map(lambda data: f":{base64.b64encode(data).decode()}:"))
+def test_no_header_makes_the_reading_of_a_certificate_fail(value):
+    found = transport._certificate(value.encode("utf-8").decode("latin-1"))
+    assert found is None or isinstance(found, bytes)
 
 
 class TestProxies:

@@ -403,7 +403,7 @@ def test_roles_of_another_issuer_are_not_believed(target, roles):
     assert target.accept(target.sign(roles=roles)).roles == frozenset()
 
 
-@pytest.mark.parametrize("subject", ["", 7, None, ["s"], "a\0b", "a\nb", "x" * 3000])
+@pytest.mark.parametrize("subject", ["", 7, None, ["s"], "a\0b", "a\nb", "x" * 256])
 def test_a_subject_that_is_no_name(target, subject):
     target.refuses(target.signed_as_it_is(*parts(target, sub=subject)))
 
