@@ -2,6 +2,15 @@
 
 import importlib
 
-for name in ("deidentification", "callback", "ingest", "dicomweb", "memory", "inference", "cleaning"):
+for name in (
+    "deidentification",
+    "callback",
+    "ingest",
+    "dicomweb",
+    "memory",
+    "inference",
+    "cleaning",
+    "audit",
+):
     print(f"\n== {name}")
     importlib.import_module(f"benchmarks.{name}").main()
