@@ -5,7 +5,7 @@ import sys
 
 ALL = (
     *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
-    *("inference", "cleaning", "borders"),
+    *("inference", "cleaning", "borders", "audit"),
 )
 
 names = sys.argv[1:] or ALL

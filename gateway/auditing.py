@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from archive.attributes import tag
+from archive.attributes import tag, vr
 from archive.audit import Event, Outcome, Record
 from archive.errors import HTTP_STATUS, SenogateError, Unavailable
 from archive.resource import is_uid
@@ -29,9 +29,10 @@ _STARTS = frozenset(
 _DENIED = frozenset([401, 403, 404, 410, 429])
 _SEARCHED = frozenset(["studies", "series", "instances", "workitems"])
 _READS = frozenset(["GET", "HEAD"])
+_METHODS = _READS | {"POST", "PUT", "DELETE", "PATCH"}
 _STUDY = re.compile(r"/studies/([0-9.]{1,64})(?:/|$)")
 _MOST_KEYS, _LONGEST_KEY = 64, 256
-_TAGS = re.compile(r"[0-9A-Fa-f]{8}(\.[0-9A-Fa-f]{8})*")
+_TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _PARAMETERS = """
 limit offset fuzzymatching emptyvaluematching multiplevaluematching includefield accept charset requestType contentType
 frameNumber rows columns region windowCenter windowWidth imageQuality annotation viewport window iccprofile quality
@@ -103,7 +104,7 @@ class Auditing:
     def _record(self, scope: Scope, status: int) -> Record:
         named, asked = scope.get("path_params", {}), _asked(scope["query_string"])
         details: dict[str, Any] = {
-            "method": scope.get("method", "WEBSOCKET"),
+            "method": _method(scope),
             "route": self._route(scope, named),
             "status": status,
             **_details(scope, named, asked),
@@ -160,6 +161,12 @@ def _study_of(path: str) -> str | None:
     return found[1] if found else None
 
 
+def _method(scope: Scope) -> str:
+    """The method of HTTP; `?` for one that is none, which may be anything."""
+    method = scope.get("method", "WEBSOCKET")
+    return method if method in _METHODS or scope["type"] == "websocket" else "?"
+
+
 def _event(scope: Scope, status: int) -> Event:
     if status in _DENIED:
         return Event.DENIED
@@ -177,21 +184,19 @@ def _outcome(status: int) -> Outcome:
 
 
 def _status(message: Message) -> int:
+    """The status of an answer that begins; a connection that is closed before it opened is denied."""
     if message["type"] == "websocket.accept":
         return HTTPStatus.SWITCHING_PROTOCOLS
-    return int(
-        message.get("status", HTTPStatus.FORBIDDEN)
-    )  # a connection that is closed unopened is denied so
+    return int(message.get("status", HTTPStatus.FORBIDDEN))
 
 
 def _status_of(error: Exception) -> int:
     """The status that an error will become (gateway.problem)."""
     if isinstance(error, HTTPException):
         return error.status_code
-    kinds = (kind for kind in type(error).__mro__ if issubclass(kind, SenogateError))
-    return next(
-        (HTTP_STATUS[kind] for kind in kinds if kind in HTTP_STATUS), HTTPStatus.INTERNAL_SERVER_ERROR
-    )
+    kinds = [kind for kind in type(error).__mro__ if issubclass(kind, SenogateError)]
+    known = [HTTP_STATUS[kind] for kind in kinds if kind in HTTP_STATUS]
+    return known[0] if known else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _asked(query_string: bytes) -> dict[str, str]:
@@ -216,9 +221,8 @@ def _name(key: bytes) -> str:
     text = _OTHER_NAMES.get(text, text)
     if text in _OPTIONS:
         return text
-    if _TAGS.fullmatch(text):
-        return _BY_TAG.get(text.upper(), text.upper())
     try:
-        return text if all(tag(keyword) for keyword in text.split(".")) else "?"
+        _ = [vr(part.upper() if _TAG.fullmatch(part) else tag(part)) for part in text.split(".")]
     except KeyError:
         return "?"
+    return _BY_TAG.get(text.upper(), text)

@@ -198,7 +198,9 @@ def _print(found: Iterable[Entry], as_json: bool) -> None:
 
 def _extent(connection: psycopg.Connection) -> str:
     ((count, first, last),) = connection.execute(queries("audit.sql")["extent"]).fetchall()
-    return f"{count} records, {first} to {last}" if count else "no record"
+    signed = checkpoints.checkpoints(connection)[-1:]
+    ends = [f"signed up to {each.number} at {each.signed_at}" for each in signed] or ["not signed yet"]
+    return ", ".join([f"{count} records, {first} to {last}" if count else "no record", *ends])
 
 
 def _pseudonym(settings: Settings, text: str, issuer: str) -> str:

@@ -91,6 +91,11 @@ def test_without_a_trail_nothing_is_served(lost: None, client: httpx.Client, pat
     assert b"1.1.1" not in answer.content
 
 
+def test_without_a_trail_no_stream_begins(lost: None, client: httpx.Client) -> None:
+    answer = client.get("/studies", headers={"Accept": 'multipart/related; type="application/dicom+xml"'})
+    assert answer.status_code == 503
+
+
 def test_it_goes_on_once_the_trail_is_back(audited: Gateway, client: httpx.Client) -> None:
     with psycopg.connect(audited.settings.database_url, autocommit=True) as connection:
         connection.execute("alter table audit rename to lost")

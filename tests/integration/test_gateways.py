@@ -187,6 +187,21 @@ def read_rest(stream: socket.socket) -> int:
     return count
 
 
+def test_what_reads_a_study_is_broken_off_when_its_patient_opts_out(
+    crowd: LiveSite, large_study: str
+) -> None:
+    """Whoever reads it: the administrator may read everything else."""
+    with crowd.database() as database:
+        query = "select patient_id from study where study_instance_uid = %s"
+        ((patient,),) = database.execute(query, [large_study]).fetchall()
+    streams = [open_stream(crowd, f"/dicom-web/studies/{large_study}", crowd.token()) for _ in range(4)]
+    lengths = [read_head(stream) for stream in streams]
+    crowd.run("optout", "add", patient)
+    received = [read_rest(stream) for stream in streams]
+    assert all(count < length for count, length in zip(received, lengths, strict=True))
+    crowd.run("optout", "withdraw", patient)
+
+
 def test_the_port_is_not_shared_with_another_site(crowd: LiveSite, new_home, free_ports) -> None:
     ports = [crowd.settings.port, *free_ports(2)]
     refused = LiveSite(new_home(), ports, {"SENOGATE_GATEWAY_PROCESSES": "2"}).run("up", check=False)

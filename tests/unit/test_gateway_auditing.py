@@ -116,14 +116,18 @@ class TestRecord:
         client.get(path)
         assert "Doe" not in only(trail).content()
 
+    def test_no_method_that_could_be_one(self, client, trail) -> None:
+        client.request("JANEDOE", "/studies")
+        assert only(trail).detail["method"] == "?"
+
     def test_the_keys_of_a_query_and_no_values(self, client, trail) -> None:
         client.get(
-            "/studies?PatientName=Doe^Jane&00100030=1960&Doe^Jane=&RequestAttributesSequence.Modality=Doe"
+            "/studies?PatientName=Doe^Jane&00100030=1960&Doe^Jane=&19600102&RequestAttributesSequence.Modality=Doe"
         )
         content = only(trail).content()
         assert (
             json.loads(content)["detail"]["keys"]
-            == "PatientName 00100030 ? RequestAttributesSequence.Modality"
+            == "PatientName 00100030 ? ? RequestAttributesSequence.Modality"
         )
         assert "Doe" not in content and "1960" not in content
 

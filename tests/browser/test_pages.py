@@ -1,0 +1,76 @@
+"""`/access` and `/admin` in Chromium without JavaScript: everything is found by its label or its role."""
+
+import re
+import uuid
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.test_sign_in import PASSWORD, add_account
+from tests.live import LiveSite
+
+pytestmark = pytest.mark.xdist_group("site")
+
+
+def sign_in(page: Page, site: LiveSite, role: str, path: str) -> str:
+    """Sign somebody new in on the way to a page; who that is."""
+    name = add_account(site, f"{role}-{uuid.uuid4().hex[:8]}")
+    if role != "researcher":
+        site.run("role", "grant", f"account:{name}", role)
+    page.goto(site.base_url + path)
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(site.base_url + path)
+    return f"account:{name}"
+
+
+def test_a_permit_is_asked_for_and_granted(page: Page, site: LiveSite) -> None:
+    subject = sign_in(page, site, "researcher", "/access")
+    page.get_by_label("everything").check()
+    page.get_by_label("Purpose").select_option("research")
+    page.get_by_label("Legal basis").fill("GDPR 6(1)(e)")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_role("row").last).to_contain_text("requested")
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, site, "steward", "/access")
+    waiting = page.get_by_role("article", name=re.compile(f"for {subject}"))
+    waiting.get_by_label("Until the end of").fill("2099-12-31")
+    waiting.get_by_label("Conditions").fill("publish in aggregate")
+    waiting.get_by_role("button", name="Grant").click()
+    row = page.get_by_role("row").filter(has_text=subject)
+    expect(row).to_contain_text("granted")
+    row.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("row").filter(has_text=subject)).to_contain_text("revoked")
+
+
+def test_a_patient_opts_out(page: Page, site: LiveSite) -> None:
+    sign_in(page, site, "steward", "/admin")
+    patient_id = f"BROWSER-{uuid.uuid4().hex[:12]}"
+    page.get_by_label("Patient ID", exact=True).fill(patient_id)
+    page.get_by_role("button", name="Withhold her studies").click()
+    pseudonym = site.pseudonyms().patient_id(patient_id)
+    expect(page.get_by_role("status")).to_contain_text(pseudonym)
+    expect(page.locator("body")).not_to_contain_text(patient_id)
+    page.get_by_role("button", name=f"Withdraw the opt-out of {pseudonym}").click()
+    expect(page.get_by_role("row").filter(has_text=pseudonym)).to_have_count(0)
+
+
+def test_the_keyboard_reaches_the_content_first(page: Page, site: LiveSite) -> None:
+    sign_in(page, site, "researcher", "/access")
+    page.goto(site.base_url + "/access")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="To the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(site.base_url + "/access#main")
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_a_page_is_no_wider_than_its_window(page: Page, site: LiveSite, width: int) -> None:
+    """WCAG 2.2, 1.4.10: at 320 pixels nothing but tables is scrolled sideways."""
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in(page, site, "administrator", "/admin")
+    for element in ("header", "main"):
+        box = page.locator(element).bounding_box()
+        assert box is not None
+        assert box["width"] <= width
