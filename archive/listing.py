@@ -6,7 +6,7 @@ Where it is not that a search begins with, PostgreSQL looks for each study that 
 from dataclasses import dataclass
 
 from archive.attributes import Level, tag
-from archive.conditions import Parameters
+from archive.conditions import Parameters, condition, every
 from archive.policy import Scope
 from archive.query import Query
 from archive.resource import Resource
@@ -21,8 +21,9 @@ _FEW = {
         *("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
     )
 }
+_STUDY_DATE = (tag("StudyDate"),)
 _ORDER = "study_date desc, study_instance_uid desc"
-_ONE = "select study_date, study_instance_uid from dataset_study where not withheld and dataset = {}"
+_ONE = "select study_date, study_instance_uid from dataset_study where not withheld and {dates} and dataset = {number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +44,23 @@ def datasets_in_order(scope: Scope, resource: Resource, query: Query, parameters
     if scope.everything or not numbers or (is_selective and len(numbers) > 1):
         return None
     placeholders = [f"{parameters.add(number)}::integer" for number in numbers]
-    found = _ONE.format(placeholders[0]) if len(numbers) == 1 else _together(placeholders)
-    is_page = query.level == Level.STUDY and not query.matches and not resource.level
+    dates = [match for match in query.matches if match.path == _STUDY_DATE]
+    condition_of_dates = every(condition(match, parameters, table="dataset_study") for match in dates)
+    found = _together(placeholders, condition_of_dates)
+    is_page = query.level == Level.STUDY and len(dates) == len(query.matches) and resource.level is None
     if is_page:
-        found += (f" order by {_ORDER}" if len(numbers) == 1 else "") + " limit %(limit)s offset %(offset)s"
+        found = f"select * from ({found}) page order by {_ORDER} limit %(limit)s offset %(offset)s"  # noqa: S608
     return Among(f"join ({found}) seen on seen.study_instance_uid = study.study_instance_uid", is_page)
 
 
-def _together(placeholders: list[str]) -> str:
-    """Each study of several datasets once, in order."""
-    if len(placeholders) > SIDE_BY_SIDE:
-        every = _ONE.format(f"any(array[{', '.join(placeholders)}])")
+def _together(numbers: list[str], dates: str) -> str:
+    """Each study of the datasets once, in order. DISTINCT ON merges what is in order, and hashes nothing."""
+    if len(numbers) == 1:
+        return _ONE.format(number=numbers[0], dates=dates)
+    if len(numbers) > SIDE_BY_SIDE:
+        parts = _ONE.format(number=f"any(array[{', '.join(numbers)}])", dates=dates)
     else:
-        every = " union all ".join(_ONE.format(each) for each in placeholders)
-    return f"select distinct study_date, study_instance_uid from ({every}) each_one order by {_ORDER}"  # noqa: S608
+        each_in_order = (f"({_ONE.format(number=each, dates=dates)} order by {_ORDER})" for each in numbers)
+        parts = " union all ".join(each_in_order)
+    distinct = "select distinct on (study_date, study_instance_uid) study_date, study_instance_uid"
+    return f"{distinct} from ({parts}) part order by {_ORDER}"
