@@ -30,10 +30,9 @@ def entries(
         "until": until and instant(until),
         "event": event,
         "subject": subject,
-        "direction": -1 if last else 1,
         "limit": last,
     }
-    return _read(connection, "entries", values)
+    return _read(connection, "entries", values, direction="desc" if last else "asc")
 
 
 def of_patient(connection: psycopg.Connection, patient_id: str) -> Iterator[Entry]:
@@ -46,9 +45,11 @@ def of_permit(connection: psycopg.Connection, permit: str) -> Iterator[Entry]:
     return _read(connection, "of_permit", {"permit": permit})
 
 
-def _read(connection: psycopg.Connection, name: str, values: Mapping[str, Any]) -> Iterator[Entry]:
+def _read(
+    connection: psycopg.Connection, name: str, values: Mapping[str, Any], **parts: str
+) -> Iterator[Entry]:
     with connection.transaction(), connection.cursor("audit_entries") as cursor:
         cursor.itersize = _AT_ONCE
-        cursor.execute(queries("audit.sql")[name], values)
+        cursor.execute(queries("audit.sql")[name].format(**parts).encode(), values)
         for number, content, patient in cursor:
             yield read_entry(number, content, patient)

@@ -23,6 +23,8 @@ create table audit_checkpoint (
     signature  bytea not null                   -- Ed25519
 );
 
+create index closing on audit_checkpoint (number) where closes;
+
 -- What a transaction adds waits here for its commit, so that the end of the chain is locked for no longer than that.
 create table audit_pending (
     number  bigint generated always as identity primary key,
@@ -32,18 +34,22 @@ create table audit_pending (
 create function append_to_audit(contents text[]) returns void language plpgsql as $$
 declare
     last record;
-    added text;
+    link bytea;
+    links bytea[] := '{}';
 begin
     perform pg_advisory_xact_lock(1577713665);
     select number, hash into last from audit order by number desc limit 1;
     if not found then
         select 0::bigint as number, decode(repeat('00', 32), 'hex') as hash into last;
     end if;
-    foreach added in array contents loop
-        last.number := last.number + 1;
-        last.hash := sha256(last.hash || int8send(last.number) || convert_to(added, 'UTF8'));
-        insert into audit (number, hash, content) values (last.number, last.hash, added);
+    link := last.hash;
+    for place in 1 .. cardinality(contents) loop
+        link := sha256(link || int8send(last.number + place) || convert_to(contents[place], 'UTF8'));
+        links[place] := link;
     end loop;
+    insert into audit (number, hash, content)
+    select last.number + added.place, added.link, added.content
+    from unnest(links, contents) with ordinality as added (link, content, place);
 end
 $$;
 

@@ -45,7 +45,7 @@ where audit.number > %(after)s
     and (%(until)s::text is null or audit.content::jsonb ->> 'time' < %(until)s)
     and (%(event)s::text is null or audit.content::jsonb ->> 'event' = %(event)s)
     and (%(subject)s::text is null or audit.content::jsonb ->> 'subject' = %(subject)s)
-order by audit.number * %(direction)s limit %(limit)s
+order by audit.number {direction} limit %(limit)s
 
 -- name: of_permit
 select audit.number, audit.content, study.patient_id
