@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -50,6 +50,7 @@ class Erasure:
     reason: str
     studies: list[str]
     instances: list[str]  # Orthanc's identifiers
+    others: list[str]  # of other patients in the same studies: to be indexed anew
     removed: dict[str, int]
     completed_at: datetime | None
     receipt: str | None
@@ -196,19 +197,18 @@ def _erase_found(site: Site, identifier: str, advance: Callable[[], object]) -> 
         site.orthanc.delete(instance)
         advance()
     erasure = read(site.connection, identifier)
-    others = _forget_indexed(site, erasure)
+    _forget_indexed(site, replace(erasure, studies=found.studies))
     spooled = _forget_spooled(site, erasure)
     identities = _forget(site.connection, erasure, "identities", "forget_identities")
-    if others:
+    if others := read(site.connection, identifier).others:
         site.index(others)
-    return bool(found.instances or spooled or identities or found.indexed)
+    return bool(found.studies or found.instances or spooled or identities)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     studies: list[str]
     instances: list[str]
-    indexed: bool
 
 
 def _find(site: Site, erasure: Erasure) -> _Found:
@@ -223,7 +223,7 @@ def _find(site: Site, erasure: Erasure) -> _Found:
         for study, patients in studies.items():
             for patient in patients:
                 held |= set(site.orthanc.instances_below("studies", orthanc_identifier(patient, study)))
-    return _Found(sorted(studies), sorted(held), bool(studies))
+    return _Found(sorted(studies), sorted(held))
 
 
 def orthanc_identifier(*named: str) -> str:
@@ -243,13 +243,13 @@ def _values(erasure: Erasure) -> dict[str, Any]:
     }
 
 
-def _forget_indexed(site: Site, erasure: Erasure) -> list[str]:
-    """Take the studies out of the index, all at once; what of them is another patient's, by Orthanc's identifiers."""
+def _forget_indexed(site: Site, erasure: Erasure) -> None:
+    """Take the studies out of the index, all at once, and note what of them is another patient's."""
     sql, values, connection = queries("erasure.sql"), _values(erasure), site.connection
     with connection.transaction():
         connection.execute(sql["await_stores"])
         _require_gone(site, connection.execute(sql["places"], values).fetchall())
-        others = connection.execute(sql["others"], values).fetchall() if erasure.patients else []
+        connection.execute(sql["note_others"], values)
         readings = connection.execute(sql["readings"], values).fetchall()[0][0]
         _count(connection, erasure, "readings", readings)
         connection.execute(sql["forget_deleted"], values)
@@ -258,7 +258,6 @@ def _forget_indexed(site: Site, erasure: Erasure) -> list[str]:
         connection.execute(sql["forget_origins"], values)
         for what in ("workitems", "instances", "series", "studies"):
             _count(connection, erasure, what, connection.execute(sql[f"forget_{what}"], values).rowcount)
-    return [identifier for (identifier,) in others]
 
 
 def _require_gone(site: Site, places: Sequence[tuple[str]]) -> None:

@@ -149,8 +149,10 @@ def retire(path: Path, kid: str) -> SigningKeys:
 
 def _rewrite(path: Path, change: Callable[[tuple[SigningKey, ...]], tuple[SigningKey, ...]]) -> SigningKeys:
     with _locked(path.parent):
-        keys = change(SigningKeys.load(path).keys)
+        keys, owner = change(SigningKeys.load(path).keys), path.stat()
         secrets.write(path, b"".join(_pem(key.private) for key in keys))
+        if os.geteuid() != owner.st_uid:  # root did it for the user that the site runs as
+            os.chown(path, owner.st_uid, owner.st_gid)
         return SigningKeys.load(path)
 
 

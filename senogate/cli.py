@@ -200,7 +200,7 @@ def token(
     ] = None,
 ) -> None:
     """Print a bearer token, and nothing else."""
-    print(tokens.issue(_settings(), client, scope, seconds(ttl), permit, certificate))
+    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, certificate))
 
 
 @model_app.command("import")

@@ -86,9 +86,9 @@ def read_secret(prompt: str, *, twice: bool = False) -> str:
     return secret
 
 
-def seconds(text: str) -> int:
+def seconds(text: str, least: int = 0) -> int:
     """A length of time such as 90s, 15m, 24h or 7d. Raises typer.BadParameter."""
     units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    if not (text[:-1].isdecimal() and text[-1:] in units and int(text[:-1]) >= 0):
+    if not (text[:-1].isdecimal() and text[-1:] in units and int(text[:-1]) >= least):
         raise typer.BadParameter("write it as 90s, 15m, 1h or 7d")
     return int(text[:-1]) * units[text[-1]]

@@ -91,7 +91,7 @@ def request_permit(
     subject: Subject,
     dataset: Datasets,
     legal_basis: LegalBasis,
-    purpose: Purpose,
+    purpose: Annotated[Purpose, typer.Option()],
     action: Actions = [Action.READ],  # noqa: B006 - never changed
     hdab_identifier: Hdab = "",
     conditions: Conditions = "",

@@ -94,9 +94,9 @@ def client_list(as_json: AsJson = False) -> None:
             {
                 "client_id": row.client_id,
                 "scope": row.scope,
-                "certificate_bound": row.certificate_bound,
                 "revoked": row.revoked_at is not None,
             }
+            | ({"certificate_bound": True} if row.certificate_bound else {})
             for row in rows
         ]
         out.print_json(json.dumps(found))

@@ -85,6 +85,7 @@ create table erasure (
     reason       text not null,
     studies      text[] collate "C" not null default '{}',   -- found so far
     instances    text[] collate "C" not null default '{}',   -- found so far, by Orthanc's identifiers
+    others       text[] collate "C" not null default '{}',   -- of other patients in her studies: to be indexed anew
     removed      jsonb not null default '{}',             -- how many of each kind were removed so far
     completed_at timestamptz,
     receipt      text                                     -- JSON with its signature, byte for byte

@@ -10,11 +10,11 @@ select id from erasure where kind = %(kind)s and pseudonyms = %(pseudonyms)s and
 select id from erasure where completed_at is null order by asked_at
 
 -- name: read
-select id, kind, pseudonyms, asked_at, asked_by, reason, studies, instances, removed, completed_at, receipt
+select id, kind, pseudonyms, asked_at, asked_by, reason, studies, instances, others, removed, completed_at, receipt
 from erasure where id = %(id)s
 
 -- name: list
-select id, kind, pseudonyms, asked_at, asked_by, reason, studies, instances, removed, completed_at, receipt
+select id, kind, pseudonyms, asked_at, asked_by, reason, studies, instances, others, removed, completed_at, receipt
 from erasure order by asked_at
 
 -- name: erase_alone
@@ -63,9 +63,13 @@ where id = %(id)s
 -- name: places
 select place from instance where orthanc_id = any(%(instances)s)
 
--- name: others
+-- name: note_others
 -- What a patient's studies hold of other patients.
-select orthanc_id from instance where study_instance_uid = any(%(studies)s) and orthanc_id <> all(%(instances)s)
+update erasure set others = array(
+    select unnest(others)
+    union select orthanc_id from instance
+    where kind = 'patient' and study_instance_uid = any(%(studies)s) and orthanc_id <> all(%(instances)s))
+where id = %(id)s
 
 -- name: forget_deleted
 delete from deleted where uid = any(%(studies)s)
@@ -125,4 +129,5 @@ where %(kind)s = 'study' and study_instance_uid = any(%(pseudonyms)s)
 delete from patient_alias where patient_id = any(%(patients)s)
 
 -- name: complete
-update erasure set completed_at = %(at)s, receipt = %(receipt)s, studies = '{}', instances = '{}' where id = %(id)s
+update erasure set completed_at = %(at)s, receipt = %(receipt)s, studies = '{}', instances = '{}', others = '{}'
+where id = %(id)s

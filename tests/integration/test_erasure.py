@@ -142,7 +142,8 @@ class TestAPatient:
     ) -> None:
         other = edit(exam[1], lambda dataset: setattr(dataset, "PatientID", patient_id + "B"))
         (study,) = site.send(write(tmp_path, [exam[0], other]))["studies"]
-        erase(site, "patient", patient_id)
+        removed = erase(site, "patient", patient_id)["removed"]
+        assert (removed["stored_instances"], removed["studies"]) == (1, 1)
         with site.client() as client:
             (kept,) = client.get(f"/studies/{study['study_instance_uid']}/metadata").json()
         issuer = dcmread(DicomBytesIO(other), stop_before_pixels=True).IssuerOfPatientID

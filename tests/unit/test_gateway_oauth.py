@@ -1,5 +1,6 @@
 """The built-in issuer without its database (RFC 6749, RFC 7517, RFC 7638)."""
 
+import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
@@ -54,6 +55,13 @@ class TestKeys:
             signing.retire(tmp_path / "k.pem", kid)
         with pytest.raises(NotFound):
             signing.retire(tmp_path / "k.pem", "x")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_a_file_that_root_rotates_stays_its_owners(self, tmp_path):
+        SigningKeys.create(tmp_path / "k.pem")
+        os.chown(tmp_path / "k.pem", 12345, 12345)
+        signing.rotate(tmp_path / "k.pem")
+        assert (tmp_path / "k.pem").stat().st_uid == 12345
 
     def test_two_at_once_lose_no_key(self, tmp_path):
         SigningKeys.create(tmp_path / "k.pem")
