@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import signal
 import socket
 import warnings
 from pathlib import Path
@@ -66,13 +67,13 @@ async def _serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
         )
-        granted = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
+        server = uvicorn.Server(configuration)
+        listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
+        listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         try:
-            await uvicorn.Server(configuration).serve(
-                [_shared_socket(settings)] if settings.gateway_processes > 1 else None
-            )
+            await server.serve([_shared_socket(settings)] if settings.gateway_processes > 1 else None)
         finally:
-            granted.cancel()
+            listening.cancel()
 
 
 def _connections(settings: Settings) -> int:
