@@ -110,8 +110,10 @@ def place(connection: psycopg.Connection, studies: Sequence[str]) -> None:
     connection.execute(queries("dataset.sql")["hold_still"], {"key": _PLACING})
     changed = connection.execute(queries("dataset.sql")["unplaced"]).fetchall()
     wanted = sorted({*studies, *(study for (study,) in changed)})
+    if not wanted:
+        return
     definitions = tuple(connection.execute(queries("dataset.sql")["definitions"]).fetchall())
-    if not wanted or not definitions:
+    if not definitions:
         return
     statement, values = _placing(definitions)
     row = values | {"studies": wanted, "numbers": [number for number, _ in definitions]}

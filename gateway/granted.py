@@ -106,8 +106,8 @@ class Granted:
 
     async def listen(self, database_url: str) -> None:
         """Hear of changes, and see what has expired, until cancelled."""
-        watch = asyncio.create_task(self._watch())
-        try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch())
             while True:
                 try:
                     await self._hear(database_url)
@@ -116,8 +116,6 @@ class Granted:
                 self._heard_at = float("-inf")
                 self._forget()
                 await asyncio.sleep(HEARTBEAT)
-        finally:
-            watch.cancel()
 
     async def _hear(self, database_url: str) -> None:
         address = connection_string(database_url)

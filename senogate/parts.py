@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import signal
 import socket
 import ssl
 import warnings
@@ -81,14 +82,12 @@ async def _serve(settings: Settings) -> None:
             **tls_options(settings),
         )
         configuration.load()
-        beside = [
-            asyncio.create_task(renew_certificate(configuration.ssl, settings)),
-            asyncio.create_task(application.state.services.granted.listen(settings.database_url)),
-        ]
+        server = uvicorn.Server(configuration)
+        listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
+        listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+        beside = [asyncio.create_task(renew_certificate(configuration.ssl, settings)), listening]
         try:
-            await uvicorn.Server(configuration).serve(
-                [_shared_socket(settings)] if settings.gateway_processes > 1 else None
-            )
+            await server.serve([_shared_socket(settings)] if settings.gateway_processes > 1 else None)
         finally:
             for task in beside:
                 task.cancel()

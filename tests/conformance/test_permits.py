@@ -4,10 +4,13 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from archive import datasets
 from archive.errors import BadRequest, Conflict, NotFound
+from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
 from archive.policy import Action
 from archive.workitem import READING_SCHEME
 from tests.conformance.permitted import BY, Holder, dataset, run, studies
@@ -63,6 +66,23 @@ class TestDatasets:
         shown = run(settings, lambda connection: datasets.show(connection, name))
         assert run(settings, lambda connection: datasets.count(connection, shown)) == found
 
+    def test_what_a_model_reads_moves_a_study(self, settings):
+        """Of two datasets of a density, it is in the one that was read."""
+        names = [dataset(settings, f"density={label}") for label in ("b,c", "d")]
+        with psycopg.connect(settings.database_url) as connection:
+            row = ("1.2", "density", "due", "")
+            connection.execute(
+                "insert into reading (study_instance_uid, task, state, fingerprint) values (%s, %s, %s, %s)",
+                row,
+            )
+            connection.execute("update reading set state = 'done', findings = %s", [Jsonb(read_as("c"))])
+            datasets.place(connection, [])
+
+        async def counts(connection):
+            return [await datasets.count(connection, await datasets.show(connection, name)) for name in names]
+
+        assert run(settings, counts) == [1, 0]
+
     @pytest.mark.parametrize("query", ["", "limit=3&Modality=MG", "Rubbish=1", "density=e", "offset=1"])
     def test_a_query_that_means_nothing_is_refused(self, settings, query):
         with pytest.raises(BadRequest):
@@ -93,6 +113,15 @@ class TestDatasets:
         lines = "".join(f"1.1 {uid}\n" for uid in sorted(["1.1.1.1", "1.1.1.2", "1.1.2.1"]))
         assert frozen.sha256 == hashlib.sha256(lines.encode()).hexdigest()
         assert (frozen.number_of_studies, frozen.number_of_instances) == (1, 3)
+
+
+def read_as(label: str) -> dict:
+    """Findings of a model that read a density."""
+    code = Code("1", "SCT", "dense")
+    evaluation = Evaluation(EXAM, code, code, (Likelihood(label, code, 1.0),))
+    model = Model("m", "M", "1", "", "")
+    found = Findings(Task.DENSITY, "1.2", model, (evaluation,), (), datetime.now(UTC), "")
+    return json.loads(to_json(found))
 
 
 class TestSearches:
