@@ -65,7 +65,7 @@ class TestKeys:
         site = fake_site.build(tmp_path)
         token = oauth.issue(write(tmp_path / "k.pem", kinds[0]), site.settings, subject="s")
         audience = {"issuer": site.settings.public_url, "audience": site.settings.dicomweb_url}
-        assert verify(token, write(tmp_path / "all.pem", *kinds), **audience).subject == "s"
+        assert verify(token, write(tmp_path / "all.pem", *kinds), **audience).subject == "client:s"
         with pytest.raises(Exception, match="no key of this site"):
             verify(token, site.keys, **audience)
 
