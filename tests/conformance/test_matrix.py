@@ -244,6 +244,8 @@ def ask(client: httpx.Client, method: str, address: str, asker: Asker) -> Outcom
     state = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2"]}}
     kind = JSON if "workitems" in address else {"Content-Type": "application/json"}
     content = None if method in ("GET", "DELETE") or "studies" in address else json.dumps(state)
+    if method == "DELETE" and "subscribers" in address:
+        client.post(address, headers=asker.headers)  # there is a subscription to end
     answer = client.request(method, address, headers=asker.headers | kind, content=content)
     assert answer.status_code < 500 or answer.request.url.path == "/health/ready", answer.text
     if answer.status_code == 404 or (
