@@ -7,6 +7,11 @@ create table audit (
     hash    bytea not null,                     -- SHA-256 of the hash before, the number (8 bytes) and the content
     content text collate "C" not null           -- canonical JSON: what exactly was hashed
 );
+-- Rows are only added, and statistics of what is read out of their content cost more than they are good for.
+alter table audit set (
+    autovacuum_analyze_threshold = 100000, autovacuum_analyze_scale_factor = 1,
+    autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_insert_scale_factor = 0.5
+);
 create index audit_by_study on audit ((content::jsonb ->> 'study')) where content::jsonb ? 'study';
 create index audit_by_patient on audit ((content::jsonb ->> 'patient')) where content::jsonb ? 'patient';
 create index audit_by_permit on audit using gin ((content::jsonb -> 'permits') jsonb_path_ops)
