@@ -24,7 +24,7 @@ from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys, Pseudonyms
 from senogate import site
-from senogate.user import current_user
+from senogate.operator import user
 
 app = typer.Typer(
     no_args_is_help=True, help="The audit trail: who did what, and whether that is as it was written."
@@ -112,16 +112,14 @@ def report(
     settings = _settings()
     with _connected(settings) as connection:
         if permit is not None:
-            write(
-                connection, Event.EXPORT, subject=current_user(), permits=[permit], detail={"form": "report"}
-            )
+            write(connection, Event.EXPORT, subject=user(), permits=[permit], detail={"form": "report"})
             found = audit_log.of_permit(connection, permit)
         else:
             pseudonym = _pseudonym(settings, patient or "", issuer)
             write(
                 connection,
                 Event.EXPORT,
-                subject=current_user(),
+                subject=user(),
                 patient_id=pseudonym,
                 detail={"form": "report"},
             )
@@ -143,7 +141,7 @@ def export(
         raise typer.BadParameter("records verify all together only", param_hint="--as")
     settings = _settings()
     with _connected(settings) as connection:
-        write(connection, Event.EXPORT, subject=current_user(), detail={"form": form.value, "after": after})
+        write(connection, Event.EXPORT, subject=user(), detail={"form": form.value, "after": after})
         if form == Form.RECORDS:
             sys.stdout.writelines(checkpoints.all_lines(connection))
             return

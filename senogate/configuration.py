@@ -6,7 +6,7 @@ from pathlib import Path
 from archive.configuration import record_configuration
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
-from senogate.user import current_user
+from senogate.operator import user
 
 
 def note_configuration(settings: Settings) -> None:
@@ -16,4 +16,4 @@ def note_configuration(settings: Settings) -> None:
     if profile.suffix == ".toml":
         others["the file of the profile"] = profile.read_bytes()
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
-        record_configuration(connection, settings, others, subject=current_user())
+        record_configuration(connection, settings, others, subject=user())

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import jwt
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from archive import audit, erasure, optout, secrets
@@ -25,13 +24,12 @@ from archive.settings import Settings
 from archive.spool import Spool
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
-from senogate.operator import AsJson, site_of_home, user
+from senogate.operator import AsJson, err, site_of_home, user
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.parts import deidentifier_of
 
 app = typer.Typer(no_args_is_help=True, help="Remove a study or a patient for good, with a receipt.")
 
-_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept, so name nobody in it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask whether to go on.")]
 
@@ -128,7 +126,7 @@ def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: 
 
 
 def _carry_out(where: Site, identifier: str) -> str:
-    with Progress(console=_err, transient=True) as progress:
+    with Progress(console=err, transient=True) as progress:
         task = progress.add_task("erasing instances", total=None)
         return erasure.carry_out(where, identifier, partial(progress.advance, task))
 

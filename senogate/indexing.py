@@ -12,7 +12,7 @@ from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
-from senogate.user import current_user
+from senogate.operator import user
 
 
 def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
@@ -35,5 +35,5 @@ def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
         follower = Follower(connection, orthanc, settings.storage, partial(is_proven, key))
         count = follower.rebuild(identifiers(orthanc))
         detail: Detail = {"index": "rebuilt", "instances": count}
-        write(connection, Event.CONFIGURATION_CHANGED, subject=current_user(), detail=detail)
+        write(connection, Event.CONFIGURATION_CHANGED, subject=user(), detail=detail)
         return count

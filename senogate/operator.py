@@ -22,6 +22,7 @@ from senogate import site
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 _T = TypeVar("_T")
 
 

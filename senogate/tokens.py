@@ -9,12 +9,12 @@ from psycopg import AsyncConnection
 
 from archive import secrets
 from archive.audit import Detail, Event
-from archive.errors import BadRequest, NotFound
+from archive.errors import BadRequest, NotFound, Unavailable
 from archive.policy import Role
 from archive.settings import Settings
 from archive.subjects import ADMINISTRATOR, client_subject
 from gateway import clients
-from senogate.operator import AsJson, change, out, run, say, seconds, show, site_of_home
+from senogate.operator import AsJson, change, err, out, run, say, seconds, show, site_of_home
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
 key_app = typer.Typer(no_args_is_help=True, help="The keys that sign the site's tokens.")
@@ -32,6 +32,7 @@ def issue(
 ) -> str:
     """A token for a client, within its scope; without one, for the site's own administrator.
 
+    The administrator's own, which opens nothing while the trail can't be written, needs no database to be made.
     With a certificate (PEM) it is good on connections with that certificate alone. Raises NotFound for a client that is
     unknown or revoked, BadRequest for a scope that is not its own or a certificate that is missing or none.
     """
@@ -53,7 +54,12 @@ def issue(
         thumbprint=_thumbprint(certificate) if certificate else None,
     )
     subject = client_subject(client_id) if client_id else ADMINISTRATOR
-    change(settings, Event.TOKEN, {"for": subject, "seconds": lifetime}, _nothing)
+    try:
+        change(settings, Event.TOKEN, {"for": subject, "seconds": lifetime}, _nothing)
+    except Unavailable as error:
+        if client_id:
+            raise
+        err.print(f"senogate: the token is not in the audit trail: {error}", markup=False)
     return token
 
 

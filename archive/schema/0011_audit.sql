@@ -42,7 +42,7 @@ declare
     link bytea;
     links bytea[] := '{}';
 begin
-    perform pg_advisory_xact_lock(1577713665);
+    perform pg_advisory_xact_lock(1577713668);
     select number, hash into last from audit order by number desc limit 1;
     if not found then
         select 0::bigint as number, decode(repeat('00', 32), 'hex') as hash into last;

@@ -34,8 +34,8 @@ def entry(event: Event = Event.READ, patient: str | None = None, **values: objec
 
 @st.composite
 def entries(draw: Callable) -> Entry:
-    """Any record that can be written, about whatever."""
-    names, text = st.text(max_size=12), st.text(max_size=40)
+    """Any record that can be written, about whatever; the names of its details are words of ours."""
+    names, text = st.from_regex(r"[a-z_]{1,12}", fullmatch=True), st.text(max_size=40)
     record = Record(
         draw(st.sampled_from(list(Event))),
         draw(text),
