@@ -24,7 +24,7 @@ from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys, Pseudonyms
 from senogate import site
-from senogate.operator import user
+from senogate.user import user
 
 app = typer.Typer(
     no_args_is_help=True, help="The audit trail: who did what, and whether that is as it was written."

@@ -6,7 +6,7 @@ from pathlib import Path
 from archive.configuration import record_configuration
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
-from senogate.operator import user
+from senogate.user import user
 
 
 def note_configuration(settings: Settings) -> None:

@@ -17,7 +17,7 @@ from archive.pool import connect, translated_errors
 from archive.reidentification import Opened
 from deidentification.seal import open_sealed
 from senogate import site
-from senogate.operator import user
+from senogate.user import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 app = typer.Typer(

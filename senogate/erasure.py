@@ -24,9 +24,10 @@ from archive.settings import Settings
 from archive.spool import Spool
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
-from senogate.operator import AsJson, err, site_of_home, user
+from senogate.operator import AsJson, err, site_of_home
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.parts import deidentifier_of
+from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Remove a study or a patient for good, with a receipt.")
 

@@ -12,7 +12,7 @@ from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
-from senogate.operator import user
+from senogate.user import user
 
 
 def rebuild(settings: Settings, advance: Callable[[], object]) -> int:

@@ -3,8 +3,6 @@
 import asyncio
 import getpass
 import json
-import os
-import pwd
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -19,6 +17,7 @@ from archive.errors import Unavailable
 from archive.pool import connection_string
 from archive.settings import Settings
 from senogate import site
+from senogate.user import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 out = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -29,14 +28,6 @@ _T = TypeVar("_T")
 def site_of_home() -> Settings:
     """The settings of the site in this home, with the address of its database."""
     return site.complete(site_settings.load())
-
-
-def user() -> str:
-    """The operating system's user that this process runs as, as the trail names them."""
-    try:
-        return f"os:{pwd.getpwuid(os.getuid()).pw_name}"
-    except KeyError:
-        return f"os:{os.getuid()}"
 
 
 def run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:

@@ -15,7 +15,8 @@ from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
 from deidentification.pseudonym import Keys, Pseudonyms
-from senogate.operator import AsJson, read_secret, site_of_home, user
+from senogate.operator import AsJson, read_secret, site_of_home
+from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Patients whose studies are withheld from everybody.")
 

@@ -11,7 +11,8 @@ import typer
 from archive import datasets, permits
 from archive.permits import ARTICLES, Application, Purpose, Terms, Wanted
 from archive.policy import Action, Role
-from senogate.operator import AsJson, out, run, say, site_of_home, user
+from senogate.operator import AsJson, out, run, say, site_of_home
+from senogate.user import user
 
 dataset_app = typer.Typer(
     no_args_is_help=True, help="Saved searches that permits are on, and versions of them."
