@@ -17,7 +17,6 @@ from archive import audit, erasure, optout, secrets
 from archive.durable import DurableConnection
 from archive.erasure import Erasure, Kind, Site
 from archive.errors import BadRequest
-from archive.follow import Follower
 from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
@@ -26,7 +25,6 @@ from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
 from senogate.operator import AsJson, err, site_of_home
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
-from senogate.parts import deidentifier_of
 from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Remove a study or a patient for good, with a receipt.")
@@ -42,6 +40,8 @@ def study(
     yes: Yes = False,
 ) -> None:
     """Erase a study and all that was made of it; print the receipt."""
+    from senogate.parts import deidentifier_of
+
     settings = site_of_home()
     if not uid or set(uid) - set("0123456789.") or len(uid) > 64:
         raise BadRequest("a Study Instance UID has digits and dots alone, at most 64")
@@ -134,6 +134,9 @@ def _carry_out(where: Site, identifier: str) -> str:
 
 @contextmanager
 def _site(settings: Settings) -> Iterator[Site]:
+    from archive.follow import Follower
+    from senogate.parts import deidentifier_of
+
     proof_key = deidentifier_of(settings).proof_key
     rows = DurableConnection(settings.database_url)
     with (

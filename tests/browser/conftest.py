@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PATIENCE = 30_000  # milliseconds
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser of its own for each module: as long as it is there, this thread runs Playwright's event loop."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed; tools/setup.sh test installs it")

@@ -23,6 +23,8 @@ def test_no_request_of_the_document_is_a_server_error(gateway):
     document = httpx.get(f"{gateway.settings.public_url}/openapi.json", trust_env=False).json()
     schema = schemathesis.openapi.from_dict(document)
     for operation in (found.ok() for found in schema.get_all_operations()):
+        if operation.path == "/health/ready":  # 503 is right: no worker follows this stack's Orthanc
+            continue
         put(operation.as_strategy(generation_mode=GenerationMode.POSITIVE), gateway)
         if "{" in operation.path:  # without a parameter nothing can be wrong
             put(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE), gateway)

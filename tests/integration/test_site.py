@@ -233,7 +233,7 @@ def test_lost_keys_are_missed_and_never_made_anew(new_site: NewSite) -> None:
 
 def test_every_secret_is_its_owners_alone(site: LiveSite) -> None:
     files = [path for path in Path(site.settings.secrets).iterdir() if path.is_file()]
-    assert len(files) == 6
+    assert len(files) == 8
     assert not [path for path in files if path.stat().st_mode & 0o077]
 
 
