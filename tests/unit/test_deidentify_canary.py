@@ -114,12 +114,13 @@ def encode(elements: dict[int, tuple[str, bytes]], syntax: str) -> bytes:
 
 
 def opened(instance: bytes) -> bytes:
-    """The instance and, where its dataset is deflated, the dataset inflated."""
+    """The instance, where its dataset is deflated with that inflated: two bytes are met in any compressed stream."""
     meta = pydicom.dcmread(io.BytesIO(instance), stop_before_pixels=True, specific_tags=[]).file_meta
     if meta.TransferSyntaxUID != DEFLATED:
         return instance
     start = 132 + 12 + meta.FileMetaInformationGroupLength
-    return instance + zlib.decompressobj(-15).decompress(instance[start:])
+    stream = zlib.decompressobj(-15)
+    return instance[:start] + stream.decompress(instance[start:]) + stream.unused_data
 
 
 def survivors(output: bytes, canaries: list[tuple[int, bytes]]) -> set[int]:
