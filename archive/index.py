@@ -114,9 +114,15 @@ class Index:
         datasets.place(self._connection, named["studies"])
 
     def _write(self, found: Sequence[Found]) -> None:
-        studies = {each.record.study.study_instance_uid: _columns(each.record.study) for each in found}
+        studies = {  # of each patient that is named: a study can be of several
+            (each.record.study.study_instance_uid, each.record.study.patient_id): _columns(each.record.study)
+            for each in found
+        }
         series = {each.record.series.series_instance_uid: _columns(each.record.series) for each in found}
-        self._run("upsert_study", [studies[uid] for uid in sorted(studies)])
+        in_order = sorted(
+            studies.items(), key=lambda each: each[0][0]
+        )  # stable: the last one named is the study's
+        self._run("upsert_study", [columns for _, columns in in_order])
         self._run("upsert_series", [series[uid] for uid in sorted(series)])
         if self._run("upsert_instance", [_instance_row(each) for each in found]) < len(found):
             raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")

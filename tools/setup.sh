@@ -30,7 +30,7 @@ install_packages() {
     local wanted=(python3-venv postgresql ca-certificates util-linux) absent own_policy=""
     [ "$codename" = bookworm ] && wanted+=(mmdebstrap)
     [ "$codename" = trixie ] && wanted+=(orthanc orthanc-python orthanc-dicomweb)
-    [ "$purpose" = test ] && wanted+=(dcmtk dicom3tools chromium)
+    [ "$purpose" = test ] && wanted+=(dcmtk dicom3tools chromium libatomic1)  # the last is for Playwright
     mapfile -t absent < <(missing "${wanted[@]}")
     [ ${#absent[@]} = 0 ] && return
     say "Installing ${absent[*]}"

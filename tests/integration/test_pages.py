@@ -176,6 +176,10 @@ class TestAdmin:
         assert "clinician" in administrator.row_of("/admin", f"account:{name}")
 
     def test_changes_are_in_the_trail(self, site: LiveSite, administrator: Person) -> None:
+        name = f"t{uuid.uuid4().hex[:8]}"
+        administrator.submit("/admin/clients", client_id=name, actions=["dicomweb.read"])
+        administrator.submit("/admin/accounts", name=name, password="correct horse battery")
+        administrator.submit("/admin/roles", subject=f"account:{name}", role="clinician")
         with site.database() as database:
             rows = database.execute(
                 "select distinct content::jsonb ->> 'event' from audit where content::jsonb ->> 'subject' = %s",
