@@ -162,7 +162,7 @@ def _measure(
     settings: Settings, gateway: psutil.Process, server: int, clients: int, studies: int, seconds: float
 ) -> dict[str, float]:
     keys = oauth.SigningKeys.load(settings.home / "signing.pem")
-    token = oauth.issue(keys, settings, subject="bench", ttl=3600)
+    token = oauth.issue(keys, settings, subject="administrator", ttl=3600, roles=[Role.ADMINISTRATOR])
     deadline = 0.0
 
     def work(first: int) -> int:
