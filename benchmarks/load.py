@@ -73,29 +73,36 @@ class Client:
 def _work(client: Client, seconds: float, together: Barrier, result: Connection) -> None:
     waits: list[float] = []
     received, number = 0, client.first
-    with socket.create_connection(client.address, timeout=120) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        reader = Reader(connection)
-        together.wait()
-        deadline = time.perf_counter() + seconds
-        while (began := time.perf_counter()) < deadline:
-            connection.sendall(client.request(number))
-            received += reader.read()
-            waits.append(time.perf_counter() - began)
-            number += client.step
+    reader = Reader(client.address)
+    together.wait()
+    deadline = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < deadline:
+        received += reader.ask(client.request(number))
+        waits.append(time.perf_counter() - began)
+        number += client.step
+    reader.close()
     result.send(Answers(waits, received))
 
 
 class Reader:
     """Takes answers off a connection, one after another, and keeps nothing of their bodies."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
         self._buffer = memoryview(bytearray(_BUFFER))
+        self._connect()
+
+    def _connect(self) -> None:
+        self._connection = socket.create_connection(self._address, timeout=120)
+        self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ahead = b""  # what came after the part last looked at
 
-    def read(self) -> int:
-        """The bytes of the next answer's body. Raises ConnectionError unless it is a whole one with status 200."""
+    def close(self) -> None:
+        self._connection.close()
+
+    def ask(self, request: bytes) -> int:
+        """The bytes of the answer's body. Raises ConnectionError unless it is a whole one with status 200."""
+        self._connection.sendall(request)
         head = self._until(_END)
         status, *lines = head.lower().split(b"\r\n")
         if status[9:12] != b"200":
@@ -103,9 +110,18 @@ class Reader:
         fields = dict(line.split(b":", 1) for line in lines if b":" in line)
         if b"content-length" in fields:
             return self._skip(int(fields[b"content-length"]))
-        if b"chunked" not in fields.get(b"transfer-encoding", b""):
-            raise ConnectionError("an answer of unknown length")
-        return self._skip_chunks()
+        if b"chunked" in fields.get(b"transfer-encoding", b""):
+            return self._skip_chunks()
+        return self._skip_all()
+
+    def _skip_all(self) -> int:
+        """An answer that ends with its connection (RFC 9112 section 6.3)."""
+        total = len(self._ahead)
+        while count := self._connection.recv_into(self._buffer, _BUFFER):
+            total += count
+        self.close()
+        self._connect()
+        return total
 
     def _skip_chunks(self) -> int:
         total = 0
