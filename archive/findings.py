@@ -1,7 +1,8 @@
 """What a model found in a study: one pure value, from which every result (SR, page, message) is written.
 
 An evaluation says what was found, where (`Target`: the exam, a breast, one view, or a lesion in it) and how
-likely each alternative was. Everything is coded, so that no reader has to parse words.
+likely each alternative was; a measurement says how much. A lesion lies in one or more views of a breast. Everything
+is coded, so that no reader has to parse words.
 """
 
 import json
@@ -12,7 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
+_READ = (1, 2)  # format 1 had neither measurements nor lesions
 
 
 class Task(StrEnum):
@@ -44,11 +46,12 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an evaluation is about. Laterality (`L`, `R`) and instance are empty where they do not apply."""
+    """What an answer is about; laterality (`L`, `R`), instance, and the lesion's name are empty where unneeded."""
 
     level: Level
     laterality: str = ""
     sop_instance_uid: str = ""
+    lesion: str = ""
 
 
 EXAM = Target(Level.EXAM)
@@ -82,9 +85,77 @@ class Evaluation:
         return next((one.label for one in self.likelihoods if one.code == self.value), "")
 
 
+class Shape(StrEnum):
+    """How the points of a region are meant (PS3.3 C.18.6.1.2, Graphic Type); a polygon's last point is its first."""
+
+    POINT = "POINT"
+    POLYLINE = "POLYLINE"
+    POLYGON = "POLYGON"
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place in one frame of an image.
+
+    Points are (column, row) in pixels of the stored image, (0, 0) its top left corner and (0.5, 0.5) the middle of
+    its first pixel, as in PS3.3 C.18.6.1.1. `frame` counts from 1.
+    """
+
+    sop_instance_uid: str
+    shape: Shape
+    points: tuple[tuple[float, float], ...]
+    frame: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.points or not all(math.isfinite(value) for point in self.points for value in point):
+            raise ValueError("a region needs points, and they must be finite")
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The first and last column and row that it reaches: (left, top, right, bottom)."""
+        columns, rows = zip(*self.points, strict=True)
+        return min(columns), min(rows), max(columns), max(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How much of what: a number with its unit (UCUM), and where it was measured."""
+
+    target: Target
+    concept: Code
+    value: float
+    unit: Code
+    regions: tuple[Region, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError("a measurement must be finite")
+
+
+@dataclass(frozen=True, slots=True)
+class Lesion:
+    """One lesion of a breast: its name (unique in its findings), its most likely kind, a score from 0 to 1.
+
+    `regions` are its outlines, one for each view (or frame) that shows it. More about it is told by the evaluations
+    and measurements whose target is its name.
+    """
+
+    name: str
+    laterality: str
+    kind: Code
+    score: float
+    regions: tuple[Region, ...]
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.score) and 0 <= self.score <= 1):
+            raise ValueError("a score must lie between 0 and 1")
+        if not self.regions:
+            raise ValueError("a lesion needs a region")
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An instance that was read, as the view it stands for (`L`/`R`, `CC`/`MLO`)."""
+    """An instance that was read, as the view it stands for (`L`/`R`, `CC`/`MLO`); both empty where it is no view."""
 
     laterality: str
     view: str
@@ -110,7 +181,8 @@ class Findings:
     """What one model found in one study.
 
     `facts` are operating facts (preprocessing, execution provider, library versions); `applicability` says
-    why the model was allowed to read this study. `created_at` carries its time zone.
+    why the model was allowed to read this study; `operating_point` tells the threshold that lesions and yes-or-no
+    answers were taken at. `created_at` carries its time zone.
     """
 
     task: Task
@@ -121,6 +193,9 @@ class Findings:
     created_at: datetime
     applicability: str
     facts: Mapping[str, str] = field(default_factory=dict)
+    measurements: tuple[Measurement, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
+    operating_point: str = ""
 
     def __post_init__(self) -> None:
         if self.created_at.tzinfo is None:
@@ -153,7 +228,7 @@ def from_json(text: str | bytes) -> Findings | NotApplicable:
     """Read what `to_json` wrote. Raises ValueError for anything else."""
     try:
         content = json.loads(text)
-        if content["format"] != FORMAT:
+        if content["format"] not in _READ:
             raise ValueError("findings are of a format that this version does not read")
         if "not_applicable" in content:
             return NotApplicable(str(content["not_applicable"]))
@@ -168,6 +243,9 @@ def _findings(content: dict[str, Any]) -> Findings:
         study_instance_uid=content["study_instance_uid"],
         model=Model(**content["model"]),
         evaluations=tuple(_evaluation(one) for one in content["evaluations"]),
+        measurements=tuple(_measurement(one) for one in content.get("measurements", ())),
+        lesions=tuple(_lesion(one) for one in content.get("lesions", ())),
+        operating_point=content.get("operating_point", ""),
         sources=tuple(Source(**one) for one in content["sources"]),
         created_at=datetime.fromisoformat(content["created_at"]),
         applicability=content["applicability"],
@@ -176,13 +254,44 @@ def _findings(content: dict[str, Any]) -> Findings:
 
 
 def _evaluation(content: dict[str, Any]) -> Evaluation:
-    target = content["target"]
     return Evaluation(
-        target=Target(Level(target["level"]), target["laterality"], target["sop_instance_uid"]),
+        target=_target(content["target"]),
         concept=Code(**content["concept"]),
         value=Code(**content["value"]),
         likelihoods=tuple(
             Likelihood(one["label"], Code(**one["code"]), one["probability"])
             for one in content["likelihoods"]
         ),
+    )
+
+
+def _measurement(content: dict[str, Any]) -> Measurement:
+    return Measurement(
+        target=_target(content["target"]),
+        concept=Code(**content["concept"]),
+        value=content["value"],
+        unit=Code(**content["unit"]),
+        regions=_regions(content["regions"]),
+    )
+
+
+def _lesion(content: dict[str, Any]) -> Lesion:
+    kind, regions = Code(**content["kind"]), _regions(content["regions"])
+    return Lesion(content["name"], content["laterality"], kind, content["score"], regions)
+
+
+def _target(content: dict[str, str]) -> Target:
+    others = {name: value for name, value in content.items() if name != "level"}
+    return Target(Level(content["level"]), **others)
+
+
+def _regions(content: list[dict[str, Any]]) -> tuple[Region, ...]:
+    return tuple(
+        Region(
+            sop_instance_uid=one["sop_instance_uid"],
+            shape=Shape(one["shape"]),
+            points=tuple((float(column), float(row)) for column, row in one["points"]),
+            frame=one["frame"],
+        )
+        for one in content
     )

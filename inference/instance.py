@@ -1,6 +1,7 @@
 """What the headers of a study's instances tell: one frozen value an instance, read without its pixels."""
 
 import io
+import math
 import struct
 import warnings
 import zlib
@@ -64,7 +65,9 @@ class Instance:
     """The header of one instance, as far as choosing views needs it. Absent attributes are empty.
 
     `view` and `code_view` are what View Position and View Code Sequence say, as abbreviations; `modified`
-    tells that a view modifier makes it no standard view. `acquired` orders the images of one view in time.
+    tells that a view modifier makes it no standard view. `acquired` orders the images of one view in time. `age` is in
+    years, None where Patient Age is absent or not in years; `spacing` is (between rows, between columns) in
+    millimetres: Imager Pixel Spacing, at the detector, else Pixel Spacing; `implant` is Breast Implant Present.
     """
 
     part: Part
@@ -84,6 +87,12 @@ class Instance:
     quality_control: bool
     number_of_frames: int
     acquired: tuple[str, str, int]
+    manufacturer: str = ""
+    model_name: str = ""
+    implant: str = ""
+    age: int | None = None
+    sex: str = ""
+    spacing: tuple[float, float] | None = None
 
 
 @contextmanager
@@ -126,7 +135,27 @@ def read_instance(part: Part) -> Instance:
             quality_control=_text(dataset, "QualityControlImage") == "YES",
             number_of_frames=int(dataset.get("NumberOfFrames") or 1),
             acquired=_acquired(dataset),
+            manufacturer=_text(dataset, "Manufacturer"),
+            model_name=_text(dataset, "ManufacturerModelName"),
+            implant=_text(dataset, "BreastImplantPresent"),
+            age=_age(dataset),
+            sex=_text(dataset, "PatientSex"),
+            spacing=_spacing(dataset),
         )
+
+
+def _age(dataset: Dataset) -> int | None:
+    """Patient Age in whole years (PS3.5 section 6.2, AS)."""
+    digits, unit = _text(dataset, "PatientAge")[:-1], _text(dataset, "PatientAge")[-1:]
+    return int(digits) if unit == "Y" and digits.isdecimal() else None
+
+
+def _spacing(dataset: Dataset) -> tuple[float, float] | None:
+    for keyword in ("ImagerPixelSpacing", "PixelSpacing"):
+        value = dataset.get(keyword)
+        if value and len(value) == 2 and all(math.isfinite(float(one)) and float(one) > 0 for one in value):
+            return float(value[0]), float(value[1])
+    return None
 
 
 def _acquired(dataset: Dataset) -> tuple[str, str, int]:

@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 
 from archive.findings import (
     EXAM,
+    Code,
     Evaluation,
     Findings,
+    Lesion,
     Level,
     Likelihood,
+    Measurement,
     Model,
     NotApplicable,
+    Region,
+    Shape,
     Source,
     Target,
     Task,
@@ -24,6 +29,7 @@ from archive.findings import (
     to_json,
 )
 from inference.density import BREAST_COMPOSITION, CATEGORIES
+from inference.picture import Placement
 
 LIKELIHOODS = tuple(
     Likelihood(label, code, probability)
@@ -93,3 +99,33 @@ def test_a_damaged_part_is_refused_or_read(key: str, value: object) -> None:
     content["findings"][key] = value
     with suppress(ValueError):
         from_json(json.dumps(content))
+
+
+def test_lesions_and_measurements_survive_the_round_trip_through_json() -> None:
+    """PS3.3 C.18.6: what is found in a place keeps its place to the last digit."""
+    uid = "2.25.7"
+    outline = Region(uid, Shape.POLYGON, ((1.25, 2.5), (3.0, 2.5), (3.0, 7.125), (1.25, 2.5)))
+    percent = Code("%", "UCUM", "percent")
+    mass = Code("4147007", "SCT", "Mass")
+    target = Target(Level.LESION, "L", uid, "1")
+    found = replace(
+        FINDINGS,
+        lesions=(Lesion("1", "L", mass, 0.75, (outline,)),),
+        measurements=(Measurement(target, BREAST_COMPOSITION, 12.5, percent, (outline,)),),
+        operating_point="score 0.5",
+    )
+    assert from_json(to_json(found)) == found
+    assert outline.box == (1.25, 2.5, 3.0, 7.125)
+
+
+@given(
+    st.tuples(*(st.floats(-100, 100) for _ in range(4))),
+    st.tuples(st.floats(0.1, 9), st.floats(0.1, 9), st.floats(1, 500)),
+)
+def test_a_point_goes_to_the_stored_image_and_back(
+    point: tuple[float, ...], step: tuple[float, float, float]
+) -> None:
+    """Cropped, mirrored and scaled as a network takes it, a place is still found where it was stored."""
+    placed = Placement().cropped(point[0], point[1]).mirrored(step[2]).scaled(step[0], step[1])
+    ((column, row),) = placed.own(placed.stored([(point[2], point[3])]))
+    assert (column, row) == (pytest.approx(point[2], abs=1e-6), pytest.approx(point[3], abs=1e-6))
