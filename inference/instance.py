@@ -67,7 +67,9 @@ class Instance:
     `view` and `code_view` are what View Position and View Code Sequence say, as abbreviations; `modified`
     tells that a view modifier makes it no standard view. `acquired` orders the images of one view in time. `age` is in
     years, None where Patient Age is absent or not in years; `spacing` is (between rows, between columns) in
-    millimetres: Imager Pixel Spacing, at the detector, else Pixel Spacing; `implant` is Breast Implant Present.
+    millimetres: Imager Pixel Spacing, at the detector, else Pixel Spacing; `implant` is Breast Implant Present;
+    `patient_orientation` tells where rows and where columns lead (PS3.3 C.7.6.1.1.1). Laterality and spacing of an
+    enhanced instance are those that its frames share.
     """
 
     part: Part
@@ -93,6 +95,7 @@ class Instance:
     age: int | None = None
     sex: str = ""
     spacing: tuple[float, float] | None = None
+    patient_orientation: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -126,7 +129,8 @@ def read_instance(part: Part) -> Instance:
             modality=_text(dataset, "Modality"),
             presentation_intent=_text(dataset, "PresentationIntentType"),
             image_type=_texts(dataset, "ImageType"),
-            image_laterality=_text(dataset, "ImageLaterality"),
+            image_laterality=_text(dataset, "ImageLaterality")
+            or _text(_shared(dataset, "FrameAnatomySequence"), "FrameLaterality"),
             laterality=_text(dataset, "Laterality"),
             view=_text(dataset, "ViewPosition"),
             code_view=_code_view(views),
@@ -140,8 +144,18 @@ def read_instance(part: Part) -> Instance:
             implant=_text(dataset, "BreastImplantPresent"),
             age=_age(dataset),
             sex=_text(dataset, "PatientSex"),
-            spacing=_spacing(dataset),
+            spacing=_spacing(dataset) or _spacing(_shared(dataset, "PixelMeasuresSequence")),
+            patient_orientation=_texts(dataset, "PatientOrientation"),
         )
+
+
+def _shared(dataset: Dataset, keyword: str) -> Dataset:
+    """The functional group that all frames of an enhanced instance share, else that of its first (C.7.6.16)."""
+    for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for item in (dataset.get(groups) or [])[:1]:
+            if found := item.get(keyword):
+                return Dataset(found[0])
+    return Dataset()
 
 
 def _age(dataset: Dataset) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference.instance import Instance
+from inference.voi import Voi
 
 View = tuple[str, str]
 Pixels = npt.NDArray[np.floating[Any]] | npt.NDArray[np.unsignedinteger[Any]]
@@ -56,7 +57,8 @@ class Picture:
     `pixels` is (rows, columns) in MONOCHROME2 sense (larger is brighter): stored values, unsigned, as decoded; floats
     after a step that maps grey values. `spacing` is (between rows, between columns) in millimetres at the detector,
     None where the header does not tell; steps that resample change it. `mask`, of the shape of `pixels`, is True on
-    the breast, and None before a step has found it.
+    the breast, and None before a step has found it. `voi` is how the header wants stored values shown; None where
+    the picture comes from no header.
     """
 
     instance: Instance
@@ -66,3 +68,4 @@ class Picture:
     placement: Placement = Placement()
     mask: Mask | None = None
     frame: int = 1
+    voi: Voi | None = None

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from inference.errors import PackageError, ReadingFailed
-from inference.preprocess import face_right, find_step, histogram, scale_to_unit, shrink
+from inference.preprocess import find_step
+from inference.preprocess.levels import face_right, histogram, scale_to_unit, shrink
 
 IMAGES = arrays(
     st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=20)

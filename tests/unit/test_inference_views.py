@@ -1,12 +1,16 @@
 """Which instances stand for the four standard views (PS3.3 C.8.11.7, PS3.16 CID 4014 and 4015)."""
 
+from pathlib import Path
+
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 
 from archive.findings import NotApplicable
+from archive.pixels.voi import Window
 from inference.demo import VIEWS
 from inference.instance import Instance, read_instance
-from inference.views import choose
+from inference.pixels import read_pictures
+from inference.views import STANDARD_VIEWS, choose, standard_views
 from tests.unit.mammograms import changed, small_exam, with_values
 
 L_CC, R_CC, L_MLO, R_MLO = range(4)
@@ -148,3 +152,41 @@ class TestNotApplicable:
 
         answer = choose([read_instance(changed(part, write)) for part in exam], VIEWS)
         assert "SECRET" not in str(answer) or not isinstance(answer, NotApplicable)
+
+
+class TestStandardViews:
+    def test_none_is_required(self, exam: list[bytes]) -> None:
+        found = standard_views(map(read_instance, exam[1:3]))
+        assert list(found) == [("R", "CC"), ("L", "MLO")]
+
+    def test_they_come_in_one_order(self, exam: list[bytes]) -> None:
+        assert tuple(standard_views(map(read_instance, exam[::-1]))) == STANDARD_VIEWS
+
+    def test_one_that_contradicts_itself_stands_for_none(self, exam: list[bytes]) -> None:
+        parts = replaced(exam, L_CC, Laterality="R")
+        assert ("L", "CC") not in standard_views(map(read_instance, parts))
+
+    def test_a_magnification_stands_for_none(self, exam: list[bytes]) -> None:
+        spot = with_values(exam[L_CC], EstimatedRadiographicMagnificationFactor="1.8")
+        assert standard_views([read_instance(spot)]) == {}
+
+
+class TestTomosynthesis:
+    """PS3.3 A.55: laterality and spacing lie in the functional groups that the frames share."""
+
+    def test_the_real_one_is_a_left_cc(self, shared: Path) -> None:
+        path = shared / "data" / "dicom" / "mg" / "hologic_dbt_j2k_4frames.dcm"
+        assert list(standard_views([read_instance(path)], frames="many")) == [("L", "CC")]
+
+    def test_it_is_no_plain_mammogram(self, shared: Path) -> None:
+        path = shared / "data" / "dicom" / "mg" / "hologic_dbt_j2k_4frames.dcm"
+        assert standard_views([read_instance(path)]) == {}
+
+    def test_a_plain_mammogram_is_none(self, exam: list[bytes]) -> None:
+        assert standard_views(map(read_instance, exam), frames="many") == {}
+
+    def test_its_frames_come_one_by_one_with_their_window(self, shared: Path) -> None:
+        path = shared / "data" / "dicom" / "mg" / "hologic_dbt_j2k_4frames.dcm"
+        pictures = list(read_pictures(read_instance(path), ("L", "CC")))
+        assert [one.frame for one in pictures] == [1, 2, 3, 4]
+        assert {one.voi.grey.window for one in pictures if one.voi} == {Window(512, 512)}

@@ -1,26 +1,36 @@
-"""Preprocessing: pure functions on arrays, found by the name a passport gives them.
+"""Two preprocessings of whole exams that work on stored values: histograms and thumbnails.
 
 An image here is a 2-D array (rows, columns) of unsigned stored values in MONOCHROME2 sense (larger is
 brighter), without modality or VOI LUT applied.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inference.errors import PackageError, ReadingFailed
+from inference.errors import ReadingFailed
+from inference.preprocess.parameters import Parameters, whole
 
 Image = npt.NDArray[np.unsignedinteger[Any]]
 Tensor = npt.NDArray[np.float32]
 BLOCK = 1 << 18
 
-Parameters = Mapping[str, int | float | str]
+
+def count_bins(parameters: Parameters) -> int:
+    """The parameter `bins`."""
+    return whole(parameters, "bins", 2, 65536)
 
 
-def standardise(levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def count_cells(parameters: Parameters) -> tuple[int, int]:
+    """The parameters `rows` and `columns`."""
+    return whole(parameters, "rows", 8, 4096), whole(parameters, "columns", 8, 4096)
+
+
+def standardise_levels(
+    levels: npt.NDArray[np.float64], counts: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
     """Levels less the mean, over the population standard deviation, of an image with `counts` of each level.
 
     Shapes (k,) and (k,); the answer, (k,), is in standard deviations. Raises ReadingFailed for an image of
@@ -49,13 +59,13 @@ def histogram(image: Image, bins: int) -> npt.NDArray[np.float64]:
     counts = count_levels(image)
     levels = np.flatnonzero(counts)
     counts = counts[levels]
-    values = standardise(levels.astype(np.float64), counts)
+    values = standardise_levels(levels.astype(np.float64), counts)
     return np.histogram(values, bins, weights=counts)[0] / image.size
 
 
 def histograms(images: Sequence[Image], parameters: Parameters) -> Tensor:
     """The histograms of all views, one after the other. Shape (1, views × bins)."""
-    bins = _bins(parameters)
+    bins = count_bins(parameters)
     return np.concatenate([histogram(image, bins) for image in images])[np.newaxis].astype(np.float32)
 
 
@@ -93,44 +103,6 @@ def scale_to_unit(image: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def thumbnails(images: Sequence[Image], parameters: Parameters) -> Tensor:
     """All views shrunk, facing the same way, from 0 to 1. Shape (1, views, rows, columns)."""
-    rows, columns = _cells(parameters)
+    rows, columns = count_cells(parameters)
     views = [scale_to_unit(face_right(shrink(image, rows, columns))) for image in images]
     return np.stack(views)[np.newaxis].astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A preprocessing: the function, and the shape of what it gives for so many views and parameters."""
-
-    apply: Callable[[Sequence[Image], Parameters], Tensor]
-    shape: Callable[[int, Parameters], tuple[int, ...]]
-
-
-STEPS: Mapping[str, Step] = {
-    "histogram": Step(histograms, lambda views, parameters: (1, views * _bins(parameters))),
-    "thumbnails": Step(thumbnails, lambda views, parameters: (1, views, *_cells(parameters))),
-}
-
-
-def find_step(name: str) -> Step:
-    """The preprocessing that a passport names. Raises PackageError where there is none."""
-    if name not in STEPS:
-        raise PackageError(f"preprocessing is {name!r}; known are {', '.join(STEPS)}")
-    return STEPS[name]
-
-
-def _bins(parameters: Parameters) -> int:
-    return _whole(parameters, "bins", 2, 65536)
-
-
-def _cells(parameters: Parameters) -> tuple[int, int]:
-    return _whole(parameters, "rows", 8, 4096), _whole(parameters, "columns", 8, 4096)
-
-
-def _whole(parameters: Parameters, name: str, low: int, high: int) -> int:
-    value = parameters.get(name)
-    if not (type(value) is int and low <= value <= high):
-        raise PackageError(
-            f"the preprocessing's parameter {name} must be a whole number from {low} to {high}"
-        )
-    return value
