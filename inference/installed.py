@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from archive.findings import Task
+from archive.readings import Wanted
 from inference.package import Package, load
 
 _BUILT_IN = {Task.DENSITY: Path(__file__).resolve().parent / "models" / "phantom_density"}
@@ -46,3 +47,8 @@ def packages(home: Path, task: Task) -> list[Package]:
         path for path in folder(home, task).glob("[!.]*") if path.is_dir() and not path.is_symlink()
     )
     return [load(path) for path in (_BUILT_IN[task], *added)]
+
+
+def wanted(home: Path) -> list[Wanted]:
+    """What studies are read for: the tasks and modalities for which a model is enabled."""
+    return [Wanted(task, active(home, task).passport.inputs.modality) for task in _BUILT_IN]
