@@ -78,7 +78,7 @@ def _shrink(pixels: Pixels) -> Cells:
     rows = pixels[:: max(max(pixels.shape) // (2 * CELLS), 1)]
     kind = rows if rows.dtype in (np.uint8, np.uint16, np.float32) else rows.astype(np.float32)
     whole = kind if kind.strides[1] == kind.itemsize else np.ascontiguousarray(kind)
-    small = cv2.resize(whole, _size(pixels.shape), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(whole, _size(pixels.shape), interpolation=cv2.INTER_AREA)  # type: ignore[arg-type]
     return np.asarray(cv2.medianBlur(np.asarray(small, np.float32), _MEDIAN), np.float32)
 
 
