@@ -3,9 +3,9 @@
 from psycopg import AsyncConnection
 
 from archive.conditions import Parameters
+from archive.listing import restrict
 from archive.policy import Scope
 from archive.pool import queries
-from archive.search import restrict
 
 
 async def may_add(connection: AsyncConnection, scope: Scope, subject: str, study_instance_uid: str) -> bool:

@@ -5,7 +5,7 @@ What the caller may see is a condition of each statement, so that hidden and abs
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -15,16 +15,13 @@ from archive.conditions import TABLES, Parameters, condition, every
 from archive.dicom_json import decode, encode
 from archive.errors import Gone, NotFound
 from archive.json_values import Attributes
-from archive.listing import datasets_in_order
+from archive.listing import DEEP, begin_of_page, datasets_in_order, is_counted, restrict
 from archive.matching import OneOf
 from archive.policy import Scope
 from archive.pool import queries
 from archive.query import COUNTED, MODALITIES_IN_STUDY, Match, Query
 from archive.resource import Resource
 from archive.statements import fetch
-
-DEEP = 500
-"""Rows before a page from which on it is looked for by counts of what lies before."""
 
 _STUDY_DATE = (tag("StudyDate"),)
 # How many rows of a level lie on a day (a column of study_day), and in a study.
@@ -76,6 +73,12 @@ class Page:
 
 async def find(connection: AsyncConnection, scope: Scope, resource: Resource, query: Query) -> Page:
     """The page of a search below a resource."""
+    begin = None
+    if query.offset >= DEEP and scope.numbers and not scope.everything and is_counted(resource, query):
+        begin = await begin_of_page(connection, scope, query)
+        if begin is None:
+            return Page([], more=False)
+        query = replace(query, offset=begin.skipped)
     parameters = Parameters()
     matches = [
         *_named(resource, query.level, parameters),
@@ -83,7 +86,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     ]
     above = _levels_told(resource, query)
     start, offset, since = _begin(scope, resource, query, parameters)
-    among = datasets_in_order(scope, resource, query, parameters)
+    among = datasets_in_order(scope, resource, query, parameters, begin)
     statement = queries("search.sql")[_STATEMENTS[query.level]].format(
         start=start,
         beside=_columns_beside(above, query),
@@ -200,16 +203,6 @@ async def _absence(connection: AsyncConnection, scope: Scope, resource: Resource
         if row and row[0]:
             return Gone("the resource has been deleted")
     return NotFound("no such resource")
-
-
-def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out."""
-    if scope.everything or not scope.numbers:
-        return f"not study.withheld and {'true' if scope.everything else 'false'}"
-    return f"""not study.withheld and exists (
-        select from dataset_study seen
-        where seen.study_instance_uid = study.study_instance_uid
-            and seen.dataset = any({parameters.add(list(scope.numbers))}::integer[]))"""
 
 
 def _named(resource: Resource, level: Level, parameters: Parameters) -> Iterator[str]:

@@ -15,11 +15,12 @@ from archive.conditions import Parameters, every, match_attribute
 from archive.dicom_json import decode, encode
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.json_values import Attributes
+from archive.listing import restrict
 from archive.policy import Scope
 from archive.pool import queries
 from archive.query import Query, parse_parameters, parse_query
 from archive.resource import Resource
-from archive.search import find, restrict
+from archive.search import find
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, Event, State, Workitem
 
 EVENTS = "workitem_event"

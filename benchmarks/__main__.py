@@ -5,7 +5,7 @@ import sys
 
 ALL = (
     *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
-    *("inference", "cleaning", "borders", "audit"),
+    *("inference", "cleaning", "borders", "audit", "permits"),
 )
 
 names = sys.argv[1:] or ALL

@@ -131,6 +131,7 @@ def fill(address: str, studies: int) -> None:
         connection.execute(_FILL, {"studies": studies})
         connection.execute("reset session_replication_role")
         connection.execute("select count_studies()")
+        connection.execute("select count_in_datasets()")
         connection.execute("vacuum analyze")
 
 

@@ -78,6 +78,7 @@ def add_datasets(address: str) -> None:
                 connection.execute(_FILL_PART, {"n": number, "part": part})
         connection.execute(_PERMITS, {"permits": PERMITS, "datasets": DATASETS})
         connection.execute("reset session_replication_role")
+        connection.execute("select count_in_datasets()")
         connection.execute("vacuum analyze")
 
 
@@ -195,7 +196,7 @@ def _filled(studies: int) -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=1_000_000)
+    parser.add_argument("--studies", type=int, default=100_000)
     parser.add_argument("--database", help="an index that is filled already")
     parser.add_argument("--rounds", type=int, default=100, help="searches of each kind")
     arguments = parser.parse_args()

@@ -18,4 +18,4 @@ CATEGORIES = {
 def passport_outputs() -> dict[str, Any]:
     """The table `outputs` of the passport of a model that tells the four categories, in the order a to d."""
     classes = [{"label": label} | asdict(code) for label, code in CATEGORIES.items()]
-    return {"concept": asdict(BREAST_COMPOSITION), "classes": classes}
+    return {"kind": "classes", "concept": asdict(BREAST_COMPOSITION), "classes": classes}

@@ -90,9 +90,10 @@ def _passport(published: bool) -> dict[str, Any]:
             "modality": "MG",
             "presentation_intent": "FOR PRESENTATION",
             "views": ["L CC", "R CC", "L MLO", "R MLO"],
-            "preprocessing": {"name": "histogram", "bins": 50},
+            "per": "exam",
+            "implants": "refuse",
+            "preprocessing": [{"name": "histogram", "bins": 50}],
         },
         "outputs": passport_outputs(),
         "training": {"trained_on": trained_on, "citation": "arXiv:1711.03674"},
-        "metrics": [],
     }

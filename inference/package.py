@@ -1,10 +1,12 @@
-"""A model package: a folder with `model.onnx` and `passport.toml`.
+"""A model package: a folder with `passport.toml` and, unless a method stands in its place, `model.onnx`.
 
 The hash in the passport ties it to the very bytes of the network. A package whose network was changed does
 not load.
 """
 
 import hashlib
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,11 @@ from typing import Any
 
 from archive.findings import Model
 from inference.errors import PackageError
-from inference.passport import FORMAT, PASSPORT, Passport, parse_passport, to_toml
+from inference.passport import FORMAT, PASSPORT, Passport, parse_passport
+from inference.toml_table import to_toml
 
 NETWORK = "model.onnx"
-MAX_PASSPORT_BYTES = 256 * 1024
+MAX_PASSPORT_BYTES = 64 * 1024
 MAX_NETWORK_BYTES = 2 * 1024**3
 
 
@@ -55,39 +58,44 @@ class Package:
 
 def load(folder: Path) -> Package:
     """Load the package in a folder and check it. Raises PackageError, which says what is wrong with it."""
-    passport = parse_passport(_read(folder / PASSPORT, MAX_PASSPORT_BYTES))
-    package = Package(folder, passport)
-    package.read_network()
+    package = Package(folder, parse_passport(_read(folder / PASSPORT, MAX_PASSPORT_BYTES)))
+    if package.passport.method is None:
+        package.read_network()
     return package
 
 
-def save(folder: Path, network: bytes, passport: Mapping[str, Any]) -> Package:
+def save(folder: Path, network: bytes | None, passport: Mapping[str, Any]) -> Package:
     """Write a network and its passport, with the network's hash in it, as a package, and load that.
 
     The package appears whole or not at all; one that is already there with the same content is left alone, so
     that a process which reads it is not disturbed. Raises PackageError for a passport that does not hold.
     """
-    content = dict(passport) | {"format": FORMAT, "network": {"sha256": hashlib.sha256(network).hexdigest()}}
-    text = to_toml(content).encode()
+    text = to_toml({"format": FORMAT} | dict(passport) | _named(network)).encode()
     parse_passport(text)
     if not _holds(folder, network, text):
         _replace(folder, network, text)
     return load(folder)
 
 
-def _holds(folder: Path, network: bytes, passport: bytes) -> bool:
+def _named(network: bytes | None) -> dict[str, Any]:
+    return {} if network is None else {"network": {"sha256": hashlib.sha256(network).hexdigest()}}
+
+
+def _holds(folder: Path, network: bytes | None, passport: bytes) -> bool:
     try:
-        return (folder / PASSPORT).read_bytes() == passport and (folder / NETWORK).read_bytes() == network
+        same = (folder / PASSPORT).read_bytes() == passport
+        return same and (network is None or (folder / NETWORK).read_bytes() == network)
     except OSError:
         return False
 
 
-def _replace(folder: Path, network: bytes, passport: bytes) -> None:
+def _replace(folder: Path, network: bytes | None, passport: bytes) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
         new, old = Path(draft) / "new", Path(draft) / "old"
         new.mkdir()
-        (new / NETWORK).write_bytes(network)
+        if network is not None:
+            (new / NETWORK).write_bytes(network)
         (new / PASSPORT).write_bytes(passport)
         if folder.exists():
             folder.rename(old)
@@ -95,9 +103,15 @@ def _replace(folder: Path, network: bytes, passport: bytes) -> None:
 
 
 def _read(path: Path, limit: int) -> bytes:
+    """A regular file's bytes: what is read is in the folder itself, and nothing waits for the other end of a pipe."""
     try:
-        if path.stat().st_size > limit:
-            raise PackageError(f"{path} is larger than {limit} bytes")
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise PackageError(f"{path} is no regular file")
+            if found.st_size > limit:
+                raise PackageError(f"{path} is larger than {limit} bytes")
+            return file.read(limit)
     except OSError as error:
         raise PackageError(f"{path} can't be read: {error.strerror}") from error

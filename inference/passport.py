@@ -3,20 +3,55 @@
 docs/models.md describes every key of its TOML.
 """
 
-import json
+import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
 from archive.findings import Code, Task
-from inference.errors import PackageError
+from inference.toml_table import Scalar, Table, read_toml
 
-FORMAT = 1
+FORMAT = 2
 PASSPORT = "passport.toml"
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-VERSION = re.compile(r"\d+\.\d+\.\d+([-+.][0-9A-Za-z.-]+)?")
+NAME = re.compile(r"(?=.{1,64}\Z)[a-z0-9]+(-[a-z0-9]+)*")
+VERSION = re.compile(r"(?=.{1,64}\Z)[0-9]+\.[0-9]+\.[0-9]+([-+.][0-9A-Za-z.-]+)?")
+MODALITIES = ("MG", "US", "MR")
+STANDARD_VIEWS = {f"{laterality} {view}": (laterality, view) for laterality in "LR" for view in ("CC", "MLO")}
+FOR_PRESENTATION = "FOR PRESENTATION"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{86}==")  # of 64 bytes
+
+
+class Kind(StrEnum):
+    """What a model answers with."""
+
+    CLASSES = "classes"
+    REGRESSION = "regression"
+    BOXES = "boxes"
+    MASK = "mask"
+    RISK = "risk"
+    CRITERIA = "criteria"
+
+
+class Per(StrEnum):
+    """What one run of a model sees: all views of the exam, one view, or one image or frame."""
+
+    EXAM = "exam"
+    VIEW = "view"
+    IMAGE = "image"
+
+
+_ROOT = ("format", "identity", "inputs", "outputs", "training", "metrics", "network", "method", "signature")
+_IDENTITY = ("name", "title", "version", "task", "intended_use", "licence", "research_use_only")
+_INPUTS = (
+    *("modality", "presentation_intent", "frames", "views", "per", "required"),
+    *("manufacturers", "spacing_mm", "implants", "ages", "features", "preprocessing"),
+)
+_OUTPUTS = ("kind", "concept", "classes", "unit", "threshold", "calibration", "parameters")
+_ASKING = (Kind.CLASSES, Kind.REGRESSION, Kind.RISK)  # one question with one answer
+_LEAST_CLASSES = {Kind.CLASSES: 2, Kind.BOXES: 1, Kind.MASK: 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +66,75 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A preprocessing step: its name, and its parameters by theirs."""
+
+    name: str
+    parameters: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """What the model reads. `views` are (laterality, view) in the order in which the network takes them."""
+    """What the model reads, and on what it may be run.
+
+    `views` are (laterality, view) in the order in which the network takes them; none stands for every image of the
+    modality. `many_frames` tells that it reads instances of several frames, as tomosynthesis is. `required` tells that
+    all views must be there; else any of them is enough. `spacing_mm` (smallest, largest) in millimetres between
+    pixels and `ages` (youngest, oldest) in years are None where the model was made for any, and `manufacturers` empty.
+    """
 
     modality: str
     presentation_intent: str
     views: tuple[tuple[str, str], ...]
-    preprocessing: str
-    parameters: Mapping[str, int | float | str]
+    per: Per
+    required: bool
+    many_frames: bool
+    manufacturers: tuple[str, ...]
+    spacing_mm: tuple[float, float] | None
+    accepts_implants: bool
+    ages: tuple[float, float] | None
+    features: tuple[str, ...]
+    preprocessing: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class OutputClass:
     label: str
     code: Code
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a network's scores become probabilities: `temperature` divides logits by a; `platt` is a × logit + b."""
+
+    kind: str = "none"
+    a: float = 1.0
+    b: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """What the model answers: a probability for each class, in this order."""
+    """What the model answers: to which question (`concept`), with which classes in the network's order.
 
-    concept: Code
+    `threshold` is the operating point, from 0 to 1. `parameters` are those of the function that makes an answer of
+    the network's outputs.
+    """
+
+    kind: Kind
+    concept: Code | None
     classes: tuple[OutputClass, ...]
+    unit: Code | None
+    threshold: float | None
+    calibration: Calibration
+    parameters: Mapping[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
     trained_on: str
     citation: str
+    provenance: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,40 +149,72 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
+class Method:
+    """What measures in place of a network: `measured` criteria are functions of this program."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`key` is the SHA-256 of the Ed25519 public key; `value` the signature in base64."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passport:
+    """`network_sha256` is empty where a method stands in place of a network."""
+
     identity: Identity
     inputs: Inputs
     outputs: Outputs
     training: Training
     metrics: tuple[Metric, ...]
     network_sha256: str
+    method: Method | None
+    signature: Signature | None
 
 
 def parse_passport(text: bytes) -> Passport:
-    """Read a passport. Raises PackageError, which names the key that is missing or wrong."""
-    try:
-        content = tomllib.loads(text.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PackageError(f"{PASSPORT} is not valid TOML: {error}") from error
-    root = _Table(content, "")
-    if root.get("format", int) != FORMAT:
-        raise PackageError(f"{PASSPORT}: format must be {FORMAT}")
-    passport = Passport(
+    """Read a passport. Raises PackageError, which names the key that is missing, wrong or unknown.
+
+    A signature is read and not verified.
+    """
+    root = read_toml(text, PASSPORT)
+    _check_format(root)
+    root.only(*_ROOT)
+    outputs = _outputs(root.table("outputs"))
+    measured = outputs.kind is Kind.CRITERIA
+    stranger = "network" if measured else "method"
+    if root.has(stranger):
+        raise root.wrong(stranger, f"does not go with outputs.kind {outputs.kind}")
+    return Passport(
         identity=_identity(root.table("identity")),
-        inputs=_inputs(root.table("inputs")),
-        outputs=_outputs(root.table("outputs")),
+        inputs=_inputs(root.table("inputs"), outputs.kind),
+        outputs=outputs,
         training=_training(root.table("training")),
-        metrics=tuple(_metric(table) for table in root.tables("metrics")),
-        network_sha256=root.table("network").get("sha256", str),
+        metrics=tuple(map(_metric, root.tables("metrics"))) if root.has("metrics") else (),
+        network_sha256="" if measured else _network(root.table("network")),
+        method=_method(root.table("method")) if measured else None,
+        signature=_signature(root.table("signature")) if root.has("signature") else None,
     )
-    if not re.fullmatch(r"[0-9a-f]{64}", passport.network_sha256):
-        raise PackageError(f"{PASSPORT}: network.sha256 must be 64 hexadecimal digits")
-    return passport
 
 
-def _identity(table: "_Table") -> Identity:
+def _check_format(root: Table) -> None:
+    number = root.get("format", int)
+    if number == 1:
+        raise root.wrong("format", "1 has no signature and does not run: import the model again")
+    if number != FORMAT:
+        raise root.wrong("format", f"must be {FORMAT}")
+
+
+def _identity(table: Table) -> Identity:
+    table.only(*_IDENTITY)
     return Identity(
-        name=table.matching("name", NAME, "lower-case letters, digits and hyphens"),
+        name=table.matching("name", NAME, "lower-case letters, digits and hyphens, 64 at most"),
         title=table.get("title", str),
         version=table.matching("version", VERSION, "a version such as 1.0.0"),
         task=Task(table.one_of("task", tuple(Task))),
@@ -116,95 +224,121 @@ def _identity(table: "_Table") -> Identity:
     )
 
 
-def _inputs(table: "_Table") -> Inputs:
-    preprocessing = table.table("preprocessing")
+def _inputs(table: Table, kind: Kind) -> Inputs:
+    table.only(*_INPUTS)
+    modality = table.one_of("modality", MODALITIES)
+    per = Per(table.one_of("per", tuple(Per))) if table.has("per") else Per.EXAM
+    features = table.texts("features") if table.has("features") else ()
+    if features and kind is not Kind.RISK:
+        raise table.wrong("features", f"goes with outputs.kind {Kind.RISK} only")
     return Inputs(
-        modality=table.one_of("modality", ("MG",)),
-        presentation_intent=table.one_of("presentation_intent", ("FOR PRESENTATION",)),
-        views=_views(table),
-        preprocessing=preprocessing.get("name", str),
-        parameters={key: value for key, value in preprocessing.content.items() if key != "name"},
+        modality=modality,
+        presentation_intent=_intent(table, modality),
+        views=_views(table, modality, per),
+        per=per,
+        required=not table.has("required") or table.get("required", bool) or per is Per.EXAM,
+        many_frames=table.has("frames") and table.one_of("frames", ("one", "many")) == "many",
+        manufacturers=table.texts("manufacturers") if table.has("manufacturers") else (),
+        spacing_mm=table.pair("spacing_mm", 0, math.inf) if table.has("spacing_mm") else None,
+        accepts_implants=table.has("implants") and table.one_of("implants", ("refuse", "accept")) == "accept",
+        ages=table.pair("ages", 0, 150) if table.has("ages") else None,
+        features=features,
+        preprocessing=_preprocessing(table, needed=kind is not Kind.CRITERIA and not features),
     )
 
 
-def _views(table: "_Table") -> tuple[tuple[str, str], ...]:
-    views = table.get("views", list)
-    known = {f"{laterality} {view}": (laterality, view) for laterality in "LR" for view in ("CC", "MLO")}
-    if not views or any(view not in known for view in views) or len(set(views)) != len(views):
-        raise PackageError(f"{PASSPORT}: inputs.views must name, each once, views among {', '.join(known)}")
-    return tuple(known[view] for view in views)
+def _intent(table: Table, modality: str) -> str:
+    """A mammogram is read For Presentation alone; other modalities have no presentation intent."""
+    return table.one_of("presentation_intent", (FOR_PRESENTATION,) if modality == "MG" else ("",))
 
 
-def _outputs(table: "_Table") -> Outputs:
-    classes = tuple(OutputClass(one.get("label", str), _code(one)) for one in table.tables("classes"))
-    if len(classes) < 2 or len({one.code for one in classes}) != len(classes):
-        raise PackageError(f"{PASSPORT}: outputs.classes must hold at least two classes, each once")
-    return Outputs(concept=_code(table.table("concept")), classes=classes)
+def _views(table: Table, modality: str, per: Per) -> tuple[tuple[str, str], ...]:
+    views = table.texts("views")
+    if any(view not in STANDARD_VIEWS for view in views) or (views and modality != "MG"):
+        raise table.wrong("views", f"must be of a mammogram and among {', '.join(STANDARD_VIEWS)}")
+    if per is Per.VIEW and not views:
+        raise table.wrong("views", "must name the views of which each is read by itself")
+    return tuple(STANDARD_VIEWS[view] for view in views)
 
 
-def _code(table: "_Table") -> Code:
+def _preprocessing(table: Table, *, needed: bool) -> tuple[Step, ...]:
+    steps = table.tables("preprocessing") if table.has("preprocessing") else ()
+    if needed and not steps:
+        raise table.wrong("preprocessing", "is missing: it names the steps in their order")
+    return tuple(Step(step.get("name", str), step.scalars("name")) for step in steps)
+
+
+def _outputs(table: Table) -> Outputs:
+    table.only(*_OUTPUTS)
+    kind = Kind(table.one_of("kind", tuple(Kind)))
+    return Outputs(
+        kind=kind,
+        concept=_code(table.table("concept")) if table.has("concept") or kind in _ASKING else None,
+        classes=_classes(table, kind),
+        unit=_code(table.table("unit")) if table.has("unit") or kind is Kind.REGRESSION else None,
+        threshold=table.number("threshold", 0, 1) if table.has("threshold") else None,
+        calibration=_calibration(table.table("calibration")) if table.has("calibration") else Calibration(),
+        parameters=table.table("parameters").scalars() if table.has("parameters") else {},
+    )
+
+
+def _classes(table: Table, kind: Kind) -> tuple[OutputClass, ...]:
+    least = _LEAST_CLASSES.get(kind, 0)
+    classes = tuple(map(_class, table.tables("classes"))) if least or table.has("classes") else ()
+    if len(classes) < least or len({one.code for one in classes}) != len(classes):
+        raise table.wrong("classes", f"must hold {least} or more, each once")
+    return classes
+
+
+def _class(table: Table) -> OutputClass:
+    threshold = table.number("threshold", 0, 1) if table.has("threshold") else None
+    return OutputClass(table.get("label", str), _code(table, "label", "threshold"), threshold)
+
+
+def _code(table: Table, *others: str) -> Code:
+    table.only("value", "scheme", "meaning", *others)
     return Code(table.get("value", str), table.get("scheme", str), table.get("meaning", str))
 
 
-def _training(table: "_Table") -> Training:
-    return Training(trained_on=table.get("trained_on", str), citation=table.get("citation", str))
+def _calibration(table: Table) -> Calibration:
+    table.only("kind", "a", "b")
+    kind = table.one_of("kind", ("none", "temperature", "platt"))
+    a = table.number("a") if table.has("a") else 1.0
+    if kind == "temperature" and a <= 0:
+        raise table.wrong("a", "must be greater than 0: it is a temperature")
+    return Calibration(kind, a, table.number("b") if table.has("b") else 0.0)
 
 
-def _metric(table: "_Table") -> Metric:
-    value, low, high = (float(table.get(name, (int, float))) for name in ("value", "low", "high"))
+def _training(table: Table) -> Training:
+    table.only("trained_on", "citation", "provenance")
+    provenance = table.table("provenance") if table.has("provenance") else None
+    found = {key: provenance.get(key, str) for key in provenance.content} if provenance else {}
+    return Training(table.get("trained_on", str), table.get("citation", str), found)
+
+
+def _metric(table: Table) -> Metric:
+    table.only("name", "value", "low", "high", "measured_on")
+    value, low, high = (table.number(key) for key in ("value", "low", "high"))
     if not low <= value <= high:
-        raise PackageError(f"{PASSPORT}: {table.path}: value must lie between low and high")
+        raise table.wrong("value", "must lie between low and high")
     return Metric(table.get("name", str), value, low, high, table.get("measured_on", str))
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A TOML table that knows where it stands, so that an error can say which key is meant."""
-
-    content: dict[str, Any]
-    path: str
-
-    def get(self, key: str, kind: type | tuple[type, ...]) -> Any:
-        value = self.content.get(key)
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if type(value) not in kinds or value == "":
-            raise PackageError(f"{PASSPORT}: {self._at(key)} is missing or not of type {kinds[-1].__name__}")
-        return value
-
-    def one_of(self, key: str, allowed: tuple[str, ...]) -> str:
-        value: str = self.get(key, str)
-        if value not in allowed:
-            raise PackageError(f"{PASSPORT}: {self._at(key)} must be one of {', '.join(allowed)}")
-        return value
-
-    def matching(self, key: str, pattern: re.Pattern[str], meaning: str) -> str:
-        value: str = self.get(key, str)
-        if not pattern.fullmatch(value):
-            raise PackageError(f"{PASSPORT}: {self._at(key)} must be {meaning}")
-        return value
-
-    def table(self, key: str) -> "_Table":
-        return _Table(self.get(key, dict), self._at(key))
-
-    def tables(self, key: str) -> "list[_Table]":
-        items = self.get(key, list)
-        if not all(isinstance(item, dict) for item in items):
-            raise PackageError(f"{PASSPORT}: {self._at(key)} must be an array of tables")
-        return [_Table(item, f"{self._at(key)}[{index}]") for index, item in enumerate(items)]
-
-    def _at(self, key: str) -> str:
-        return f"{self.path}.{key}" if self.path else key
+def _network(table: Table) -> str:
+    table.only("sha256")
+    return table.matching("sha256", _SHA256, "64 hexadecimal digits in lower case")
 
 
-def to_toml(content: Mapping[str, Any], path: str = "") -> str:
-    """TOML of a mapping of plain values, mappings, lists of strings, and lists of mappings."""
-    plain, nested = [], []
-    for key, value in content.items():
-        at = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping):
-            nested.append(f"\n[{at}]\n{to_toml(value, at)}")
-        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
-            nested.extend(f"\n[[{at}]]\n{to_toml(item, at)}" for item in value)
-        else:
-            plain.append(f"{key} = {json.dumps(value, ensure_ascii=False)}\n")
-    return "".join(plain + nested)
+def _method(table: Table) -> Method:
+    table.only("name", "version")
+    return Method(
+        table.matching("name", NAME, "lower-case letters, digits and hyphens"), table.get("version", str)
+    )
+
+
+def _signature(table: Table) -> Signature:
+    table.only("key", "value")
+    return Signature(
+        key=table.matching("key", _SHA256, "64 hexadecimal digits in lower case"),
+        value=table.matching("value", _BASE64, "an Ed25519 signature in base64"),
+    )

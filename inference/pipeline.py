@@ -8,9 +8,10 @@ import numpy.typing as npt
 import onnxruntime
 
 from archive.findings import EXAM, Evaluation, Findings, Likelihood, NotApplicable, Source
+from inference.errors import PackageError
 from inference.instance import Instance, Part, read_dataset, read_instance
 from inference.package import Package
-from inference.passport import Inputs
+from inference.passport import Inputs, Step
 from inference.pixels import decode
 from inference.preprocess import find_step
 from inference.session import Session
@@ -30,7 +31,8 @@ def read_study(
     if isinstance(chosen, NotApplicable):
         return chosen
     images = [decode(read_dataset(one.part, pixels=True)) for one in chosen]
-    features = find_step(passport.inputs.preprocessing).apply(images, passport.inputs.parameters)
+    last = passport.inputs.preprocessing[-1]
+    features = find_step(last.name).apply(images, last.parameters)
     probabilities = session.run(features)[0]
     return Findings(
         task=passport.identity.task,
@@ -46,6 +48,8 @@ def read_study(
 
 def _evaluate(probabilities: npt.NDArray[np.float32], package: Package) -> Evaluation:
     outputs = package.passport.outputs
+    if outputs.concept is None:
+        raise PackageError(f"{package.folder} does not say which question it answers")
     likelihoods = tuple(
         Likelihood(one.label, one.code, min(float(probability), 1.0))
         for one, probability in zip(outputs.classes, probabilities, strict=True)
@@ -65,9 +69,13 @@ def _applicability(inputs: Inputs) -> str:
 
 def _facts(session: Session) -> dict[str, str]:
     inputs = session.package.passport.inputs
-    parameters = ", ".join(f"{name} {value}" for name, value in sorted(inputs.parameters.items()))
     return {
-        "preprocessing": f"{inputs.preprocessing} ({parameters})",
+        "preprocessing": ", ".join(map(_describe, inputs.preprocessing)),
         "provider": session.providers[0],
         "runtime": f"onnxruntime {onnxruntime.__version__}",
     }
+
+
+def _describe(step: Step) -> str:
+    parameters = ", ".join(f"{name} {value}" for name, value in sorted(step.parameters.items()))
+    return f"{step.name} ({parameters})"

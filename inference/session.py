@@ -81,7 +81,10 @@ def open_session(package: Package, *, threads: int = 0, providers: tuple[str, ..
         raise PackageError(f"{package.folder} holds a network that onnxruntime can't load") from error
     session = Session(package, network, _input_shape(network, package))
     inputs = package.passport.inputs
-    shape = find_step(inputs.preprocessing).shape(len(inputs.views), inputs.parameters)
+    if not inputs.preprocessing:
+        raise PackageError(f"{package.folder} is not of a kind that is read from images by a network")
+    last = inputs.preprocessing[-1]
+    shape = find_step(last.name).shape(len(inputs.views), last.parameters)
     if not _fits(shape, session.shape):
         raise PackageError(
             f"{package.folder} holds a network that does not take what its preprocessing gives"

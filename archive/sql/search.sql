@@ -57,6 +57,40 @@ with {month} days as (
     from studies where reached > (select skipped from day) order by study_instance_uid desc limit 1
 )
 
+-- name: month_among
+months as (
+    select month, sum(bit_count({members}) << {weight}) as here
+    from seen {numbered}
+    where true {level}
+    group by month
+), reached as (
+    select month, here, sum(here) over (order by month desc) as reached from months
+), month as (
+    select month, %(offset)s - (reached - here) as skipped
+    from reached where reached > %(offset)s order by month desc limit 1
+),
+
+-- name: begin_among
+with seen as materialized (
+    select month, chunk, bit_or(members) as members from dataset_month where dataset = any({numbers}) group by month, chunk
+), {month} days as (
+    select study_date, sum(bit_count({members} & day_places.members) << {weight}) as here
+    from seen join day_places using (month, chunk) {numbered}
+    where {dates} {level}
+    group by study_date
+), reached_days as (
+    select study_date, here, sum(here) over (order by study_date desc) as reached from days
+), day as (
+    select study_date, {offset} - (reached - here) as skipped
+    from reached_days where reached > {offset} order by study_date desc limit 1
+), studies as (
+    select study_instance_uid, {here} as here, sum({here}) over (order by study_instance_uid desc) as reached
+    from study
+    where study_date = (select study_date from day) and {scope}
+)
+select (select study_date from day), study_instance_uid, ((select skipped from day) - (reached - here))::bigint
+from studies where reached > (select skipped from day) order by study_instance_uid desc limit 1
+
 -- name: places
 select instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid, instance.place,
     instance.size, instance.transfer_syntax_uid, instance.number_of_frames, instance.pixel_offset, instance.pixel_length

@@ -8,7 +8,16 @@ import io
 from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MammographyCADSRStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from archive.findings import Findings
 from inference.results.reading import RESEARCH_USE_ONLY
@@ -41,30 +50,54 @@ _OPTIONAL = (
 )
 
 
+_SERIES_NUMBERS = {
+    Comprehensive3DSRStorage: 9001,
+    MammographyCADSRStorage: 9002,
+    SecondaryCaptureImageStorage: 9003,
+    SegmentationStorage: 9004,
+    GrayscaleSoftcopyPresentationStateStorage: 9005,
+    KeyObjectSelectionDocumentStorage: 9006,
+}
+
+
+def name_of(findings: Findings, sop_class_uid: str = Comprehensive3DSRStorage) -> str:
+    """The name that the results of one SOP class have: of study, task, model, version and class."""
+    model = findings.model
+    return "\0".join((findings.study_instance_uid, findings.task, model.name, model.version, sop_class_uid))
+
+
 def start_document(
-    findings: Findings, sources: Sequence[Dataset], sop_class_uid: str, modality: str, uid: Uid
+    findings: Findings,
+    sources: Sequence[Dataset],
+    sop_class_uid: str,
+    modality: str,
+    uid: Uid,
+    *,
+    number: int = 1,
+    part: str = "",
 ) -> FileDataset:
     """An instance without content in the study of its sources (headers of the instances that were read).
 
     `uid` maps a name to a UID, always the same. The names are those of study, task, model, version and SOP
-    class, so that reading a study again gives the same instance again.
+    class, so that reading a study again gives the same instance again. Where there are several instances of one
+    class, in one series, `part` names each and `number` counts them.
     """
     model = findings.model
-    name = "\0".join((findings.study_instance_uid, findings.task, model.name, model.version, sop_class_uid))
+    name = name_of(findings, sop_class_uid)
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = "SENOGATE"
     meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(uid(f"result instance\0{name}"))
+    meta.MediaStorageSOPInstanceUID = UID(uid("\0".join(filter(None, ("result instance", name, part)))))
     document = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     _copy_context(document, sources[0])
     document.SOPClassUID = sop_class_uid
     document.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     document.Modality = modality
     document.SeriesInstanceUID = uid(f"result series\0{name}")
-    document.SeriesNumber = 9001
-    document.InstanceNumber = 1
+    document.SeriesNumber = _SERIES_NUMBERS[UID(sop_class_uid)]
+    document.InstanceNumber = number
     caution = f"{RESEARCH_USE_ONLY}: " if model.research_use_only else ""
     document.SeriesDescription = f"{caution}{model.title}"[:64]
     document.ContentDate, document.ContentTime = _moment(findings, sources)

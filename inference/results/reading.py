@@ -12,6 +12,7 @@ from inference.instance import Part, read_dataset, readable
 RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
 _QUALITATIVE_EVALUATIONS = "C0034375"
 _ALGORITHM_NAME, _ALGORITHM_VERSION, _ALGORITHM_PARAMETERS = "111001", "111003", "111002"
+_LATERALITY, _SOURCE = "272741003", "260753009"
 _LABELS = {code.value: label for label, code in CATEGORIES.items()}
 _HASH = "sha256="
 
@@ -38,7 +39,7 @@ def read_density(sr: Part) -> DensityReading:
     dataset = read_dataset(sr, pixels=False)
     with readable():
         container = _only(dataset, _QUALITATIVE_EVALUATIONS)
-        density = _only(container, BREAST_COMPOSITION.value)
+        density = _of_exam(container)
         parameters = [one.TextValue for one in _children(density, _ALGORITHM_PARAMETERS)]
         return DensityReading(
             study_instance_uid=str(dataset.StudyInstanceUID),
@@ -57,6 +58,18 @@ def _children(item: Dataset, concept: str) -> Iterator[Dataset]:
     for child in item.get("ContentSequence") or []:
         if child.ConceptNameCodeSequence[0].get("CodeValue") == concept:
             yield child
+
+
+def _of_exam(container: Dataset) -> Dataset:
+    """The composition that is said of the exam: neither a breast nor an image modifies it."""
+    found = [
+        one
+        for one in _children(container, BREAST_COMPOSITION.value)
+        if not any(_children(one, _LATERALITY)) and not any(_children(one, _SOURCE))
+    ]
+    if len(found) != 1:
+        raise ReadingFailed("the instance is not a density report")
+    return found[0]
 
 
 def _only(item: Dataset, concept: str) -> Dataset:

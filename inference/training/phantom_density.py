@@ -121,7 +121,9 @@ def _passport(metrics: list[dict[str, Any]]) -> dict[str, Any]:
             "modality": "MG",
             "presentation_intent": "FOR PRESENTATION",
             "views": [" ".join(view) for view in VIEWS],
-            "preprocessing": population.PREPROCESSING,
+            "per": "exam",
+            "implants": "refuse",
+            "preprocessing": [population.PREPROCESSING],
         },
         "outputs": passport_outputs(),
         "training": {

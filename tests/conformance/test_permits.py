@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from archive import datasets
+from archive import datasets, search
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
 from archive.policy import Action
@@ -115,6 +115,36 @@ class TestDatasets:
         assert (frozen.number_of_studies, frozen.number_of_instances) == (1, 3)
 
 
+CHANGES = (
+    "update study set number_of_series = 5, number_of_instances = 9 where study_instance_uid = '1.1'",
+    "update study set study_date = '19991231' where study_instance_uid = '1.2'",
+    "insert into opt_out (patient_id, added_by) values ('P2', 'test')",
+    "delete from opt_out",
+    "update study set withheld = true where study_instance_uid = '1.1'",
+    "delete from dataset_study where study_instance_uid = '1.2' and dataset = (select min(dataset) from dataset_study)",
+    "delete from study where study_instance_uid = '1.3'",
+    """insert into study select (jsonb_populate_record(study, '{"study_instance_uid": "1.8"}')).*
+        from study where study_instance_uid = '1.2'""",
+    "insert into dataset_study select max(dataset), '19991231', '1.8' from dataset_study",
+    "update study set study_date = '20200110', withheld = false where study_instance_uid = '1.1'",
+)
+COUNTS = """
+select dataset, study_date, count(*)::bigint, sum(number_of_series)::bigint, sum(number_of_instances)::bigint
+from dataset_study join study using (study_instance_uid, study_date) where not study.withheld
+group by 1, 2 order by 1, 2
+"""
+COUNTED = """
+select dataset, study_date, sum(bit_count(seen.members & day.members))::bigint,
+    coalesce(sum(series.number), 0)::bigint, coalesce(sum(instances.number), 0)::bigint
+from dataset_month seen join day_places day using (month, chunk),
+    lateral (select sum(bit_count(members & seen.members & day.members) << power) as number from month_numbers
+        where month = seen.month and chunk = seen.chunk and level = 'series') series,
+    lateral (select sum(bit_count(members & seen.members & day.members) << power) as number from month_numbers
+        where month = seen.month and chunk = seen.chunk and level = 'instances') instances
+group by 1, 2 having sum(bit_count(seen.members & day.members)) > 0 order by 1, 2
+"""
+
+
 def read_as(label: str) -> dict:
     """Findings of a model that read a density."""
     code = Code("1", "SCT", "dense")
@@ -152,6 +182,28 @@ class TestSearches:
                 [],
             ]
             assert studies(client, "/instances?limit=2&offset=1") == ["1.1", "1.1"]
+
+    @pytest.mark.parametrize("path", ["/studies", "/series", "/instances"])
+    @pytest.mark.parametrize("dates", ["", "StudyDate=20200101-20210620&"])
+    def test_a_deep_page_is_the_same_part_of_the_order(self, holder, settings, monkeypatch, path, dates):
+        for query in ("Modality=MG", "StudyInstanceUID=1.1,1.3", "ViewPosition=CC"):
+            holder.permit(dataset(settings, query))
+        with holder.client() as client:
+            whole = client.get(f"{path}?{dates}").json()
+            monkeypatch.setattr(search, "DEEP", 0)
+            ends = range(len(whole) + 2)
+            pages = [client.get(f"{path}?{dates}limit=2&offset={at}").json() for at in ends]
+        assert len(whole) > 1
+        assert pages == [whole[at : at + 2] for at in ends]
+
+    def test_places_are_kept_as_studies_come_change_and_go(self, settings, mammograms_of_2020):
+        """What deep pages are found by is what a count of the datasets' studies would find."""
+        dataset(settings, "StudyDate=19000101-")
+        with psycopg.connect(settings.database_url) as connection:
+            for change in CHANGES:
+                connection.execute(change)
+            assert connection.execute(COUNTED).fetchall() == connection.execute(COUNTS).fetchall() != []
+            connection.rollback()
 
     def test_a_permit_on_everything_shows_everything(self, holder):
         holder.permit("everything")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive import search
+from archive import listing, search
 from archive.attributes import Level
 from archive.conditions import Parameters, _like, condition, every
 from archive.errors import BadRequest
@@ -55,8 +55,8 @@ def test_no_value_gets_into_the_statement(value):
 
 
 def test_what_may_be_seen_is_a_condition():
-    assert search.restrict(EVERYTHING, Parameters()) == "not study.withheld and true"
-    assert search.restrict(NOTHING, Parameters()) == "not study.withheld and false"
+    assert listing.restrict(EVERYTHING, Parameters()) == "not study.withheld and true"
+    assert listing.restrict(NOTHING, Parameters()) == "not study.withheld and false"
 
 
 @pytest.mark.parametrize(
