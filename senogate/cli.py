@@ -19,6 +19,7 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.findings import Task
 from archive.migration import migrate
+from archive.permits import Purpose
 from archive.settings import Settings
 from senogate import accounts, audit, crosswalk, erasure, models, optout, permits, site, spool, tokens
 from senogate.configuration import note_configuration
@@ -195,12 +196,15 @@ def token(
     scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces.")] = None,
     ttl: Annotated[str, typer.Option(help="How long it is valid, such as 90s, 15m, 1h.")] = "15m",
     permit: Annotated[str | None, typer.Option(help="The only permit that it may be used with.")] = None,
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="The purpose of the only permits that it may be used with.")
+    ] = None,
     certificate: Annotated[
         Path | None, typer.Option(exists=True, help="PEM; it is good on connections with this one alone.")
     ] = None,
 ) -> None:
     """Print a bearer token, and nothing else."""
-    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, certificate))
+    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
 
 
 @app.command()
