@@ -6,7 +6,8 @@ measurement in percent whose concept names its time (docs/risk.md has the codes)
 
 A network takes one of two inputs:
 
-- `image`, (1, views, rows, columns): the standard views in the passport's order, preprocessed as it says (Mirai-like).
+- `image`: the standard views in the passport's order, preprocessed as it says (Mirai-like); (1, views, rows, columns)
+  where its last step is `thumbnails`, (views, 1, rows, columns) where it is `stack`.
 - `features`, (1, f), where the passport names `features`, laid one after the other in their order by
   `inference.features.lay_out`: `age`, years, from the header; `density`, the probabilities of BI-RADS a to d that the
   site's density model told of the same study. An exam without age, or not read for density, is *not applicable*.

@@ -13,10 +13,12 @@ from inference.answers import risk as answers
 from inference.density import BREAST_COMPOSITION, CATEGORIES
 from inference.errors import ReadingFailed
 from inference.features import lay_out
+from inference.network import Graph
 from inference.package import load
+from inference.preprocess import assemble
 from inference.training import risk
 from inference.training.running import Run, runner
-from tests.unit.pictures import INSTANCE, mammography, passport, picture
+from tests.unit.pictures import INSTANCE, VIEWS, mammography, passport, picture
 
 MODELS = Path(installed.__file__).parent / "models"
 PER_YEAR = ("risk-1y", "risk-2y", "risk-3y", "risk-4y", "risk-5y")
@@ -112,11 +114,27 @@ class TestAnswer:
         with pytest.raises(ReadingFailed, match="no cumulative risk"):
             self.told(risks)
 
-    def test_a_model_of_four_views_tells_its_years(self) -> None:
-        """A network of images, such as Mirai, has no features and explains nothing."""
-        given = {"probabilities": np.array([[0.01, 0.02, 0.03, 0.04, 0.05]])}
-        found = answers.answer(given, [picture()] * 4, passport("risk", mammography("exam"))).measurements
+
+def four_view_network() -> bytes:
+    """Like Mirai in what it takes and gives: a hazard from four views' means, which each year adds to."""
+    graph = Graph()
+    mean = graph.add("ReduceMean", ["image"], axes=[0, 1, 2, 3], keepdims=0)
+    hazards = graph.add("Mul", [graph.reshape(mean, [1, 1]), graph.tensor([[0.01] * 5])])
+    graph.add("CumSum", [hazards, graph.tensor(1, np.int64)], "probabilities")
+    return graph.build("tiny", {"image": [4, 1, "rows", "columns"]}, {"probabilities": [1, 5]})
+
+
+class TestImages:
+    """The place of models such as Mirai (Yala et al. 2021): four views in, five years out."""
+
+    def test_four_views_tell_five_years(self) -> None:
+        asked = passport("risk", mammography("exam"))
+        steps = [(one.name, one.parameters) for one in asked.inputs.preprocessing]
+        shown = [picture(view, pixels=np.full((8, 8), 0.5, np.float32)) for view in VIEWS]
+        outputs = runner(four_view_network())(assemble(shown, steps))
+        found = answers.answer(outputs, shown, asked).measurements
         assert [one.concept.value for one in found] == list(PER_YEAR)
+        assert [one.value for one in found] == pytest.approx([0.5, 1, 1.5, 2, 2.5])
 
 
 def density(*probabilities: float) -> Evaluation:
