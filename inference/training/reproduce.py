@@ -1,7 +1,7 @@
 """Makes every built-in model again from its seeds: `python -m inference.training.reproduce FOLDER [NAME …]`.
 
-Each is trained into the folder, and its figures are held against those of the passport that is kept: on the same machine
-and versions they are the same, on others they lie within the passport's intervals.
+Each is trained into the folder, and its figures are held against those of the passport that is kept: on the same
+machine and versions they are the same, on others they lie within the passport's intervals.
 """
 
 import argparse
