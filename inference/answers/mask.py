@@ -25,6 +25,7 @@ from inference.passport import OutputClass, Passport, Per
 from inference.picture import Picture
 
 MOST, LEAST_PIXELS, THRESHOLD = 3, 16, 0.5
+FINER = 4  # points of an outline along a pixel
 AREA = Code("42798000", "SCT", "Area")
 LONG_AXIS = Code("103339001", "SCT", "Long axis")
 MM, MM2 = Code("mm", "UCUM", "millimeter"), Code("mm2", "UCUM", "square millimeter")
@@ -34,11 +35,10 @@ Plane = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A connected part: where it begins (column, row) in the picture, its own pixels, its mean probability."""
+    """A connected part: outline, (column, row) in the picture's points, area in pixels, mean probability."""
 
-    column: int
-    row: int
-    pixels: npt.NDArray[np.bool_]
+    outline: tuple[tuple[float, float], ...]
+    area: int
     score: float
 
 
@@ -75,15 +75,19 @@ def _parts(probabilities: Plane, told: OutputClass, passport: Passport) -> Itera
     """The largest connected parts (pixels that touch by a corner are connected), the largest first."""
     parameters = passport.outputs.parameters
     most, least = int(parameters.get("most", MOST)), int(parameters.get("least_pixels", LEAST_PIXELS))
-    cut = (probabilities >= _threshold(told, passport)).astype(np.uint8)
+    threshold = _threshold(told, passport)
+    cut = (probabilities >= threshold).astype(np.uint8)
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(cut, connectivity=8)
     largest = sorted(range(1, count), key=lambda one: -boxes[one][cv2.CC_STAT_AREA])[:most]
     for one in largest:
-        column, row, width, height, area = (int(value) for value in boxes[one])
+        left, top, width, height, area = (int(value) for value in boxes[one])
         if area >= least:
-            place = slice(row, row + height), slice(column, column + width)
-            pixels = labels[place] == one
-            yield _Part(column, row, pixels, float(probabilities[place][pixels].mean()))
+            corner = max(left - 1, 0), max(top - 1, 0)
+            place = slice(corner[1], top + height + 1), slice(corner[0], left + width + 1)
+            pixels, seen = labels[place] == one, probabilities[place]
+            outline = _outline(pixels, seen, threshold)
+            points = tuple((corner[0] + column, corner[1] + row) for column, row in outline)
+            yield _Part(points, area, float(seen[pixels].mean()))
 
 
 def _threshold(told: OutputClass, passport: Passport) -> float:
@@ -91,17 +95,30 @@ def _threshold(told: OutputClass, passport: Passport) -> float:
     return next(one for one in chosen if one is not None)
 
 
-def _outline(part: _Part) -> list[tuple[float, float]]:
-    """The outer border, (column, row) in the picture's points, a quarter of a pixel inside; closed."""
-    fine = np.repeat(np.repeat(part.pixels, 2, axis=0), 2, axis=1).astype(np.uint8)
-    contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    longest = cv2.approxPolyDP(max(contours, key=len), 0.7, closed=True).reshape(-1, 2)
-    points = [(part.column + (float(x) + 0.5) / 2, part.row + (float(y) + 0.5) / 2) for x, y in longest]
+def _outline(
+    pixels: npt.NDArray[np.bool_], probabilities: Plane, threshold: float
+) -> list[tuple[float, float]]:
+    """Where the probability falls to the threshold around the part, (column, row), to a quarter of a pixel; closed."""
+    around = cv2.dilate(pixels.astype(np.uint8), np.ones((3, 3), np.uint8))
+    fine = cv2.resize(probabilities * around, None, fx=FINER, fy=FINER, interpolation=cv2.INTER_LINEAR)
+    border = _border(fine >= threshold)
+    if len(border) < 3:  # a part of a pixel or two that hardly reaches the threshold
+        border = _border(np.kron(pixels, np.ones((FINER, FINER), np.bool_)))
+    points = [((float(x) + 0.5) / FINER, (float(y) + 0.5) / FINER) for x, y in border]
     return [*points, points[0]]
 
 
+def _border(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """The corners of the largest part's outline, (n, 2); none where there is no part."""
+    contours, _ = cv2.findContours(bits.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return np.empty((0, 2), np.int32)
+    largest = max(contours, key=cv2.contourArea)
+    return np.asarray(cv2.approxPolyDP(largest, 0.7, closed=True).reshape(-1, 2), np.int32)
+
+
 def _lesion(name: str, part: _Part, picture: Picture, kind: Code) -> Lesion:
-    points = picture.placement.stored(_outline(part))
+    points = picture.placement.stored(part.outline)
     region = Region(picture.instance.sop_instance_uid, Shape.POLYGON, points, picture.frame)
     return Lesion(name, picture.view[0], kind, min(part.score, 1.0), (region,))
 
@@ -111,8 +128,8 @@ def _measurements(name: str, part: _Part, picture: Picture) -> list[Measurement]
         return []
     down, across = picture.spacing
     target = Target(Level.LESION, picture.view[0], picture.instance.sop_instance_uid, name)
-    area = int(part.pixels.sum()) * down * across
-    points = np.array(_outline(part)) * (across, down)
+    area = part.area * down * across
+    points = np.array(part.outline) * (across, down)
     longest = max(float(np.hypot(*(points - point).T).max()) for point in points)
     return [
         Measurement(target, AREA, round(area, 3), MM2),
