@@ -30,12 +30,12 @@ def picture(view: tuple[str, str] = ("", ""), shape: tuple[int, int] = (8, 8), *
     return Picture(instance, view, **defaults | values)
 
 
-def passport(
+def content(
     kind: str, inputs: Mapping[str, Any] | None = None, outputs: Mapping[str, Any] | None = None
-) -> Passport:
-    """A passport of a kind, of ultrasound images without views unless `inputs` say otherwise."""
+) -> dict[str, Any]:
+    """What a passport of a kind says, of ultrasound images without views unless `inputs` say otherwise."""
     code = {"value": "1", "scheme": "99TEST", "meaning": "one"}
-    content: dict[str, Any] = {
+    return {
         "format": 2,
         "identity": {
             **dict.fromkeys(("name", "title", "intended_use", "licence"), "x"),
@@ -55,7 +55,13 @@ def passport(
         "training": {"trained_on": "x", "citation": "x"},
         "network": {"sha256": "0" * 64},
     }
-    return parse_passport(to_toml(content).encode())
+
+
+def passport(
+    kind: str, inputs: Mapping[str, Any] | None = None, outputs: Mapping[str, Any] | None = None
+) -> Passport:
+    """The passport of `content`."""
+    return parse_passport(to_toml(content(kind, inputs, outputs)).encode())
 
 
 def mammography(per: str, views: Sequence[tuple[str, str]] = VIEWS) -> dict[str, Any]:
