@@ -21,6 +21,8 @@ from inference.trust import trust, trusted_keys
 
 _VERSION = re.compile(r"-[0-9]+\.[0-9]+\.[0-9]+.*")
 BUILT_IN = Path(__file__).resolve().parent / "models"
+DEFAULTS = ("phantom_density",)
+"""The built-in packages that read at a new site; the others do so once they are enabled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,7 @@ def inspect(folder: Path, trusted: Keys) -> Installed:
 @cache
 def default_packages() -> dict[Place, Path]:
     """The folders of the built-in packages that read where a site has chosen nothing. Raises PackageError."""
-    found: dict[Place, Path] = {}
-    for folder in _built_in_folders():
-        found.setdefault(place_of(read(folder)), folder)
-    return found
+    return {place_of(read(BUILT_IN / name)): BUILT_IN / name for name in DEFAULTS}
 
 
 def _built_in_folders() -> list[Path]:

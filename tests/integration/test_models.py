@@ -44,8 +44,8 @@ def refusal(site: LiveSite, *command: str) -> str:
 
 
 def changes(site: LiveSite) -> list[str]:
-    records = json.loads(site.run("audit", "list", "--event", "model.changed", "--json").stdout)
-    return [record["detail"]["change"] for record in records]
+    lines = site.run("audit", "list", "--event", "model.changed", "--json").stdout.splitlines()
+    return [json.loads(line)["detail"]["change"] for line in lines]
 
 
 @pytest.mark.usefixtures("added")

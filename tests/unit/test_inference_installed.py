@@ -97,6 +97,17 @@ class TestWanted:
     def test_a_new_site_has_the_phantom_trained_model(self, home: Path) -> None:
         assert installed.active(home, Task.DENSITY).model.name == BUILT_IN
 
+    def test_each_default_reads_a_place_of_its_own(self, home: Path) -> None:
+        assert len(installed.default_packages()) == len(installed.DEFAULTS) == len(installed.wanted(home))
+
+    def test_another_built_in_one_reads_once_it_is_enabled(self, home: Path) -> None:
+        others = [
+            one.package for one in installed.packages(home) if one.folder.name not in installed.DEFAULTS
+        ]
+        assert others and others[0]
+        installed.enable(home, others[0])
+        assert reading(home, place=installed.place_of(others[0])) == [others[0].reference]
+
     def test_the_enabled_package_reads(self, home: Path, add: Callable[..., Package]) -> None:
         installed.enable(home, add("1.0.0"))
         assert reading(home) == ["nyu-density-1.0.0"]

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from archive import checkpoints
+from archive import checkpoints, secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
 from senogate.site import prepare
@@ -28,6 +29,13 @@ def test_a_site_from_before_the_trail_gets_one(settings: Settings) -> None:
         path.unlink()
     prepare(settings)
     assert checkpoints.private_key(settings).public_key() == checkpoints.public_key(settings)
+
+
+def test_the_key_that_signs_models_lies_there_too(settings: Settings) -> None:
+    private = secrets.model_key(settings)
+    key = Ed25519PrivateKey.from_private_bytes(private.read_bytes())
+    assert (private.parent, private.stat().st_mode & 0o777) == (settings.home / "private", 0o600)
+    assert Path(settings.secrets, "models.pub").read_bytes() == key.public_key().public_bytes_raw()
 
 
 def test_one_that_is_lost_is_missed_and_not_made_anew(settings: Settings) -> None:
