@@ -1,4 +1,4 @@
-"""A mammogram made ready for measuring: chest wall on the left, square cells of half a millimetre, grey from 0 to 1."""
+"""A mammogram ready for measuring: chest wall on the left, square cells of half a millimetre, grey from 0 to 1."""
 
 from dataclasses import dataclass
 

@@ -53,6 +53,7 @@ SYMMETRICAL = _own("symmetrical", "Left and right images symmetrical")
 SHARP = _own("sharp", "Image sharp")
 EXPOSED = _own("exposed", "Exposure and contrast adequate")
 NO_ARTEFACTS = _own("no-artefacts", "No artefacts over the breast")
+SHOWN = _own("shown", "Breast shown")
 LABELLED = _own("labelled", "View as labelled")
 SIDE_AGREES = _own("side-agrees", "Chest wall on the side that the header tells")
 COMPLETE = _own("complete", "All four standard views present")
@@ -75,7 +76,10 @@ PECTORAL_ANGLE = _own("pectoral-angle", "Angle of the pectoral muscle's edge wit
 PECTORAL_SHORTFALL = _own("pectoral-gap", "Distance from the pectoral muscle's end to the nipple level")
 NIPPLE_LINE = _own("nipple-line", "Posterior nipple line")
 NIPPLE_LINE_DIFFERENCE = _own("nipple-line-diff", "Difference of posterior nipple lines of MLO and CC")
-OVERLAP = _own("symmetry", "Overlap of left and right breast outlines (Dice)")
+OVERLAPS = {
+    "CC": _own("symmetry-cc", "Overlap of left and right breast outlines in CC (Dice)"),
+    "MLO": _own("symmetry-mlo", "Overlap of left and right breast outlines in MLO (Dice)"),
+}
 BLUR = _own("blur", "Deviation of the equivalent Gaussian blur")
 DIRECTED_BLUR = _own("directed-blur", "Loss of detail in the weakest direction")
 WHITE_SHARE = _own("white-share", "Share of the breast at full white")

@@ -21,6 +21,10 @@ REACH = 45.0
 """A nipple lies within so many millimetres along the skin of the foremost point."""
 
 
+LEAST = 0.35
+"""A bump of less height, in millimetres, is the outline's own unevenness: then the foremost point is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class Nipple:
     """Where the nipple's tip is (column, row, in millimetres), and how far it stands out of the skin line."""
@@ -45,7 +49,7 @@ def find_nipple(chart: Chart, pectoral: Pectoral | None) -> Nipple | None:
     distance = np.abs(np.arange(len(skin)) - foremost) * STEP
     allowed = np.where(distance <= REACH, heights, -np.inf)
     best = int(np.argmax(allowed))
-    at = best if np.isfinite(allowed[best]) and allowed[best] > 0 else foremost
+    at = best if allowed[best] >= LEAST else foremost
     height = max(float(heights[at]), 0.0) if np.isfinite(heights[at]) else 0.0
     return Nipple((float(skin[at, 0]), float(skin[at, 1])), height)
 
