@@ -51,8 +51,8 @@ class Chart:
         return columns * CELL, rows * CELL
 
     def region(self, shape: Shape, points: Points) -> Region:
-        """Where points, in millimetres, lie in the stored image."""
-        own = [(float(x) / CELL, float(y) / CELL) for x, y in points]
+        """Where points, in millimetres, lie in the stored image; those beyond its border come onto it."""
+        own = [(float(x), float(y)) for x, y in np.clip(points, 0, self.size) / CELL]
         uid = self.picture.instance.sop_instance_uid
         return Region(uid, shape, self.picture.placement.stored(own), self.picture.frame)
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.quality.chart import CELL, Chart, Points
+from inference.quality.chart import CELL, Chart, Grey, Points
 
 ANGLES = np.deg2rad(np.arange(4, 62, 1.0))
 """Between the edge and the chest wall."""
@@ -23,7 +23,7 @@ WALL = 2.0
 ROOT = 10
 """So many samples from the upper border on, at least half have to lie on the breast."""
 
-LEAST = 0.02
+LEAST = 0.03
 """An edge of less contrast than this, in shares of black to white, is no edge; a stronger one counts up to `MOST`."""
 
 MOST = 0.3
@@ -79,13 +79,22 @@ class Pectoral:
 def find_pectoral(chart: Chart) -> Pectoral | None:
     """The muscle's edge in a chart, None where no edge from the upper border has the contrast of one.
 
-    Every line from the upper border towards the chest wall is tried, in steps of a degree and a millimetre. Its
-    score is the sum, from the top down to the best place to end, of its contrast less `LEAST`.
+    Every line from the upper border towards the chest wall is tried, first coarsely, then around the best in steps
+    of a degree and a millimetre. A line's score is the sum, from the top down to the best place to end, of its
+    contrast less `LEAST`.
     """
     grey = np.asarray(cv2.GaussianBlur(chart.grey, (0, 0), 1 / CELL), np.float32)
-    across, best, found = chart.size[0], 0.0, None
-    for angle in ANGLES:
-        tops = np.arange(5.0, min(0.75 * across, 180.0), STEP)
+    tops = np.arange(5.0, min(0.75 * chart.size[0], 180.0), STEP)
+    coarse = _search(grey, chart, ANGLES[::2], tops[::2])
+    if coarse is None:
+        return None
+    near = np.abs(np.rad2deg(ANGLES) - coarse.angle) < 2.5, np.abs(tops - coarse.width) < 4.5
+    return _search(grey, chart, ANGLES[near[0]], tops[near[1]])
+
+
+def _search(grey: Grey, chart: Chart, angles: Curve, tops: Curve) -> Pectoral | None:
+    best, found = 0.0, None
+    for angle in angles:
         steps = _contrasts(grey, chart, tops, float(angle))
         sums = np.cumsum(np.where(np.isnan(steps), -MOST, np.clip(steps, -MOST, MOST) - LEAST), axis=1)
         sums[np.isnan(steps[:, :ROOT]).mean(axis=1) > 0.5] = -np.inf
@@ -104,7 +113,7 @@ def _describe(top: float, angle: float, samples: int, steps: Curve) -> Pectoral:
     )
 
 
-def _contrasts(grey: npt.NDArray[np.float32], chart: Chart, tops: Curve, angle: float) -> Curve:
+def _contrasts(grey: Grey, chart: Chart, tops: Curve, angle: float) -> Curve:
     """(lines, samples): the step in grey across each line, bright towards the chest wall; NaN outside the breast."""
     sine, cosine = float(np.sin(angle)), float(np.cos(angle))
     count = int(min(chart.size[1] / cosine, tops[-1] / sine) / STEP)
@@ -118,6 +127,6 @@ def _contrasts(grey: npt.NDArray[np.float32], chart: Chart, tops: Curve, angle: 
     return np.where((beyond > 0.5) & (columns > WALL), steps, np.nan)
 
 
-def _sample(grey: npt.NDArray[np.float32], columns: Curve, rows: Curve) -> npt.NDArray[np.float32]:
+def _sample(grey: Grey, columns: Curve, rows: Curve) -> Grey:
     x, y = ((one / CELL - 0.5).astype(np.float32) for one in (columns, rows))
     return np.asarray(cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from inference.picture import Picture
 
-PATCH = 256
-"""Pixels of a patch's side; patches that lie wholly inside the breast are taken, half overlapping."""
+PATCH = 25.6
+"""Millimetres of a patch's side; patches that lie wholly inside the breast are taken, half overlapping."""
 
 PATCHES = 48
 """At most so many patches, evenly chosen."""
@@ -34,7 +34,13 @@ SCATTER = 0.15
 DETAIL = (1.0, 2.0)
 """Cycles per millimetre of the details that motion takes from one direction."""
 
+HIDDEN = 0.34
+"""Where noise hides all but the coarsest details, the blur is at least this over the highest frequency that is seen:
+the deviation of a Gaussian that leaves there a hundredth of the power, which is about what noise hides."""
+
 DIRECTIONS = 4
+
+_NOTHING = 1e-30
 
 Spectrum = npt.NDArray[np.float64]
 
@@ -54,49 +60,47 @@ def measure_blur(picture: Picture) -> Blur | None:
     if picture.spacing is None or picture.mask is None:
         return None
     pixels = np.asarray(picture.pixels, np.float32)
-    corners = _corners(picture.mask)
-    if not len(corners):
+    side = 16 * max(round(PATCH / max(picture.spacing) / 16), 1)
+    corners = _corners(picture.mask, side)
+    if not corners:
         return None
-    power = np.mean([_power(pixels[y : y + PATCH, x : x + PATCH]) for y, x in corners], axis=0)
-    down = np.fft.fftfreq(PATCH, picture.spacing[0])[:, np.newaxis]
-    across = np.fft.rfftfreq(PATCH, picture.spacing[1])[np.newaxis, :]
+    logs = [np.log(_power(pixels[y : y + side, x : x + side]) + _NOTHING) for y, x in corners]
+    power = np.exp(np.mean(logs, axis=0))
+    down = np.fft.fftfreq(side, picture.spacing[0])[:, np.newaxis]
+    across = np.fft.rfftfreq(side, picture.spacing[1])[np.newaxis, :]
     frequency = np.hypot(down, across)
     sector = (
         np.floor(np.rad2deg(np.arctan2(down, across)) / (180 / DIRECTIONS) + 0.5).astype(int) % DIRECTIONS
     )
     sectors = [(frequency[sector == one], power[sector == one]) for one in range(DIRECTIONS)]
-    squares = [one for one in (_fit(*each) for each in sectors) if one is not None]
-    if not squares:
-        return None
-    deviations = np.sqrt(np.maximum(squares, 0))
-    return Blur(float(deviations.max()), _deficit([_level(*each) for each in sectors]))
+    deviation = np.sqrt(max(0.0, *(_fit(*each) for each in sectors)))
+    return Blur(float(deviation), _deficit([_level(*each) for each in sectors]))
 
 
 def _deficit(levels: list[float]) -> float:
     """Of the weakest direction against the mean of the others, in decibels."""
     weakest = int(np.argmin(levels))
     others = np.mean([one for index, one in enumerate(levels) if index != weakest])
-    return float(10 * np.log10(max(float(others), 1e-30) / max(levels[weakest], 1e-30)))
+    return float(10 * np.log10(float(others) / levels[weakest]))
 
 
 def _level(frequency: Spectrum, power: Spectrum) -> float:
-    """The mean power of details of a quarter to half a millimetre, noise and all."""
+    """The mean power of details of a quarter to half a millimetre, less the noise's; never quite nothing."""
     chosen = (frequency >= DETAIL[0]) & (frequency <= DETAIL[1])
-    return float(np.exp(np.log(power[chosen] + 1e-30).mean()))
+    noise = _noise(frequency, power)
+    return max(float(power[chosen].mean()) - noise, 0.05 * noise, _NOTHING)
 
 
-def _corners(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _corners(mask: npt.NDArray[np.bool_], side: int) -> list[tuple[int, int]]:
     """The upper left corners of patches inside the mask."""
     rows, columns = mask.shape
-    if min(rows, columns) < PATCH:
-        return []
     inside = cv2.erode(mask.astype(np.uint8), np.ones((17, 17), np.uint8))
     sums = cv2.integral(inside)
     every = [
         (y, x)
-        for y in range(0, rows - PATCH + 1, PATCH // 2)
-        for x in range(0, columns - PATCH + 1, PATCH // 2)
-        if sums[y + PATCH, x + PATCH] - sums[y, x + PATCH] - sums[y + PATCH, x] + sums[y, x] == PATCH**2
+        for y in range(0, rows - side + 1, side // 2)
+        for x in range(0, columns - side + 1, side // 2)
+        if sums[y + side, x + side] - sums[y, x + side] - sums[y + side, x] + sums[y, x] == side**2
     ]
     return every[:: -(-len(every) // PATCHES)] if every else []
 
@@ -118,11 +122,12 @@ def _noise(frequency: Spectrum, power: Spectrum) -> float:
     return float(power[frequency > 0.85 * frequency.max()].mean())
 
 
-def _fit(frequency: Spectrum, power: Spectrum) -> float | None:
+def _fit(frequency: Spectrum, power: Spectrum) -> float:
     """The square of the blur's deviation (mm²): that of ln(power) = a - b ln f - (2 pi s f)^2, b near `SLOPE`."""
     edges = np.geomspace(*BAND, 17)
     bins, noise = np.digitize(frequency, edges), _noise(frequency, power)
     rows, values = [(0.0, SCATTER / SLOPE[1], 0.0)], [SLOPE[0] * SCATTER / SLOPE[1]]
+    seen = BAND[0]
     for one in range(1, len(edges)):
         chosen = bins == one
         if chosen.sum() < 3:
@@ -130,9 +135,9 @@ def _fit(frequency: Spectrum, power: Spectrum) -> float | None:
         level = float(power[chosen].mean())
         if level < (1 + ABOVE) * noise:
             break
-        f = float(np.exp(np.log(frequency[chosen]).mean()))
+        f = seen = float(np.exp(np.log(frequency[chosen]).mean()))
         rows.append((1.0, -np.log(f), -((2 * np.pi * f) ** 2)))
         values.append(np.log(level - noise))
     if len(rows) < 5:
-        return None
+        return (HIDDEN / seen) ** 2
     return float(np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0][2])

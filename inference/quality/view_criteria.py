@@ -106,7 +106,7 @@ def _judge_pectoral(one: Measured, limits: Limits) -> Verdict:
     measurements = _muscle_measurements(one, muscle)
     if gap is not None:
         grades.append(limits.most("pectoral_gap_mm", gap))
-        line = np.array([muscle.bottom, muscle.foot(one.nipple.point)]) if one.nipple else np.zeros((0, 2))
+        line = np.array([muscle.bottom, muscle.foot(one.nipple.point)] if one.nipple else [])
         measurements += (_measure(one, codes.PECTORAL_SHORTFALL, gap, codes.MM, (Shape.POLYLINE, line)),)
     return judge(
         target_of(one),

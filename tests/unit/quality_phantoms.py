@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import cv2
@@ -15,7 +16,7 @@ from inference.picture import Picture, View
 from inference.pixels import read_picture
 
 SPACING = 0.2
-HEIGHT, WIDTH = 240.0, 190.0
+HEIGHT, WIDTH = 240.0, 170.0
 Image = npt.NDArray[np.uint16]
 
 
@@ -40,6 +41,7 @@ class Drawing:
     gain: float = 1.0
     seed: int = 0
 
+    @cache  # noqa: B019
     def draw(self) -> npt.NDArray[np.float32]:
         """Grey, chest wall on the left."""
         down, across = np.mgrid[: round(HEIGHT / SPACING), : round(WIDTH / SPACING)].astype(np.float32)
@@ -49,13 +51,13 @@ class Drawing:
         edge = edge + self.nipple * np.exp(-0.5 * ((down - self.level) / 3) ** 2)
         if self.view[1] == "MLO":
             edge = np.where(down < self.level, np.maximum(edge, self.muscle + 40), edge)
-        tissue = 0.35 + 0.05 * texture(down.shape, self.seed)
+        tissue = 0.35 + 0.07 * texture(down.shape, self.seed)
         grey = np.where(across < edge, tissue * np.clip((edge - across) / 8, 0.45, 1), 0.0)
         muscle = np.clip((self._beside(across, down)) / 0.8 + 0.5, 0, 1)
         grey = grey * (1 - muscle) + muscle * (0.75 + 0.02 * texture(down.shape, self.seed + 1))
         if self.blur:
             grey = cv2.GaussianBlur(grey, (0, 0), self.blur / SPACING)
-        noise = np.random.default_rng(self.seed).normal(0, 0.004, grey.shape)
+        noise = np.random.default_rng(self.seed).normal(0, 0.002, grey.shape)
         return np.clip(self.gain * grey + noise, 0, 1).astype(np.float32)
 
     def _beside(self, across: Any, down: Any) -> Any:
@@ -69,6 +71,7 @@ class Drawing:
         return replace(self, **changes)
 
 
+@cache
 def texture(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
     """Noise of deviation 1 whose power falls with the third power of frequency."""
     down, across = np.fft.fftfreq(shape[0])[:, np.newaxis], np.fft.rfftfreq(shape[1])[np.newaxis, :]

@@ -25,7 +25,7 @@ from inference.quality.view import Measured, measure_view
 from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_picture
 
 CC = Drawing()
-MLO = Drawing(("L", "MLO"), muscle=60, angle=25, level=130)
+MLO = Drawing(("L", "MLO"), muscle=55, angle=25, level=130)
 PASSPORT: Passport = parse_passport((installed.BUILT_IN / "image_quality" / "passport.toml").read_bytes())
 
 
@@ -68,9 +68,7 @@ class TestNipple:
         assert nipple.point == (pytest.approx(114, abs=2), pytest.approx(130, abs=2))
 
     def test_its_height_grows_with_the_nipple(self) -> None:
-        heights = [
-            one.prominence for one in (measured(CC.with_(nipple=h)).nipple for h in (0, 2, 4, 8)) if one
-        ]
+        heights = [one.prominence for one in (measured(CC.with_(nipple=h)).nipple for h in (0, 2, 6)) if one]
         assert heights == sorted(heights)
         assert heights[0] < 0.35 and heights[1] > 0.5
 
@@ -106,7 +104,7 @@ class TestPectoral:
         assert one.pectoral is not None and one.shortfall is not None
         assert one.pectoral.length == pytest.approx(end, abs=5)
         cosine, sine = np.cos(np.deg2rad(25)), np.sin(np.deg2rad(25))
-        assert one.shortfall == pytest.approx(130 * cosine - (114 - 60) * sine - end, abs=8)
+        assert one.shortfall == pytest.approx(130 * cosine - (114 - 55) * sine - end, abs=8)
 
     def test_to_the_nipple_level(self) -> None:
         assert verdict(judged(picture(MLO)), codes.PECTORAL_TO_NIPPLE) == codes.MET
@@ -140,16 +138,16 @@ class TestCutOff:
         assert found.regions[0].box[1] == pytest.approx(240 / SPACING)
 
     def test_a_breast_that_reaches_the_front(self) -> None:
-        assert verdict(judged(picture(CC.with_(depth=195))), codes.WHOLE_BREAST) == codes.POSITIONING
+        assert verdict(judged(picture(CC.with_(depth=175))), codes.WHOLE_BREAST) == codes.POSITIONING
 
 
 class TestBlur:
     @pytest.mark.parametrize("drawing", [CC, MLO])
-    @pytest.mark.parametrize("deviation", [0.3, 0.4, 0.6])
+    @pytest.mark.parametrize("deviation", [0.2, 0.3, 0.4])
     def test_the_deviation_of_a_gaussian_is_told(self, drawing: Drawing, deviation: float) -> None:
         blur = measured(drawing.with_(blur=deviation)).blur
         assert blur is not None
-        assert blur.deviation == pytest.approx(deviation, rel=0.2)
+        assert blur.deviation == pytest.approx(deviation, rel=0.1)
 
     def test_a_sharp_view(self) -> None:
         assert verdict(judged(picture(CC)), codes.SHARP) == codes.MET
@@ -181,8 +179,9 @@ class TestExposure:
 class TestArtefacts:
     def drawn(self, radius: float, x: float = 60, y: float = 120) -> Picture:
         image = stored(CC.draw(), CC.view)
-        disc = cv2.circle(np.zeros(image.shape, np.uint8), (round(x / SPACING), round(y / SPACING)), round(radius / SPACING), 1, -1)  # fmt: skip
-        return to_picture(np.where(disc > 0, 4095, image).astype(np.uint16), CC.view)
+        down, across = np.indices(image.shape) * SPACING
+        disc = np.hypot(across - x, down - y) < radius
+        return to_picture(np.where(disc, 4095, image).astype(np.uint16), CC.view)
 
     def test_none(self) -> None:
         assert verdict(judged(picture(CC)), codes.NO_ARTEFACTS) == codes.MET
@@ -197,7 +196,7 @@ class TestArtefacts:
         assert left < 60 / SPACING < right and top < 120 / SPACING < bottom
 
     def test_one_beside_the_breast_is_a_marker(self) -> None:
-        said = judged(self.drawn(4, x=160, y=30))
+        said = judged(self.drawn(4, x=150, y=30))
         assert verdict(said, codes.NO_ARTEFACTS) == codes.MET
         assert measure(said, codes.OUTSIDE_AREA).value == pytest.approx(50, rel=0.3)
 
@@ -242,7 +241,7 @@ class TestExam:
         """Perpendicular to the muscle in the MLO, to the chest wall in the CC."""
         said = judged(*exam()[::2])
         cosine, sine = np.cos(np.deg2rad(25)), np.sin(np.deg2rad(25))
-        truth = (114 - 60) * cosine + 130 * sine
+        truth = (114 - 55) * cosine + 130 * sine
         assert measure(said, codes.NIPPLE_LINE_DIFFERENCE).value == pytest.approx(truth - 114, abs=3)
 
     def test_nipple_lines_that_differ(self) -> None:
@@ -308,14 +307,14 @@ class TestLimits:
             Limits({"gap_p": "5"}).most("gap", 1)
 
 
+@pytest.fixture(scope="module")
+def views(shared: Path) -> Sequence[Measured]:
+    instances = map(read_instance, demo_exam(shared / "data" / "nyu-density"))
+    return [measure_view(read_picture(one, (one.image_laterality, one.view))) for one in instances]
+
+
 class TestRealExam:
     """The four mammograms that the NYU density model is published with: where a reader sees nipple and muscle."""
-
-    @pytest.fixture(scope="class")
-    def views(self, shared: Path) -> Sequence[Measured]:
-        parts = demo_exam(shared / "data" / "nyu-density")
-        instances = map(read_instance, parts)
-        return [measure_view(read_picture(one, (one.image_laterality, one.view))) for one in instances]
 
     def test_the_nipples(self, views: Sequence[Measured]) -> None:
         seen = {
