@@ -26,7 +26,7 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
 from inference import installed
-from inference.errors import ModelProcessEnded, ReadingFailed
+from inference.errors import ModelProcessEnded, PackageError, ReadingFailed
 from inference.execution.host import Host
 from inference.execution.messages import Reply
 from inference.instance import read_dataset
@@ -81,7 +81,8 @@ class Reader:
 
     def wanted(self) -> list[Wanted]:
         """What the site has models enabled for."""
-        return installed.wanted(self._settings.home)
+        slots = installed.wanted(self._settings.home)
+        return [Wanted(slot.task, slot.modality, slot.shadow) for slot in slots]
 
     def read(self, due: Due) -> None:
         """Do a reading that is due; one that is not is left alone.
@@ -121,7 +122,9 @@ class Reader:
         try:
             if attempts > MOST_ATTEMPTS:
                 raise ReadingFailed(_given_up(last))
-            package = installed.active(self._settings.home, due.task)
+            package = _package(self._settings.home, due)
+            if package is None:
+                return _Read(_not_enabled(due), began_at, 0.0)
             paths = self._paths(connection, due)
             reply = self._host.read(str(package.folder), list(map(str, paths)), alone=attempts > 1)
             outcome = self._keep(connection, due, package, _answer(reply), paths)
@@ -159,6 +162,20 @@ class Reader:
         with closing(Orthanc(self._settings)) as orthanc:
             identifier = orthanc.store(self._deidentifier.prove(report))
             return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
+
+
+def _package(home: Path, due: Due) -> Package | None:
+    """The package that is enabled for it; None where none is. Raises PackageError where it must not run."""
+    for slot in installed.wanted(home):
+        if (slot.task, slot.modality, slot.shadow) == (due.task, due.modality, due.shadow):
+            if slot.package is None:
+                raise PackageError(slot.problem)
+            return slot.package
+    return None
+
+
+def _not_enabled(due: Due) -> dict[str, Any]:
+    return {"state": "not-applicable", "reason": f"no model is enabled for {due.task} on {due.modality}"}
 
 
 def _answer(reply: Reply) -> Findings | NotApplicable:

@@ -158,7 +158,7 @@ def _model_process(settings: Settings, readings: int) -> list[str]:
     options = {
         "--device": settings.inference_device,
         "--gpu": settings.inference_gpu,
-        "--cache": settings.home / "models" / ".engines",
+        "--home": settings.home,
         "--readings": readings,
         "--threads": os.cpu_count() or 1,
         "--memory": settings.inference_memory,

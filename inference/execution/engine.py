@@ -11,11 +11,12 @@ from archive.findings import to_json
 from inference.execution.batching import Batcher
 from inference.execution.devices import Device
 from inference.execution.messages import Order, Reply
-from inference.package import NETWORK, load
+from inference.package import NETWORK, read
 from inference.passport import PASSPORT
 from inference.pipeline import Means, read_study
 from inference.session import Measured, Session, open_model
 from inference.trace import Trace
+from inference.trust import trusted_keys
 
 MOST_MODELS = 8
 """Networks that stay in memory; of more, those that were used last."""
@@ -31,9 +32,13 @@ class _Open:
 
 
 class Engine:
-    """`threads` decode and prepare pictures for all readings; `device` is what networks run on."""
+    """`threads` decode and prepare pictures for all readings; `device` is what networks run on.
 
-    def __init__(self, device: Device = Device(), threads: int = 2) -> None:  # noqa: B008
+    What runs is signed by a key that the site with this `home` trusts.
+    """
+
+    def __init__(self, home: Path, device: Device = Device(), threads: int = 2) -> None:  # noqa: B008
+        self._home = home
         self._device = device
         self._pool = ThreadPoolExecutor(threads, "decode")
         self._counting = threading.Lock()
@@ -74,7 +79,9 @@ class Engine:
             return found
 
     def _load(self, folder: str, stamp: Stamp) -> _Open:
-        model = open_model(load(Path(folder)), device=self._device)
+        package = read(Path(folder))
+        package.authenticate(trusted_keys(self._home))
+        model = open_model(package, device=self._device)
         if isinstance(model, Session) and model.takes_batches:
             return _Open(stamp, model, Batcher(model.run, self._readings))
         return _Open(stamp, model, None)

@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive.findings import Findings, from_json
-from inference import installed
+from inference import installed, nyu
 from inference.errors import ModelProcessEnded
 from inference.execution.host import Host
 from inference.execution.messages import Reply
+from inference.package import save
+from inference.trust import trust
 from tests.live import eventually
 from tests.unit import networks
 from tests.unit.mammograms import small_exam
@@ -32,8 +35,11 @@ def exam(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
-    made = Host(["--device", "cpu", "--readings", "2", "--memory", str(MEMORY)], seconds=60)
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    home = tmp_path_factory.mktemp("home")
+    trust(home, networks.KEY.public_key())
+    options = {"--home": home, "--device": "cpu", "--readings": 2, "--memory": MEMORY}
+    made = Host([str(one) for option in options.items() for one in option], seconds=60)
     yield made
     made.close()
 
@@ -94,6 +100,15 @@ def test_a_package_that_is_replaced_is_read_anew(host: Host, exam: list[str], tm
     before = host.read(str(folder), exam)
     (folder / "model.onnx").write_bytes(b"something else")
     assert findings(before) and "sha256 differs" in host.read(str(folder), exam).failure
+
+
+def test_a_package_of_nobody_that_the_site_trusts_is_not_run(
+    host: Host, exam: list[str], tmp_path: Path
+) -> None:
+    stranger = save(
+        tmp_path / "m", networks.hungry(), nyu._passport(published=True), Ed25519PrivateKey.generate()
+    )
+    assert "does not run" in host.read(str(stranger.folder), exam).failure
 
 
 def test_memory_stays_flat(host: Host, exam: list[str]) -> None:
