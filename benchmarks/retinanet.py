@@ -44,7 +44,10 @@ class RetinaNet(nn.Module):
         self.stem = nn.Conv2d(1, 64, 7, 2, 3)
         stages, inputs = [], 64
         for width, blocks, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
-            layers = [Bottleneck(inputs if not index else 4 * width, width, 1 if index else stride) for index in range(blocks)]
+            layers = [
+                Bottleneck(inputs if not index else 4 * width, width, 1 if index else stride)
+                for index in range(blocks)
+            ]
             stages.append(nn.Sequential(*layers))
             inputs = 4 * width
         self.stages = nn.ModuleList(stages)

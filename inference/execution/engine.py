@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive.errors import SenogateError
-from archive.findings import to_json
+from archive.findings import Evaluation, Findings, from_json, to_json
 from inference.execution.batching import Batcher
 from inference.execution.devices import Device
 from inference.execution.messages import Order, Reply
@@ -55,7 +55,7 @@ class Engine:
             with trace.part("load"):
                 opened = self._open(order.folder)
             device = opened.model.providers[0]
-            means = Means(self._pool, opened.batcher, trace)
+            means = Means(self._pool, opened.batcher, trace, _evaluations(order.density))
             answer = to_json(read_study(map(Path, order.paths), opened.model, means=means))
             return Reply(order.number, answer, "", device, trace.inputs, trace.seconds)
         except (SenogateError, MemoryError) as error:
@@ -88,6 +88,11 @@ class Engine:
 
     def _readings(self) -> int:
         return self._busy
+
+
+def _evaluations(findings: str) -> tuple[Evaluation, ...]:
+    found = from_json(findings) if findings else None
+    return found.evaluations if isinstance(found, Findings) else ()
 
 
 def _stamp(folder: str) -> Stamp:

@@ -94,7 +94,7 @@ class Dying:
     def __init__(self) -> None:
         self.alone: list[bool] = []
 
-    def read(self, folder: str, paths: list[str], *, alone: bool = False) -> Reply:
+    def read(self, folder: str, paths: list[str], *, density: str = "", alone: bool = False) -> Reply:
         self.alone.append(alone)
         raise ModelProcessEnded("it was ended by SIGSEGV")
 
