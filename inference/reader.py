@@ -117,16 +117,26 @@ class Reader:
     def _read(
         self, connection: psycopg.Connection, due: Due, attempts: int, last: str | None
     ) -> _Read | None:
-        """A failure of the model or of an instance is an outcome too. None where the study is withheld meanwhile."""
+        """A failure of the model or of an instance is an outcome too.
+
+        None where it can't be done now: the study is withheld meanwhile, or what the model reads is still to be read.
+        """
         began_at, begun = datetime.now(UTC), time.monotonic()
         package, reply = None, Reply(0)
         outcome: dict[str, Any] | None
         try:
             if attempts > MOST_ATTEMPTS:
                 raise ReadingFailed(_given_up(last))
-            package = installed.active(self._settings.home, due.task, due.modality, shadow=due.shadow)
+            package = _package(self._settings.home, due)
+            if package is None:
+                return _Read(_not_enabled(due), began_at, 0.0)
+            density = self._density(connection, due, package)
+            if density is None:
+                return None
             paths = self._paths(connection, due)
-            reply = self._host.read(str(package.folder), list(map(str, paths)), alone=attempts > 1)
+            reply = self._host.read(
+                str(package.folder), list(map(str, paths)), density=density, alone=attempts > 1
+            )
             outcome = self._keep(connection, due, package, _answer(reply), paths)
         except (Unavailable, ModelProcessEnded):
             raise
@@ -137,6 +147,14 @@ class Reader:
     def _paths(self, connection: psycopg.Connection, due: Due) -> list[Path]:
         rows = connection.execute(self._sql["images"], due.key)
         return [instances.path(self._settings.storage, place) for (place,) in rows]
+
+    def _density(self, connection: psycopg.Connection, due: Due, package: Package) -> str | None:
+        """What a model is told of the study's density, where it reads that; None while that is still to be read."""
+        if "density" not in package.passport.inputs.features:
+            return ""
+        key = {"study_instance_uid": due.study_instance_uid, "task": str(Task.DENSITY)}
+        state, _, _, findings, _ = connection.execute(self._sql["of_study"], key).fetchone() or [""] * 5
+        return None if state == "due" else (findings or "") if state == "done" else ""
 
     def _keep(
         self,
@@ -162,6 +180,20 @@ class Reader:
         with closing(Orthanc(self._settings)) as orthanc:
             identifier = orthanc.store(self._deidentifier.prove(report))
             return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
+
+
+def _package(home: Path, due: Due) -> Package | None:
+    """The package that is enabled for it; None where none is. Raises PackageError where it must not run."""
+    for slot in installed.wanted(home):
+        if (slot.task, slot.modality, slot.shadow) == (due.task, due.modality, due.shadow):
+            if slot.package is None:
+                raise PackageError(slot.problem)
+            return slot.package
+    return None
+
+
+def _not_enabled(due: Due) -> dict[str, Any]:
+    return {"state": "not-applicable", "reason": f"no model is enabled for {due.task} on {due.modality}"}
 
 
 def _answer(reply: Reply) -> Findings | NotApplicable:

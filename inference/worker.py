@@ -111,7 +111,7 @@ class Worker:
             follower = Follower(connection, orthanc, self._settings.storage, self._reader.is_proven)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
-                if follower.settle(self._settings.stable_age, self._reader.wanted()):
+                if follower.settle(self._settings.stable_age, self._reader.wanted):
                     asyncio.run_coroutine_threadsafe(self._enqueue_due(), loop).result()
                 if followed.done:
                     asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()

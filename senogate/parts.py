@@ -159,7 +159,6 @@ def _model_process(settings: Settings, readings: int) -> list[str]:
         "--home": settings.home,
         "--device": settings.inference_device,
         "--gpu": settings.inference_gpu,
-        "--cache": settings.home / "models" / ".engines",
         "--readings": readings,
         "--threads": os.cpu_count() or 1,
         "--memory": settings.inference_memory,
