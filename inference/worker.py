@@ -34,7 +34,8 @@ from inference import installed
 from inference.cleaning.spooled import Cleaning
 from inference.package import Package
 from inference.pipeline import read_study
-from inference.results.sr import comprehensive_3d_sr
+from inference.results.writers import needs_pixels
+from inference.results.writers import write as write_results
 from inference.session import Session, open_session
 
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
@@ -128,9 +129,11 @@ class Reader:
         return self._sessions[key]
 
     def _store(self, findings: Findings, paths: Sequence[Path]) -> dict[str, Any]:
-        """Put the report into the study, by the door that everything enters by."""
-        report = comprehensive_3d_sr(findings, _headers(paths, findings), self._pseudonyms.uid)
-        identifier = self._orthanc.store(self._deidentifier.prove(report))
+        """Put the results into the study, by the door that everything enters by; the report first."""
+        kinds = self._settings.results
+        sources = _sources(paths, findings, pixels=needs_pixels(kinds))
+        results = write_results(findings, sources, kinds, self._pseudonyms.uid)
+        identifier, *_ = [self._orthanc.store(self._deidentifier.prove(one)) for one in results]
         return {
             "state": "done",
             "model": f"{findings.model.title} {findings.model.version}",
@@ -294,9 +297,9 @@ async def _defer(task: procrastinate.tasks.Task[..., Any, Any], name: str, value
         await task.configure(lock=name, queueing_lock=name).defer_async(**values)
 
 
-def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:
-    """The headers of the instances that were read, in the order in which the findings name them."""
-    headers = {
-        header.SOPInstanceUID: header for header in (dcmread(path, stop_before_pixels=True) for path in paths)
-    }
-    return [headers[source.sop_instance_uid] for source in findings.sources]
+def _sources(paths: Sequence[Path], findings: Findings, *, pixels: bool) -> list[Dataset]:
+    """The instances that were read, in the order in which the findings name them, with or without their pixels."""
+    headers = [(path, dcmread(path, stop_before_pixels=True)) for path in paths]
+    found = {header.SOPInstanceUID: (path, header) for path, header in headers}
+    wanted = [found[source.sop_instance_uid] for source in findings.sources]
+    return [dcmread(path) if pixels else header for path, header in wanted]

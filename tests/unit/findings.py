@@ -169,6 +169,18 @@ def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     if "ReferencedContentItemIdentifier" in item:
         value = f"-> {'.'.join(str(one) for one in item.ReferencedContentItemIdentifier)}"
     words = (item.get("RelationshipType"), item.get("ValueType"), concept(item).meaning, value)
-    yield "  " * depth + " | ".join(str(word) for word in words if word)
+    yield "  " * depth + " | ".join(str(word).replace("\n", " / ") for word in words if word)
     for child in item.get("ContentSequence", []):
         yield from tree(child, depth + 1)
+
+
+def only(item: Dataset, meaning: str) -> Dataset:
+    """The one content item directly below an item whose concept name has this meaning."""
+    (found,) = children(item, meaning)
+    return found
+
+
+def points_of(graphic: Dataset) -> list[tuple[float, float]]:
+    """Graphic Data as (column, row)."""
+    values = [float(one) for one in graphic.GraphicData]
+    return list(zip(values[::2], values[1::2], strict=True))
