@@ -60,6 +60,7 @@ class Event(StrEnum):
     ISSUER_CHANGED = "issuer.changed"
     KEY_ROTATED = "key.rotated"
     CONFIGURATION_CHANGED = "configuration.changed"
+    MODEL_CHANGED = "model.changed"
     EXPORT = "export"
 
 

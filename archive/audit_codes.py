@@ -37,6 +37,7 @@ _OBJECTS = Kind(_ALERT, Code("110135", "Object Security Attributes Changed"), "E
 _ROLES = Kind(_ALERT, Code("110136", "Security Roles Changed"), "E")
 _USERS = Kind(_ALERT, Code("110137", "User security Attributes Changed"), "E")
 _SECURITY = Kind(_ALERT, Code("110129", "Security Configuration"), "E")
+_CONFIGURATION = Kind(_ALERT, Code("110131", "Software Configuration"), "E")
 
 KINDS: dict[Event, Kind] = {
     Event.READ: Kind(_TRANSFERRED, None, "R"),
@@ -67,7 +68,8 @@ KINDS: dict[Event, Kind] = {
     Event.ACCOUNT_CHANGED: _USERS,
     Event.ISSUER_CHANGED: _SECURITY,
     Event.KEY_ROTATED: _SECURITY,
-    Event.CONFIGURATION_CHANGED: Kind(_ALERT, Code("110131", "Software Configuration"), "E"),
+    Event.CONFIGURATION_CHANGED: _CONFIGURATION,
+    Event.MODEL_CHANGED: _CONFIGURATION,
     Event.EXPORT: Kind(Code("110101", "Audit Log Used"), None, "R"),
 }
 

@@ -36,13 +36,19 @@ class Principal:
     """Who a valid credential speaks for, and the most it allows.
 
     `subject` is unique over all issuers that the site trusts. `roles` are those that the credential itself proves;
-    `permit` is the identifier of the only permit that it may be used with.
+    `permit` is the identifier of the only permit that it may be used with, `purpose` the purpose of the only ones.
     """
 
     subject: str
     actions: frozenset[Action]
     roles: frozenset[Role] = frozenset()
     permit: str | None = None
+    purpose: str | None = None
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether what its roles let it do counts: a credential for one permit or one purpose has nothing of them."""
+        return self.permit is None and self.purpose is None
 
 
 SEEING_ALL = frozenset({Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN})
@@ -120,20 +126,20 @@ NOTHING = Scope(everything=False)
 def decide(principal: Principal, grants: Grants, *actions: Action, now: datetime | None = None) -> Scope:
     """What the principal may do one of the actions on, which may be nothing.
 
-    A token's scopes and its permit narrow what is granted and never widen it. Raises Forbidden where the token
-    covers none of the actions.
+    A token's scopes, its permit and its purpose narrow what is granted and never widen it. Raises Forbidden where the
+    token covers none of the actions.
     """
     allowed = principal.actions.intersection(actions)
     if not allowed:
         raise Forbidden(f"the token lacks the scope {actions[-1]}")
-    if grants.everything and principal.permit is None:
+    if grants.everything and principal.has_roles:
         return EVERYTHING
     moment = now or datetime.now(UTC)
     return _join([permit for permit in grants.permits if _applies(permit, principal, allowed, moment)])
 
 
 def _applies(permit: Permit, principal: Principal, actions: frozenset[Action], now: datetime) -> bool:
-    is_named = principal.permit in (None, permit.permit_id)
+    is_named = principal.permit in (None, permit.permit_id) and principal.purpose in (None, permit.purpose)
     return is_named and bool(permit.actions & actions) and permit.is_valid(now)
 
 

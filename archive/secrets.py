@@ -12,6 +12,8 @@ SIGNING_KEY = "signing.pem"  # signs the site's tokens
 ORTHANC_PASSWORD = "orthanc.password"  # noqa: S105 - a file name
 AUDIT_KEY = "audit.key"  # Ed25519, 32 bytes; signs checkpoints of the audit trail
 AUDIT_PUBLIC_KEY = "audit.pub"  # Ed25519, 32 bytes; verifies them
+MODEL_KEY = "models.key"  # Ed25519, 32 bytes; signs the model packages that the site makes itself
+MODEL_PUBLIC_KEY = "models.pub"  # Ed25519, 32 bytes; verifies them
 COMPLETE = "complete"  # written last: the site has all its secrets
 
 
@@ -55,6 +57,11 @@ def orthanc_password(settings: Settings) -> str:
 def audit_key(settings: Settings) -> Path:
     """Where the key lies that signs checkpoints: beside the crosswalk's private key."""
     return Path(settings.crosswalk_key).with_name(AUDIT_KEY)
+
+
+def model_key(settings: Settings) -> Path:
+    """Where the key lies that signs the site's own model packages: beside the crosswalk's private key."""
+    return Path(settings.crosswalk_key).with_name(MODEL_KEY)
 
 
 def write(target: Path, value: bytes) -> None:

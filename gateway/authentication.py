@@ -9,8 +9,10 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
+from archive.permits import Purpose
 from archive.policy import Principal, Role, parse_actions
 from archive.subjects import client_subject
+from gateway.auditing import note
 from gateway.issuers import Issuers
 from gateway.provider import Provider
 from gateway.sessions import Session, Sessions, check_same_site
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 REMEMBERED = 4096  # tokens that were verified
+PURPOSES = frozenset(Purpose)
 
 
 class AmbiguousCredentials(BadRequest):
@@ -138,7 +141,9 @@ class Authentication:
                 receive = await check_same_site(request, session, receive, self._sessions.origin)
             else:
                 token = bearer_token(request)
-                scope["principal"] = await self._tokens.principal(token, certificate_of(scope))
+                scope["principal"] = principal = await self._tokens.principal(token, certificate_of(scope))
+                if principal.purpose is not None:
+                    note(request, purpose=principal.purpose if principal.purpose in PURPOSES else "?")
         await self._app(scope, receive, send)
 
     async def _session(self, request: HTTPConnection) -> Session | None:
@@ -184,7 +189,8 @@ def _own_principal(token: Unverified, keys: SigningKeys, issuer: str, audience: 
     claims = verify_signed(token, known, issuer=issuer, audience=audience)
     roles = _roles(claims.get("roles", []))
     subject = claims["sub"] if roles else client_subject(claims["sub"])
-    return Principal(subject, parse_actions(claims.get("scope", "")), roles, claims.get("permit"))
+    actions = parse_actions(claims.get("scope", ""))
+    return Principal(subject, actions, roles, claims.get("permit"), claims.get("purpose"))
 
 
 def _roles(claim: object) -> frozenset[Role]:

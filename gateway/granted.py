@@ -72,7 +72,7 @@ class Granted:
 
         Raises Unauthenticated for one that may not act any more, Unavailable where PostgreSQL does not answer.
         """
-        if principal.roles & SEEING_ALL and principal.permit is None:
+        if principal.roles & SEEING_ALL and principal.has_roles:
             return Grants(principal.roles)
         found = self._known.get(principal.subject) if self._is_listening() else None
         if found is None:

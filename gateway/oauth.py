@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from archive.audit import Event, Outcome, write_async
 from archive.errors import BadRequest, SenogateError
+from archive.permits import Purpose
 from archive.policy import Action, Role
 from archive.settings import Settings
 from archive.subjects import client_subject
@@ -52,15 +53,19 @@ def issue(
     ttl: int = DEFAULT_TTL,
     roles: Iterable[Role] = (),
     permit: str | None = None,
+    purpose: str | None = None,
     thumbprint: str | None = None,
 ) -> str:
     """A signed access token that lives `ttl` seconds.
 
     `roles` are for the site's own administrator, not for clients. With a `permit` the token is good for that one alone,
-    with a `thumbprint` on connections with that certificate alone. Raises BadRequest for a wrong scope, ttl or permit.
+    with a `purpose` for permits of that purpose alone, with a `thumbprint` on connections with that certificate alone.
+    Raises BadRequest for a wrong scope, ttl, permit or purpose.
     """
     if permit is not None and not _PERMIT.fullmatch(permit):
         raise BadRequest("a permit's identifier takes 1 to 128 letters, digits and ._:/-")
+    if purpose is not None and purpose not in list(Purpose):
+        raise BadRequest(f"a purpose is one of {', '.join(Purpose)}")
     if not 1 <= ttl <= MAXIMUM_TTL:
         raise BadRequest(f"a token lives 1 to {MAXIMUM_TTL} seconds")
     now = int(time.time())
@@ -75,7 +80,7 @@ def issue(
         "exp": now + ttl,
         "jti": secrets.token_urlsafe(16),
     }
-    optional: dict[str, object] = {"roles": sorted(roles), "permit": permit}
+    optional: dict[str, object] = {"roles": sorted(roles), "permit": permit, "purpose": purpose}
     optional["cnf"] = {THUMBPRINT: thumbprint} if thumbprint else None
     claims |= {name: value for name, value in optional.items() if value}
     key = keys.keys[0]
@@ -103,7 +108,8 @@ async def _recorded(request: Request, client_id: str, secret: str, form: dict[st
     except TokenRefused as refusal:
         await _record(request, client_id, Outcome.REFUSED, {"error": refusal.code})
         raise
-    await _record(request, client_id, Outcome.SUCCESS, {"permit": form["permit"]} if "permit" in form else {})
+    named: dict[str, str] = {name: form[name] for name in ("permit", "purpose") if name in form}
+    await _record(request, client_id, Outcome.SUCCESS, named)
     return answer
 
 
@@ -133,6 +139,7 @@ async def _grant(request: Request, client_id: str, secret: str, form: dict[str, 
             subject=client_id,
             scope=scope,
             permit=form.get("permit"),
+            purpose=form.get("purpose"),
             thumbprint=thumbprint,
         )
     except BadRequest as error:

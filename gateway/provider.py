@@ -93,7 +93,9 @@ class Provider:
         claims = await self.verify(token, self.configured.audience)
         subject = external_subject(self.configured.url, claims["sub"])
         actions = parse_actions(claims.get("scope", "")) or parse_actions(self.configured.scope)
-        return Principal(subject, actions, self.configured.roles_of(claims), claims.get("permit"))
+        return Principal(
+            subject, actions, self.configured.roles_of(claims), claims.get("permit"), claims.get("purpose")
+        )
 
     async def verify(self, token: Unverified, audience: str) -> dict[str, Any]:
         """The claims of a token for the audience. Raises InvalidToken or Unavailable."""

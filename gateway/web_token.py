@@ -25,7 +25,7 @@ MAXIMUM_SUBJECT = 255  # characters (OpenID Connect Core section 2)
 REQUIRED = ("iss", "aud", "exp", "iat", "sub")
 TYPES = (None, "JWT", "at+jwt", "application/at+jwt")  # in lower case or not (RFC 7515 section 4.1.9)
 _TIMES = ("exp", "nbf", "iat")
-_NAMES = ("iss", "sub", "scope", "permit")
+_NAMES = ("iss", "sub", "scope", "permit", "purpose")
 THUMBPRINT = "x5t#S256"  # the one way of binding that is understood (RFC 8705 section 3.1)
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey

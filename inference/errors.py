@@ -1,7 +1,8 @@
 """The errors of inference.
 
     SenogateError
-    ├── PackageError     a model package that must not be run: damaged, changed, incomplete
+    ├── PackageError     a model package that must not be run: damaged, changed, unsigned, incomplete
+    ├── KeyFileError     a key that signs or verifies packages can't be read, made or taken away
     ├── WeightsError     published weights that can't be turned into a package
     └── ReadingFailed    a study the model should have read, and could not: a later try may tell otherwise
 
@@ -12,6 +13,10 @@ from archive.errors import SenogateError
 
 
 class PackageError(SenogateError):
+    pass
+
+
+class KeyFileError(SenogateError):
     pass
 
 

@@ -28,7 +28,12 @@ logger = logging.getLogger(__name__)
 
 
 def import_histogram_model(weights: Path, destination: Path) -> Package:
-    """Read the published weights and write them as a model package into the folder `destination`.
+    """Read the published weights and write them, as `convert` does, as an unsigned package into `destination`."""
+    return save(destination, *convert(weights))
+
+
+def convert(weights: Path) -> tuple[bytes, dict[str, Any]]:
+    """The network and the passport of the published weights.
 
     Weights of the right shape that are not the published ones are taken, with a warning, and the passport
     says so. Raises WeightsError for a file that does not hold such weights.
@@ -40,7 +45,7 @@ def import_histogram_model(weights: Path, destination: Path) -> Package:
         logger.warning(
             "the weights are not those published (sha256 %s); the passport says so", WEIGHTS_SHA256
         )
-    return save(destination, build_classifier(layers, "histograms"), _passport(published))
+    return build_classifier(layers, "histograms"), _passport(published)
 
 
 def _layers(content: bytes) -> Layers:

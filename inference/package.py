@@ -1,22 +1,27 @@
 """A model package: a folder with `passport.toml` and, unless a method stands in its place, `model.onnx`.
 
-The hash in the passport ties it to the very bytes of the network. A package whose network was changed does
-not load.
+The hash in the passport ties it to the very bytes of the network, and the signature in the passport both to who made
+them. A package that was changed, or that nobody trusted has signed, does not load.
 """
 
 import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from archive.findings import Model
 from inference.errors import PackageError
-from inference.passport import FORMAT, PASSPORT, Passport, parse_passport
-from inference.toml_table import to_toml
+from inference.passport import FORMAT, PASSPORT, Passport, parse_passport, read_passport
+from inference.signature import Keys, canonical, sign, verify
+from inference.toml_table import read_toml, to_toml
+from inference.trust import shipped_keys
 
 NETWORK = "model.onnx"
 MAX_PASSPORT_BYTES = 64 * 1024
@@ -25,20 +30,26 @@ MAX_NETWORK_BYTES = 2 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package that was found whole: its folder and its passport."""
+    """A package: its folder, its passport, and the passport's canonical bytes, which are what is signed."""
 
     folder: Path
     passport: Passport
+    signed: bytes
+
+    @property
+    def reference(self) -> str:
+        """What the package is known by in a site: its name and version."""
+        return f"{self.passport.identity.name}-{self.passport.identity.version}"
 
     @property
     def model(self) -> Model:
-        """The model as findings name it."""
+        """The model as findings name it; a method's hash is that of its passport."""
         identity = self.passport.identity
         return Model(
             name=identity.name,
             title=identity.title,
             version=identity.version,
-            sha256=self.passport.network_sha256,
+            sha256=self.passport.network_sha256 or hashlib.sha256(self.signed).hexdigest(),
             trained_on=self.passport.training.trained_on,
             research_use_only=identity.research_use_only,
         )
@@ -55,26 +66,88 @@ class Package:
             )
         return network
 
+    def authenticate(self, trusted: Keys) -> None:
+        """Raises PackageError where the passport was not signed as it is by a trusted key."""
+        try:
+            verify(self.signed, self.passport.signature, trusted)
+        except PackageError as error:
+            raise PackageError(f"{self.folder} does not run: {error}") from error
 
-def load(folder: Path) -> Package:
-    """Load the package in a folder and check it. Raises PackageError, which says what is wrong with it."""
-    package = Package(folder, parse_passport(_read(folder / PASSPORT, MAX_PASSPORT_BYTES)))
+
+def read(folder: Path) -> Package:
+    """Read the passport in a folder: nothing is verified yet. Raises PackageError, which says what is wrong with it."""
+    text = read_text(folder)
+    try:
+        return Package(folder, *_parse(text))
+    except PackageError as error:
+        raise PackageError(f"{folder}: {error}") from error
+
+
+def read_text(folder: Path) -> bytes:
+    """The bytes of the passport in a folder. Raises PackageError."""
+    return _read(folder / PASSPORT, MAX_PASSPORT_BYTES)
+
+
+@lru_cache(maxsize=64)
+def _parse(text: bytes) -> tuple[Passport, bytes]:
+    """Of the same bytes the same passport and canonical bytes: workers ask for each reading what is to be run."""
+    root = read_toml(text, PASSPORT)
+    return read_passport(root), canonical(root.content)
+
+
+def load(folder: Path, trusted: Keys | None = None) -> Package:
+    """Load the package in a folder, signed and whole. Raises PackageError, which says what is wrong with it.
+
+    `trusted` are the keys whose signatures count; where none are given, those that come with this program.
+    """
+    package = read(folder)
+    package.authenticate(shipped_keys() if trusted is None else trusted)
     if package.passport.method is None:
         package.read_network()
     return package
 
 
-def save(folder: Path, network: bytes | None, passport: Mapping[str, Any]) -> Package:
-    """Write a network and its passport, with the network's hash in it, as a package, and load that.
+def save(
+    folder: Path, network: bytes | None, passport: Mapping[str, Any], private: Ed25519PrivateKey | None = None
+) -> Package:
+    """Write a network and its passport, with the network's hash in it, as a package, and read that.
 
-    The package appears whole or not at all; one that is already there with the same content is left alone, so
-    that a process which reads it is not disturbed. Raises PackageError for a passport that does not hold.
+    It is signed where a key is given. The package appears whole or not at all; one that is already there with the
+    same content is left alone, so that a process which reads it is not disturbed. Raises PackageError for a passport
+    that does not hold.
     """
-    text = to_toml({"format": FORMAT} | dict(passport) | _named(network)).encode()
-    parse_passport(text)
-    if not _holds(folder, network, text):
-        _replace(folder, network, text)
-    return load(folder)
+    content = {"format": FORMAT} | dict(passport) | _named(network)
+    if private is not None:
+        content["signature"] = asdict(sign(canonical(content), private))
+    return write(folder, network, to_toml(content).encode())
+
+
+def write(folder: Path, network: bytes | None, passport: bytes) -> Package:
+    """As `save`, of the very bytes of a passport."""
+    parse_passport(passport)
+    if not _holds(folder, network, passport):
+        _replace(folder, network, passport)
+    return read(folder)
+
+
+def sign_package(folder: Path, private: Ed25519PrivateKey) -> Package:
+    """Sign the package in a folder; a signature that is there gives way. The rest of the passport stays as it is.
+
+    Raises PackageError where the package is not whole, or `[signature]` is not the last table of its passport.
+    """
+    package = read(folder)
+    if package.passport.method is None:
+        package.read_network()
+    text = read_text(folder).decode("utf-8")
+    head = text if package.passport.signature is None else text.rpartition("[signature]")[0]
+    table = to_toml({"signature": asdict(sign(package.signed, private))})
+    signed = f"{head.rstrip()}\n{table}".encode()
+    if canonical(read_toml(signed, PASSPORT).content) != package.signed:
+        raise PackageError(f"{folder / PASSPORT}: take [signature] out, then sign")
+    part = folder / f".{PASSPORT}.{os.getpid()}"
+    part.write_bytes(signed)
+    part.replace(folder / PASSPORT)
+    return read(folder)
 
 
 def _named(network: bytes | None) -> dict[str, Any]:

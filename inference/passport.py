@@ -183,7 +183,11 @@ def parse_passport(text: bytes) -> Passport:
 
     A signature is read and not verified.
     """
-    root = read_toml(text, PASSPORT)
+    return read_passport(read_toml(text, PASSPORT))
+
+
+def read_passport(root: Table) -> Passport:
+    """As `parse_passport`, of the root table."""
     _check_format(root)
     root.only(*_ROOT)
     outputs = _outputs(root.table("outputs"))

@@ -18,18 +18,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.migration import migrate
+from archive.permits import Purpose
 from archive.settings import Settings
-from senogate import accounts, audit, crosswalk, erasure, optout, permits, site, spool, tokens
+from senogate import accounts, audit, crosswalk, erasure, models, optout, permits, site, spool, tokens
 from senogate.configuration import note_configuration
 from senogate.operator import seconds
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-model_app = typer.Typer(no_args_is_help=True, help="Model packages.")
 app.add_typer(tokens.client_app, name="client")
 app.add_typer(tokens.key_app, name="key")
 app.add_typer(accounts.account_app, name="account")
 app.add_typer(accounts.issuer_app, name="issuer")
-app.add_typer(model_app, name="model")
+app.add_typer(models.app, name="model")
 app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
 app.add_typer(optout.app, name="optout")
@@ -195,42 +195,15 @@ def token(
     scope: Annotated[str | None, typer.Option(help="Scopes, separated by spaces.")] = None,
     ttl: Annotated[str, typer.Option(help="How long it is valid, such as 90s, 15m, 1h.")] = "15m",
     permit: Annotated[str | None, typer.Option(help="The only permit that it may be used with.")] = None,
+    purpose: Annotated[
+        Purpose | None, typer.Option(help="The purpose of the only permits that it may be used with.")
+    ] = None,
     certificate: Annotated[
         Path | None, typer.Option(exists=True, help="PEM; it is good on connections with this one alone.")
     ] = None,
 ) -> None:
     """Print a bearer token, and nothing else."""
-    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, certificate))
-
-
-@model_app.command("import")
-def model_import(
-    kind: Annotated[str, typer.Argument(help="nyu-density")],
-    weights: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The published file.")],
-) -> None:
-    """Turn published weights into a model package and let it read its task from now on."""
-    from senogate import models
-
-    if kind != "nyu-density":
-        raise typer.BadParameter("only nyu-density can be imported", param_hint="kind")
-    package = models.import_nyu_density(site_settings.load().home, weights)
-    _say(f"{package.model.title} {package.model.version} reads density from now on (research use only)")
-
-
-@model_app.command("list")
-def model_list(as_json: AsJson = False) -> None:
-    """The model packages of the site."""
-    from senogate import models
-
-    rows = models.listing(site_settings.load().home)
-    if as_json:
-        _out.print_json(json.dumps(rows))
-    for row in [] if as_json else rows:
-        mark = "*" if row["active"] else " "
-        _out.print(
-            f"{mark} {row['task']}  {row['title']} {row['version']}  trained on: {row['trained_on']}",
-            markup=False,
-        )
+    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
 
 
 @app.command()

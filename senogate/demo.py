@@ -38,7 +38,7 @@ def _choose_model(settings: Settings, say: Callable[[str], None]) -> None:
     """Read with the published model where its weights lie beside the checkout, unless the site has chosen another."""
     weights = REAL_EXAM / "histogram_model.p"
     if weights.exists() and not installed.has_chosen(settings.home):
-        package = models.import_nyu_density(settings.home, weights)
+        package = models.import_nyu_density(settings, weights)
         say(f"density is read by {package.model.title} {package.model.version}")
 
 

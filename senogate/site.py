@@ -73,7 +73,7 @@ def prepare(settings: Settings) -> None:
             raise ConfigurationError(
                 f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup"
             )
-        _make_audit_key(settings)
+        _make_signing_keys(settings)
         return
     private, public = generate_keypair()
     secrets.write(Path(settings.crosswalk_key), private)
@@ -81,19 +81,22 @@ def prepare(settings: Settings) -> None:
     secrets.write(keys / secrets.SITE_KEY, random.token_bytes(32))
     secrets.write(keys / secrets.ORTHANC_PASSWORD, random.token_urlsafe(32).encode())
     SigningKeys.load_or_create(keys / secrets.SIGNING_KEY)
-    _make_audit_key(settings)
+    _make_signing_keys(settings)
     secrets.write(
         keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n"
     )
 
 
-def _make_audit_key(settings: Settings) -> None:
-    """Make the key that signs the audit trail, where a site has none yet; what an older one signed shows its loss."""
-    public = Path(settings.secrets, secrets.AUDIT_PUBLIC_KEY)
-    if not public.exists():
-        private = Ed25519PrivateKey.generate()
-        secrets.write(secrets.audit_key(settings), private.private_bytes_raw())
-        secrets.write(public, private.public_key().public_bytes_raw())
+def _make_signing_keys(settings: Settings) -> None:
+    """Make the keys that sign audit trail and models, where a site has none yet; what they signed shows their loss."""
+    for private, public in (
+        (secrets.audit_key(settings), secrets.AUDIT_PUBLIC_KEY),
+        (secrets.model_key(settings), secrets.MODEL_PUBLIC_KEY),
+    ):
+        if not Path(settings.secrets, public).exists():
+            key = Ed25519PrivateKey.generate()
+            secrets.write(private, key.private_bytes_raw())
+            secrets.write(Path(settings.secrets, public), key.public_key().public_bytes_raw())
 
 
 def orthanc_configuration(settings: Settings) -> dict[str, object]:

@@ -28,6 +28,7 @@ def issue(
     scope: str | None,
     lifetime: int,
     permit: str | None = None,
+    purpose: str | None = None,
     certificate: Path | None = None,
 ) -> str:
     """A token for a client, within its scope; without one, for the site's own administrator.
@@ -51,11 +52,13 @@ def issue(
         ttl=lifetime,
         roles=[] if client_id else [Role.ADMINISTRATOR],
         permit=permit,
+        purpose=purpose,
         thumbprint=_thumbprint(certificate) if certificate else None,
     )
     subject = client_subject(client_id) if client_id else ADMINISTRATOR
+    detail: Detail = {"for": subject, "seconds": lifetime, "permit": permit or "", "purpose": purpose or ""}
     try:
-        change(settings, Event.TOKEN, {"for": subject, "seconds": lifetime}, _nothing)
+        change(settings, Event.TOKEN, detail, _nothing)
     except Unavailable as error:
         if client_id:
             raise

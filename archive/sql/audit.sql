@@ -51,14 +51,14 @@ order by audit.number {direction} limit %(limit)s
 select audit.number, audit.content, study.patient_id
 from audit
 left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
-where audit.content::jsonb ? 'permits' and audit.content::jsonb -> 'permits' @> to_jsonb(%(permit)s::text)
+where audit.content like '%%"permits":%%' and audit.content::jsonb -> 'permits' @> to_jsonb(%(permit)s::text)
 order by audit.number
 
 -- name: of_patient
 -- What names the patient, and what names a study that is the patient's or that a record says was.
 with mine as materialized (
     select number, content::jsonb ->> 'study' as study from audit
-    where content::jsonb ? 'patient' and content::jsonb ->> 'patient' = %(patient)s
+    where content like '%%"patient":%%' and content::jsonb ->> 'patient' = %(patient)s
 ), studies as materialized (
     select study_instance_uid as uid from study where patient_id = %(patient)s
     union
@@ -67,7 +67,7 @@ with mine as materialized (
 select audit.number, audit.content, %(patient)s
 from audit
 where audit.number in (select number from mine union select number from audit join studies
-    on audit.content::jsonb ? 'study' and audit.content::jsonb ->> 'study' = studies.uid)
+    on audit.content like '%%"study":%%' and audit.content::jsonb ->> 'study' = studies.uid)
 order by audit.number
 
 -- name: extent

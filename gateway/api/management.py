@@ -10,7 +10,7 @@ from gateway.services import grants_of, principal_of
 def is_manager(request: Request) -> bool:
     """Whether the request's principal decides on datasets and permits, and its token lets it."""
     principal = principal_of(request)
-    return grants_of(request).manages and principal.permit is None and Action.MANAGE in principal.actions
+    return grants_of(request).manages and principal.has_roles and Action.MANAGE in principal.actions
 
 
 def require_manager(request: Request) -> str:

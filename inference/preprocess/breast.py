@@ -22,6 +22,9 @@ _DEVIATIONS = 4.0
 _SHARE = 0.03
 """What stands above the background by so many deviations of its noise and by this share of the range is tissue."""
 
+_MEDIAN = 5
+"""Side, in cells, of the window whose median each cell becomes: noise goes, edges stay."""
+
 _OPENING = 7
 """Diameter, in cells, of the disc that has to fit into the breast: a marker's line or a scratch it does not."""
 
@@ -71,9 +74,12 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _shrink(pixels: Pixels) -> Cells:
-    kind = pixels if pixels.dtype in (np.uint8, np.uint16, np.float32) else pixels.astype(np.float32)
-    small = cv2.resize(np.ascontiguousarray(kind), _size(pixels.shape), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32)
+    """Cells that are averages, without their noise; of a large image, averages over every n-th row."""
+    rows = pixels[:: max(max(pixels.shape) // (2 * CELLS), 1)]
+    kind = rows if rows.dtype in (np.uint8, np.uint16, np.float32) else rows.astype(np.float32)
+    whole = kind if kind.strides[1] == kind.itemsize else np.ascontiguousarray(kind)
+    small = cv2.resize(whole, _size(pixels.shape), interpolation=cv2.INTER_AREA)  # type: ignore[arg-type]
+    return np.asarray(cv2.medianBlur(np.asarray(small, np.float32), _MEDIAN), np.float32)
 
 
 def _find(cells: Cells) -> Bits:

@@ -11,7 +11,7 @@ from inference.picture import Picture
 from inference.preprocess.parameters import Parameters, real
 from inference.voi import Voi
 
-SAMPLE = 1 << 20
+SAMPLE = 1 << 18
 """Percentiles are those of at most about this many pixels, taken from every n-th row and column."""
 
 _BLOCK = 1 << 16

@@ -48,10 +48,14 @@ class Holder:
         )
 
     def permit(
-        self, *names: str, until: datetime | None = None, actions: frozenset[Action] = READ_WRITE
+        self,
+        *names: str,
+        until: datetime | None = None,
+        actions: frozenset[Action] = READ_WRITE,
+        purpose: Purpose = Purpose.RESEARCH,
     ) -> str:
         """A permit on datasets, granted."""
-        wanted = Wanted(self.subject, names, Purpose.RESEARCH, "GDPR 6(1)(e)", actions)
+        wanted = Wanted(self.subject, names, purpose, "GDPR 6(1)(e)", actions)
 
         async def grant(connection: AsyncConnection) -> str:
             permit_id = await permits.request(connection, wanted, by=BY)
@@ -73,9 +77,12 @@ class Holder:
     def _execute(self, statement: str, value: str) -> None:
         run(self.settings, lambda connection: connection.execute(statement.encode(), [value]))
 
-    def token(self, scope: str = oauth.ALL_ACTIONS, permit: str | None = None) -> str:
+    def token(
+        self, scope: str = oauth.ALL_ACTIONS, permit: str | None = None, purpose: str | None = None
+    ) -> str:
         keys = oauth.SigningKeys.load(self.settings.home / "signing.pem")
-        return oauth.issue(keys, self.settings, subject=self.client_id, scope=scope, permit=permit)
+        named = {"scope": scope, "permit": permit, "purpose": purpose}
+        return oauth.issue(keys, self.settings, subject=self.client_id, **named)
 
     def client(self, **token: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(**token)}"}

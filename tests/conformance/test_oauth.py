@@ -112,6 +112,18 @@ class TestToken:
         answer = ask(("viewer", secret), permit=permit)
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
+    def test_a_token_may_be_for_one_purpose_alone(self, ask, secret):
+        token = ask(("viewer", secret), purpose="research").json()["access_token"]
+        assert jwt.decode(token, options={"verify_signature": False})["purpose"] == "research"
+
+    def test_a_purpose_that_the_law_does_not_know_is_refused(self, ask, secret):
+        answer = ask(("viewer", secret), purpose="marketing")
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+
+    def test_the_command_line_makes_a_token_for_one_purpose(self, site):
+        token = site.run("token", "--purpose", "statistics").stdout.strip()
+        assert jwt.decode(token, options={"verify_signature": False})["purpose"] == "statistics"
+
     def test_a_resource_must_be_this_one(self, ask, secret, site):
         """RFC 8707 section 2."""
         assert ask(("viewer", secret), resource=site.dicomweb_url).status_code == 200

@@ -8,10 +8,11 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from archive import datasets, search
+from archive import datasets, permits, search
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
-from archive.policy import Action
+from archive.permits import Purpose
+from archive.policy import Action, Role
 from archive.workitem import READING_SCHEME
 from tests.conformance.permitted import BY, Holder, dataset, run, studies
 from tests.live import eventually
@@ -288,6 +289,31 @@ class TestNarrowing:
         permit_id = holder.permit(mammograms_of_2020)
         with holder.client(permit=permit_id) as client:
             assert studies(client) == ["1.1"]
+
+    def test_a_token_of_a_purpose_sees_what_permits_of_it_name(self, holder, settings, mammograms_of_2020):
+        holder.permit("everything")
+        holder.permit(mammograms_of_2020, purpose=Purpose.ALGORITHMS)
+        with holder.client(purpose="algorithms") as client:
+            assert studies(client) == ["1.1"]
+            assert client.get("/studies/1.2/metadata").status_code == 404
+
+    def test_a_token_of_a_purpose_manages_nothing(self, holder, settings):
+        run(settings, lambda connection: permits.add_role(connection, holder.subject, Role.STEWARD, by=BY))
+        with holder.client(purpose="operation") as client:
+            assert studies(client) == []
+            assert client.get(f"{settings.public_url}/api/roles").status_code == 403
+            assert client.get(f"{settings.public_url}/api/datasets/everything").status_code == 403
+
+    def test_the_purpose_is_in_the_trail(self, holder, settings):
+        holder.permit("everything", purpose=Purpose.STATISTICS)
+        with holder.client(purpose="statistics") as client:
+            client.get("/studies?PatientID=purpose")
+        last = (
+            "select content from audit where content::jsonb ->> 'subject' = %s order by number desc limit 1"
+        )
+        with psycopg.connect(settings.database_url) as connection:
+            (text,) = connection.execute(last, [holder.subject]).fetchone() or ("{}",)
+        assert json.loads(text)["detail"]["purpose"] == "statistics"
 
     def test_a_token_of_another_ones_permit_sees_nothing(self, holder, settings):
         other = Holder(settings).permit("everything")

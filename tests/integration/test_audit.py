@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg.conninfo import make_conninfo
 
-from archive import audit_log
+from archive import audit_log, migration
 from archive.audit import Event, Record, write
 from archive.chain import Fault, chain
 from archive.checkpoints import (
@@ -236,6 +236,36 @@ class TestWriting:
 
         with pytest.raises(Unavailable):
             asyncio.run(one())
+
+    def test_the_end_of_the_chain_is_read_along_its_key_however_small_the_table_was(
+        self, connection: psycopg.Connection
+    ) -> None:
+        connection.execute("vacuum analyze audit")
+        with connection.transaction():
+            connection.execute("select append_to_audit(array['{}'])")
+            scans = connection.execute("select pg_stat_get_xact_numscans('audit'::regclass)").fetchall()
+        assert scans == [(0,)]
+
+
+class TestMigration:
+    def test_a_trail_of_an_earlier_schema_goes_on(
+        self, site: LiveSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        name = f"audit_{uuid.uuid4().hex}"
+        earlier = [each for each in migration._migrations() if each[0] < "0012"]
+        with site.database() as server:
+            server.execute(f'create database "{name}"')  # noqa: S608
+        address = make_conninfo(site.settings.database_url, dbname=name)
+        with monkeypatch.context() as patch:
+            patch.setattr(migration, "_migrations", lambda: iter(earlier))
+            migrate(address)
+        with psycopg.connect(address, autocommit=True) as connection:
+            record(connection, 5)
+            sign_head(connection, KEY, tmp_path)
+            migrate(address)
+            record(connection, 2)
+            assert faults(connection, tmp_path) == []
+            assert len(list(audit_log.entries(connection))) == 7
 
 
 class TestCheckpoints:

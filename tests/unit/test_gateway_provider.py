@@ -249,6 +249,9 @@ class TestPrincipal:
     def test_a_permit_is_passed_on(self, elsewhere):
         assert self.principal(elsewhere, {"permit": "HDAB-1"}).permit == "HDAB-1"
 
+    def test_a_purpose_is_passed_on(self, elsewhere):
+        assert self.principal(elsewhere, {"purpose": "research"}).purpose == "research"
+
 
 def test_a_rule_is_read_and_a_wrong_one_refused():
     assert parse_rule("groups=/a:b:steward") == RoleRule("groups", "/a:b", Role.STEWARD)

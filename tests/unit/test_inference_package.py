@@ -6,25 +6,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from inference import nyu
+from inference import installed, nyu
 from inference.density import CATEGORIES
 from inference.errors import PackageError
 from inference.network import build_classifier
-from inference.package import MAX_PASSPORT_BYTES, Package, load, save
+from inference.package import MAX_PASSPORT_BYTES, Package, load, read, save, sign_package
+from inference.signature import identify
 
 NETWORK = build_classifier([(np.eye(4, 8, dtype=np.float32), np.zeros(4, np.float32))], "test")
 PASSPORT = nyu._passport(published=True)
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+TRUSTED = {identify(KEY.public_key()): KEY.public_key()}
 
 
 def write(folder: Path, passport: dict[str, Any] = PASSPORT) -> Package:
-    return save(folder, NETWORK, passport)
+    return save(folder, NETWORK, passport, KEY)
 
 
 class TestWhole:
     def test_what_was_saved_loads(self, tmp_path: Path) -> None:
         package = write(tmp_path / "m")
-        assert load(tmp_path / "m") == package
+        assert load(tmp_path / "m", TRUSTED) == package
 
     def test_its_network_is_read_as_it_was_written(self, tmp_path: Path) -> None:
         assert write(tmp_path / "m").read_network() == NETWORK
@@ -57,13 +61,108 @@ class TestWhole:
         write(tmp_path / "m")
         assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
+    def test_a_method_stands_in_place_of_a_network(self, tmp_path: Path) -> None:
+        outputs = {"kind": "criteria"}
+        inputs = {name: value for name, value in PASSPORT["inputs"].items() if name != "preprocessing"}
+        method = {"name": "measured", "version": "1"}
+        package = save(
+            tmp_path / "m", None, PASSPORT | {"inputs": inputs, "outputs": outputs, "method": method}, KEY
+        )
+        assert load(tmp_path / "m", TRUSTED) == package
+        assert len(package.model.sha256) == 64
+
+
+class TestSigned:
+    """RFC 8032; the signature is over the passport, and the passport names the network's hash."""
+
+    def test_what_is_not_signed_does_not_load(self, tmp_path: Path) -> None:
+        save(tmp_path / "m", NETWORK, PASSPORT)
+        with pytest.raises(PackageError, match="not signed"):
+            load(tmp_path / "m", TRUSTED)
+
+    def test_what_a_stranger_signed_does_not_load(self, tmp_path: Path) -> None:
+        save(tmp_path / "m", NETWORK, PASSPORT, Ed25519PrivateKey.generate())
+        with pytest.raises(PackageError, match="not trusted"):
+            load(tmp_path / "m", TRUSTED)
+
+    def test_a_strangers_signature_in_a_trusted_keys_name_does_not_load(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "m").folder / "passport.toml"
+        stranger = save(tmp_path / "s", NETWORK, PASSPORT, Ed25519PrivateKey.generate()).passport.signature
+        own = read(tmp_path / "m").passport.signature
+        assert own and stranger
+        file.write_text(file.read_text().replace(own.value, stranger.value))
+        with pytest.raises(PackageError, match="changed after it was signed"):
+            load(tmp_path / "m", TRUSTED)
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ('implants = "refuse"', 'implants = "accept"'),
+            ("research_use_only = true", "research_use_only = false"),
+            ('version = "1.0.0"', 'version = "1.0.1"'),
+            ("bins = 50", "bins = 50.0"),
+            ("bins = 50", "bins = 50\nmore = true"),
+        ],
+    )
+    def test_a_changed_passport_does_not_load(self, tmp_path: Path, before: str, after: str) -> None:
+        file = write(tmp_path / "m").folder / "passport.toml"
+        assert before in file.read_text()
+        file.write_text(file.read_text().replace(before, after))
+        with pytest.raises(PackageError, match="changed after it was signed"):
+            load(tmp_path / "m", TRUSTED)
+
+    def test_a_network_and_its_hash_changed_together_do_not_load(self, tmp_path: Path) -> None:
+        ours = write(tmp_path / "m")
+        other = save(tmp_path / "o", NETWORK + b"\x00", PASSPORT)
+        text = (ours.folder / "passport.toml").read_text()
+        swapped = text.replace(ours.passport.network_sha256, other.passport.network_sha256)
+        (ours.folder / "passport.toml").write_text(swapped)
+        (other.folder / "model.onnx").replace(ours.folder / "model.onnx")
+        with pytest.raises(PackageError, match="changed after it was signed"):
+            load(ours.folder, TRUSTED)
+
+    def test_another_spelling_of_the_same_passport_loads(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "m").folder / "passport.toml"
+        file.write_text("# a comment\n" + file.read_text().replace("bins = 50", "bins = 0x32"))
+        assert load(tmp_path / "m", TRUSTED).model.name == "nyu-density"
+
+    def test_signing_leaves_the_rest_of_the_text_alone(self, tmp_path: Path) -> None:
+        file = save(tmp_path / "m", NETWORK, PASSPORT).folder / "passport.toml"
+        before = "# a comment\n" + file.read_text()
+        file.write_text(before)
+        sign_package(tmp_path / "m", KEY)
+        assert file.read_text().startswith(before)
+        assert load(tmp_path / "m", TRUSTED)
+
+    def test_signing_again_replaces_the_signature(self, tmp_path: Path) -> None:
+        write(tmp_path / "m")
+        other = Ed25519PrivateKey.generate()
+        sign_package(tmp_path / "m", other)
+        assert load(tmp_path / "m", {identify(other.public_key()): other.public_key()})
+
+    def test_a_package_that_is_not_whole_is_not_signed(self, tmp_path: Path) -> None:
+        (save(tmp_path / "m", NETWORK, PASSPORT).folder / "model.onnx").write_bytes(b"")
+        with pytest.raises(PackageError, match="sha256 differs"):
+            sign_package(tmp_path / "m", KEY)
+
+    @pytest.mark.parametrize("value", ["2026-11-23", "nan", "[1, inf]"])
+    def test_values_without_one_form_are_refused(self, tmp_path: Path, value: str) -> None:
+        file = save(tmp_path / "m", NETWORK, PASSPORT).folder / "passport.toml"
+        file.write_text(f"when = {value}\n{file.read_text()}")
+        with pytest.raises(PackageError):
+            sign_package(tmp_path / "m", KEY)
+
+    def test_the_built_in_packages_are_signed_by_the_shipped_key(self) -> None:
+        folders = [path.parent for path in installed.BUILT_IN.glob("*/passport.toml")]
+        assert folders and all(load(folder) for folder in folders)
+
 
 class TestDamaged:
     def test_a_changed_network_does_not_load(self, tmp_path: Path) -> None:
         write(tmp_path / "m")
         (tmp_path / "m" / "model.onnx").write_bytes(NETWORK + b"\0")
         with pytest.raises(PackageError, match="sha256 differs"):
-            load(tmp_path / "m")
+            load(tmp_path / "m", TRUSTED)
 
     def test_a_network_changed_after_loading_is_not_run(self, tmp_path: Path) -> None:
         package = write(tmp_path / "m")
@@ -76,7 +175,7 @@ class TestDamaged:
         write(tmp_path / "m")
         (tmp_path / "m" / name).unlink()
         with pytest.raises(PackageError, match=name):
-            load(tmp_path / "m")
+            load(tmp_path / "m", TRUSTED)
 
     @pytest.mark.parametrize("name", ["model.onnx", "passport.toml"])
     def test_a_link_to_a_file_is_not_followed(self, tmp_path: Path, name: str) -> None:
@@ -84,7 +183,7 @@ class TestDamaged:
         file.rename(tmp_path / "elsewhere")
         file.symlink_to(tmp_path / "elsewhere")
         with pytest.raises(PackageError, match=name):
-            load(tmp_path / "m")
+            load(tmp_path / "m", TRUSTED)
 
     @pytest.mark.parametrize("name", ["model.onnx", "passport.toml"])
     def test_a_pipe_is_not_waited_for(self, tmp_path: Path, name: str) -> None:
@@ -92,10 +191,10 @@ class TestDamaged:
         file.unlink()
         os.mkfifo(file)
         with pytest.raises(PackageError, match="no regular file"):
-            load(tmp_path / "m")
+            load(tmp_path / "m", TRUSTED)
 
     def test_a_passport_that_is_too_large_is_not_read(self, tmp_path: Path) -> None:
         file = write(tmp_path / "m").folder / "passport.toml"
         file.write_bytes(file.read_bytes() + b"#" * MAX_PASSPORT_BYTES)
         with pytest.raises(PackageError, match="larger than"):
-            load(tmp_path / "m")
+            load(tmp_path / "m", TRUSTED)

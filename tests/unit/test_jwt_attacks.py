@@ -413,7 +413,7 @@ JSON = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
 )
 NAMES = st.sampled_from(
-    ["iss", "aud", "exp", "nbf", "iat", "sub", "scope", "cnf", "roles", "permit", "typ", "nonce"]
+    ["iss", "aud", "exp", "nbf", "iat", "sub", "scope", "cnf", "roles", "permit", "purpose", "typ", "nonce"]
 )
 FIELDS = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jku", "jwk", "x5u", "cty", "zip"])
 

@@ -30,8 +30,8 @@ def permit(number: int = 1, **more) -> Permit:
     )
 
 
-def seen(*permits: Permit, actions=READ, permit_id=None, roles=(), action=Action.READ) -> Scope:
-    principal = Principal("client:s", frozenset(actions), permit=permit_id)
+def seen(*permits: Permit, actions=READ, permit_id=None, purpose=None, roles=(), action=Action.READ) -> Scope:
+    principal = Principal("client:s", frozenset(actions), permit=permit_id, purpose=purpose)
     return decide(principal, Grants(frozenset(roles), permits), action, now=NOW)
 
 
@@ -88,10 +88,26 @@ def test_a_token_of_one_permit_has_nothing_of_a_role():
     assert seen(roles=[Role.ADMINISTRATOR], permit_id="P2") == NOTHING
 
 
+def test_a_token_of_one_purpose_sees_what_permits_of_that_purpose_name():
+    granted = (permit(1), permit(2, purpose="algorithms"), permit(3, purpose="algorithms"))
+    assert seen(*granted, purpose="algorithms").datasets == (2, 3)
+    assert seen(*granted, purpose="algorithms", permit_id="P1") == NOTHING
+
+
+@pytest.mark.parametrize("purpose", ["", "Research", "anything"])
+def test_a_purpose_that_no_permit_has_shows_nothing(purpose):
+    assert seen(permit(1), purpose=purpose) == NOTHING
+
+
+def test_a_token_of_one_purpose_has_nothing_of_a_role():
+    assert seen(permit(2), roles=[Role.ADMINISTRATOR], purpose="research").datasets == (2,)
+
+
 numbers = st.lists(st.integers(1, 9), max_size=4).map(tuple)
 permits = st.builds(
     permit,
     st.integers(1, 3),
+    purpose=st.sampled_from(["research", "algorithms"]),
     datasets=numbers,
     versions=numbers,
     actions=st.frozensets(st.sampled_from(Action)),
@@ -100,13 +116,16 @@ permits = st.builds(
 
 
 @given(
-    st.lists(permits, max_size=4), st.frozensets(st.sampled_from(Action)), st.sampled_from([None, "P1", "P2"])
+    st.lists(permits, max_size=4),
+    st.frozensets(st.sampled_from(Action)),
+    st.sampled_from([None, "P1", "P2"]),
+    st.sampled_from([None, "research", "care"]),
 )
-def test_a_token_never_widens_what_is_granted(granted, actions, permit_id):
-    """With fewer scopes, or one permit, it sees no more."""
+def test_a_token_never_widens_what_is_granted(granted, actions, permit_id, purpose):
+    """With fewer scopes, one permit or one purpose, it sees no more."""
     whole = seen(*granted, actions=frozenset(Action))
     try:
-        narrowed = seen(*granted, actions=actions, permit_id=permit_id)
+        narrowed = seen(*granted, actions=actions, permit_id=permit_id, purpose=purpose)
     except Forbidden:
         narrowed = NOTHING
     assert whole.covers(narrowed)
