@@ -126,6 +126,14 @@ class Settings:
         return self.home / "audit"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables that `load` reads these settings from."""
+        return {
+            f"SENOGATE_{name.upper()}": " ".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in vars(self).items()
+        }
+
+    @property
     def dicomweb_url(self) -> str:
         return f"{self.public_url}/dicom-web"
 

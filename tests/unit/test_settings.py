@@ -91,3 +91,8 @@ def test_results_that_are_none_are_refused_by_name(tmp_path: Path, text: str) ->
     (tmp_path / "senogate.toml").write_text(text)
     with pytest.raises(ConfigurationError, match="results"):
         load({"SENOGATE_HOME": str(tmp_path)})
+
+
+def test_the_environment_tells_the_settings(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, results=("sr", "kos"), port=9090)
+    assert load(settings.environment) == settings
