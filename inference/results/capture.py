@@ -25,7 +25,7 @@ from archive.pixels.render import to_picture
 from inference.errors import ReadingFailed
 from inference.instance import readable
 from inference.results.content import Sources, reference_to
-from inference.results.document import Uid, code_item, start_document, to_part10
+from inference.results.document import Uid, add_compression, code_item, start_document, to_part10
 from inference.results.words import headline, label_of, statements
 
 LONGEST_SIDE = 2048
@@ -90,8 +90,7 @@ def _capture(
         reference.ReferencedFrameNumber = shown.frame
     reference.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SourceImageForImageProcessingOperation)]
     document.SourceImageSequence = [reference]
-    if dataset.get("LossyImageCompression") == "01":
-        document.LossyImageCompression = "01"
+    add_compression(document, dataset)
     words = [headline(findings), *statements(findings, source)]
     _add_pixels(document, draw(_picture(dataset, shown.frame), shown.outlined, words))
     return to_part10(document)

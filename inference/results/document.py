@@ -123,6 +123,14 @@ def code_item(code: Code | Coded) -> Dataset:
     return item
 
 
+def add_compression(document: Dataset, source: Dataset) -> None:
+    """Whether the pixels that an image was made from were ever compressed with a loss (PS3.3 C.7.6.1.1.5)."""
+    document.LossyImageCompression = source.get("LossyImageCompression") or "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in source:
+            document[keyword] = source[keyword]
+
+
 def _copy_context(document: Dataset, source: Dataset) -> None:
     """The patient's and the study's attributes (PS3.3 C.7.1.1, C.7.2.1), in UTF-8 whatever the source is in.
 

@@ -16,7 +16,7 @@ from pydicom.uid import SegmentationStorage
 
 from archive.findings import Findings, Lesion, Region, Shape, Source
 from inference.results.content import SIDES, Sources, reference_to
-from inference.results.document import Uid, code_item, name_of, start_document, to_part10
+from inference.results.document import Uid, add_compression, code_item, name_of, start_document, to_part10
 
 _TRIANGLE = 3  # points; fewer have no area
 _FIRST_PIXEL, _ALONG_ROWS_AND_COLUMNS = [0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -112,10 +112,7 @@ class _Segmentation:
         document.ContentDescription = document.SeriesDescription
         document.ContentCreatorName = ""
         document.SegmentationType = "BINARY"
-        document.LossyImageCompression = self._header.get("LossyImageCompression") or "00"
-        if document.LossyImageCompression == "01":
-            for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-                setattr(document, keyword, self._header.get(keyword))
+        add_compression(document, self._header)
         document.SegmentsOverlap = "UNDEFINED"
         document.SamplesPerPixel = 1
         document.PhotometricInterpretation = "MONOCHROME2"
