@@ -123,7 +123,7 @@ def orthanc_program(settings: Settings) -> Program:
 
 def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
     """What a site runs, in the order of its start."""
-    environment = {f"SENOGATE_{name.upper()}": str(value) for name, value in vars(settings).items()}
+    environment = settings.environment
     senogate = [sys.executable, "-m", "senogate"]
     parts = [
         orthanc_program(settings),
