@@ -97,7 +97,8 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
         offset="0" if among and among.is_page else offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    rows = await fetch(connection, statement, values, prepare=_is_plain(query))
+    is_prepared = _is_plain(query) or bool(among and is_counted(resource, query))
+    rows = await fetch(connection, statement, values, prepare=is_prepared)
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)

@@ -91,6 +91,7 @@ async def _serve(settings: Settings) -> None:
         finally:
             for task in beside:
                 task.cancel()
+            await application.state.services.floods.aclose()
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
