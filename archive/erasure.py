@@ -26,7 +26,7 @@ from archive.spool import Spool
 MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
     *("study", "series", "instance", "reading", "crosswalk", "spool", "workitem", "workitem_event"),
-    *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study", "study_origin"),
+    *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
 )
 """The tables that rows are erased from."""
 
@@ -255,7 +255,6 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
         connection.execute(sql["forget_deleted"], values)
         connection.execute(sql["forget_jobs"], values)
         connection.execute(sql["forget_set_aside"], values)
-        connection.execute(sql["forget_origins"], values)
         for what in ("workitems", "instances", "series", "studies"):
             _count(connection, erasure, what, connection.execute(sql[f"forget_{what}"], values).rowcount)
 

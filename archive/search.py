@@ -180,6 +180,14 @@ async def metadata(
     return states, rendered
 
 
+async def shows(connection: AsyncConnection, scope: Scope, study_instance_uid: str) -> bool:
+    """Whether a study is here and of the scope; one that is hidden and one that never was take the same look."""
+    parameters = Parameters()
+    statement = queries("search.sql")["shows"].format(scope=restrict(scope, parameters))
+    ((found,),) = await fetch(connection, statement, parameters.values | {"study": study_instance_uid})
+    return bool(found)
+
+
 async def withheld_among(connection: AsyncConnection, studies: Iterable[str]) -> list[str]:
     """Those of the studies that are here for nobody, for their patient opted out or they are being erased."""
     rows = await connection.execute(queries("search.sql")["withheld_among"], {"studies": list(studies)})

@@ -103,9 +103,6 @@ delete from series where study_instance_uid = any(%(studies)s)
 -- name: forget_studies
 delete from study where study_instance_uid = any(%(studies)s)
 
--- name: forget_origins
-delete from study_origin where study_instance_uid = any(%(studies)s)
-
 -- name: forget_set_aside
 delete from unindexed where orthanc_id = any(%(instances)s)
 
