@@ -117,6 +117,12 @@ def find(connection: psycopg.Connection) -> list[Erasure]:
     return [_erasure(row) for row in connection.execute(queries("erasure.sql")["list"])]
 
 
+def cut_short(connection: psycopg.Connection, age: float) -> list[str]:
+    """Those that were asked for so many seconds ago and are not complete, the first first."""
+    rows = connection.execute(queries("erasure.sql")["cut_short"], {"age": age})
+    return [identifier for (identifier,) in rows]
+
+
 def _erasure(row: Sequence[Any]) -> Erasure:
     identifier, kind, *rest = row
     return Erasure(identifier, Kind(kind), *rest)

@@ -7,7 +7,7 @@ so a job that is lost, doubled or cut short changes nothing but the time.
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ _PAUSE = 2.0  # seconds before another try after a part of the site did not answ
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _TELL = 1.0  # seconds between two looks at what the worklist is to be told
 _SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
+_ERASE = 5.0  # seconds between two looks for erasures that were cut short
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -142,8 +143,12 @@ class Reader:
 class Worker:
     """One worker process: the follower, if no other process follows, and readings and cleanings on the queue."""
 
-    def __init__(self, settings: Settings, reader: Reader, cleaning: Cleaning) -> None:
+    def __init__(
+        self, settings: Settings, reader: Reader, cleaning: Cleaning, erase: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`erase` goes on with erasures that were cut short, and gives their number."""
         self._settings = settings
+        self._go_on_erasing = erase
         self._reader = reader
         self._cleaning = cleaning
         self._ended = asyncio.Event()
@@ -169,7 +174,7 @@ class Worker:
                 )
             )
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign)
+            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase)
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([queue, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
@@ -254,6 +259,18 @@ class Worker:
             except (Unavailable, psycopg.Error, OSError) as error:
                 _log.warning("the audit trail could not be signed (%s)", type(error).__name__)
             await self._pause(_SIGN)
+
+    async def _erase(self) -> None:
+        """Go on with what was to be erased by a process that ended before it had."""
+        while not self._ended.is_set():
+            try:
+                if number := await asyncio.to_thread(self._go_on_erasing):
+                    _log.info("%d erasures that were cut short are complete", number)
+            except Conflict:
+                _log.debug("another process is erasing")
+            except (SenogateError, psycopg.Error, OSError) as error:
+                _log.warning("an erasure could not be gone on with (%s)", type(error).__name__)
+            await self._pause(_ERASE)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])

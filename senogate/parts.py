@@ -7,6 +7,7 @@ import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,7 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
     from inference.worker import Reader, Worker
+    from senogate.erasure import go_on
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
@@ -143,7 +145,7 @@ def run_worker(settings: Settings) -> None:
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
-    asyncio.run(Worker(settings, reader, cleaning).run())
+    asyncio.run(Worker(settings, reader, cleaning, partial(go_on, settings)).run())
 
 
 def deidentifier_of(settings: Settings) -> Deidentifier:
