@@ -77,16 +77,6 @@ def wanted(home: Path) -> list[Slot]:
     return [slot for place in places for slot in _slots(home, place, choices.get(place, Choice()), trusted)]
 
 
-def active(home: Path, task: Task, modality: str = "MG", *, shadow: bool = False) -> Package:
-    """The package that reads a task, or that reads it in the shadow. Raises PackageError: none does, or it must not."""
-    for slot in wanted(home):
-        if slot.reading == Wanted(task, modality, shadow):
-            if slot.package is None:
-                raise PackageError(slot.problem)
-            return slot.package
-    raise PackageError(f"no model is enabled for {task} on {modality}")
-
-
 def has_chosen(home: Path, task: Task = Task.DENSITY, modality: str = "MG") -> bool:
     """Whether the site has chosen a package for a task itself."""
     return (task, modality) in choice.read_choices(home)

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference.errors import PackageError
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "an array"}
 
@@ -39,10 +40,12 @@ class Table:
         return PackageError(f"{self.file}: {self.at(key)} {what}")
 
     def get(self, key: str, kind: type) -> Any:
-        """A value of exactly that type; text is never empty."""
+        """A value of exactly that type; text is never empty and holds no control characters but tabs and new lines."""
         value = self.content.get(key)
         if type(value) is not kind or value == "":
             raise self.wrong(key, f"is missing or not {_KINDS.get(kind, 'a table')}")
+        if isinstance(value, str) and CONTROLS.search(value):
+            raise self.wrong(key, "holds control characters")
         return value
 
     def number(self, key: str, low: float = -math.inf, high: float = math.inf) -> float:

@@ -16,7 +16,7 @@ from archive.settings import Settings
 from inference import installed, package, trust
 from inference.installed import Installed, Slot
 from inference.package import Package
-from inference.toml_table import read_toml
+from inference.toml_table import CONTROLS, read_toml
 from senogate import model_keys
 from senogate.model_keys import PackageFolder, note
 from senogate.operator import AsJson, err, out, run, say, show, site_of_home
@@ -63,7 +63,7 @@ def model_show(name: NameOrFolder, version: Version = "", as_json: AsJson = Fals
         passport = dict(read_toml(text, package.PASSPORT).content)
         out.print_json(json.dumps(_row(found, installed.wanted(home)) | {"passport": passport}, default=str))
         return
-    out.print(f"# {found.folder}\n{text.decode()}", markup=False)
+    out.print(f"# {found.folder}\n{CONTROLS.sub('�', text.decode('utf-8', 'replace'))}", markup=False)
     if found.problem:
         err.print(f"it must not run: {found.problem}", markup=False)
 
@@ -223,7 +223,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _inspected(home: Path, name: str, version: str) -> Installed:
     """A package by name, or any in a folder. Raises PackageError where there is none."""
-    folder = Path(name)
+    folder = Path(name).resolve()
     if (folder / package.PASSPORT).exists():
         return installed.inspect(folder, trust.trusted_keys(home))
     return installed.look_up(home, name, version)

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from archive.errors import Unavailable
 from archive.findings import Task
+from archive.settings import Settings
 from inference import choice, installed, trust
 from inference.errors import PackageError
 from inference.package import Package, save
+from inference.reader import Reader
 from tests.unit.test_inference_package import KEY, NETWORK, PASSPORT
 
 PLACE = (Task.DENSITY, "MG")
@@ -95,7 +98,7 @@ class TestAdd:
 
 class TestWanted:
     def test_a_new_site_has_the_phantom_trained_model(self, home: Path) -> None:
-        assert installed.active(home, Task.DENSITY).model.name == BUILT_IN
+        assert reading(home) == [f"{BUILT_IN}-1.0.0"]
 
     def test_each_default_reads_a_place_of_its_own(self, home: Path) -> None:
         assert len(installed.default_packages()) == len(installed.DEFAULTS) == len(installed.wanted(home))
@@ -132,7 +135,7 @@ class TestWanted:
         assert reading(home) == []
 
     def test_what_is_disabled_can_be_enabled_again(self, home: Path) -> None:
-        package = installed.active(home, Task.DENSITY)
+        package = installed.look_up(home, BUILT_IN).runnable()
         installed.disable(home, BUILT_IN)
         installed.enable(home, package)
         assert reading(home) == [package.reference]
@@ -213,6 +216,13 @@ class TestRefused:
         (home / "models" / "enabled.json").write_text(text)
         with pytest.raises(PackageError, match=r"enabled\.json"):
             installed.wanted(home)
+
+    def test_while_it_is_damaged_the_worker_pauses(self, home: Path) -> None:
+        """What studies are to be read for can't be told, and none is to be passed over."""
+        (home / "models" / "enabled.json").write_text("{}")
+        reader = Reader(Settings(home=home), None, None, None)  # type: ignore[arg-type]
+        with pytest.raises(Unavailable, match=r"enabled\.json"):
+            reader.wanted()
 
     def test_a_choice_of_a_task_that_is_unknown_here(self, home: Path) -> None:
         row = {"task": "weather", "modality": "MG", "active": None, "shadow": ""}

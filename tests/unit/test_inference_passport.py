@@ -63,6 +63,8 @@ class TestKeys:
             ("identity.version", "one"),
             ("identity.version", "1.0.0-/../../up"),
             ("identity.version", "١.٠.٠"),
+            ("identity.title", "\x1b[2J"),
+            ("training.trained_on", "phantoms\x7f"),
             ("identity.task", "weather"),
             ("identity.research_use_only", "yes"),
             ("inputs.modality", "CT"),
