@@ -9,24 +9,28 @@ import cv2
 import numpy as np
 import pytest
 
-from archive.findings import Code, Level, Measurement
+from archive.findings import Code, Findings, Level, Measurement, NotApplicable, Task, from_json, to_json
 from inference import installed
 from inference.answers.answer import Answer
 from inference.demo import demo_exam
 from inference.errors import PackageError, ReadingFailed
 from inference.instance import read_instance
-from inference.passport import Passport, parse_passport
+from inference.package import read
+from inference.passport import Passport
 from inference.picture import Picture
+from inference.pipeline import read_study
 from inference.pixels import read_picture
 from inference.quality import codes
 from inference.quality.criteria import answer
 from inference.quality.grading import Grade, Limits
 from inference.quality.view import Measured, measure_view
-from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_picture
+from inference.session import Measured as Measures
+from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_part, to_picture
 
 CC = Drawing()
 MLO = Drawing(("L", "MLO"), muscle=55, angle=25, level=130)
-PASSPORT: Passport = parse_passport((installed.BUILT_IN / "image_quality" / "passport.toml").read_bytes())
+PACKAGE = read(installed.BUILT_IN / "image_quality")
+PASSPORT: Passport = PACKAGE.passport
 
 
 def measured(drawing: Drawing, **attributes: Any) -> Measured:
@@ -288,6 +292,24 @@ class TestVendors:
     def test_padding_below_and_beside(self) -> None:
         image = np.pad(stored(MLO.draw(), MLO.view), ((0, 60), (0, 90)))
         assert self.values(judged(to_picture(image, MLO.view))) == self.values(judged(picture(MLO)))
+
+
+class TestPipeline:
+    """From instances to findings, by the package that is built in."""
+
+    def test_any_standard_views_are_measured(self) -> None:
+        said = read_study(
+            [to_part(stored(one.draw(), one.view), one.view) for one in (CC, MLO)], Measures(PACKAGE)
+        )
+        assert isinstance(said, Findings)
+        assert said.task is Task.QUALITY
+        assert {one.concept for one in said.evaluations} >= {codes.PGMI, codes.NIPPLE_IN_PROFILE}
+        assert {one.view for one in said.sources} == {"CC", "MLO"}
+        assert from_json(to_json(said)) == said
+
+    def test_without_a_mammogram_it_does_not_apply(self) -> None:
+        part = to_part(stored(CC.draw(), CC.view), CC.view, PresentationIntentType="FOR PROCESSING")
+        assert isinstance(read_study([part], Measures(PACKAGE)), NotApplicable)
 
 
 class TestLimits:
