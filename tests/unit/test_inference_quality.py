@@ -7,7 +7,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from archive.findings import Code, Findings, Level, Measurement, NotApplicable, Task, from_json, to_json
 from inference import installed
@@ -29,6 +33,7 @@ from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_pa
 
 CC = Drawing()
 MLO = Drawing(("L", "MLO"), muscle=55, angle=25, level=130)
+BLANK = picture(CC)
 PACKAGE = read(installed.BUILT_IN / "image_quality")
 PASSPORT: Passport = PACKAGE.passport
 
@@ -292,6 +297,29 @@ class TestVendors:
     def test_padding_below_and_beside(self) -> None:
         image = np.pad(stored(MLO.draw(), MLO.view), ((0, 60), (0, 90)))
         assert self.values(judged(to_picture(image, MLO.view))) == self.values(judged(picture(MLO)))
+
+
+class TestOddImages:
+    @settings(max_examples=25, deadline=None)
+    @given(
+        arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 4095)),
+        st.integers(1, 25), st.floats(0.03, 3), st.sampled_from(["CC", "MLO"]),
+    )  # fmt: skip
+    def test_what_is_drawn_lies_on_the_image(
+        self, blocks: npt.NDArray[np.uint16], scale: int, spacing: float, projection: str
+    ) -> None:
+        image = np.kron(blocks, np.ones((scale, scale), np.uint16))
+        rows, columns = image.shape
+        said = judged(replace(BLANK, pixels=image, spacing=(spacing, spacing), view=("L", projection)))
+        boxes = [region.box for one in said.measurements for region in one.regions]
+        assert all(
+            box[0] >= 0 and box[1] >= 0 and box[2] <= columns + 1e-6 and box[3] <= rows + 1e-6
+            for box in boxes
+        )
+
+    def test_a_spacing_that_no_detector_has(self) -> None:
+        with pytest.raises(ReadingFailed, match="PixelSpacing"):
+            judged(replace(BLANK, spacing=(1e6, 1e6)))
 
 
 class TestPipeline:
