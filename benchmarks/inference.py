@@ -25,8 +25,8 @@ from inference.nyu import import_histogram_model
 from inference.package import load
 from inference.phantom import draw_exam
 from inference.pipeline import read_study
-from inference.pixels import decode
-from inference.preprocess import find_step
+from inference.pixels import decode, read_picture
+from inference.preprocess import Tensor, assemble, prepare
 from inference.results.sr import comprehensive_3d_sr
 from inference.session import Session, open_session
 from inference.views import choose
@@ -67,14 +67,16 @@ def sessions() -> dict[str, Session]:
 
 def measure(parts: list[bytes], session: Session) -> list[tuple[str, dict[str, float]]]:
     inputs = session.package.passport.inputs
-    last = inputs.preprocessing[-1]
+    steps = [(step.name, step.parameters) for step in inputs.preprocessing]
     instances = [read_instance(part) for part in parts]
     chosen = choose(instances, inputs.views)
     assert isinstance(chosen, tuple)
-    datasets = [read_dataset(one.part, pixels=True) for one in chosen]
-    images = [decode(dataset) for dataset in datasets]
-    prepare = find_step(last.name).apply
-    features = prepare(images, last.parameters)
+    pictures = [read_picture(one, view) for one, view in zip(chosen, inputs.views, strict=True)]
+
+    def preprocess() -> Tensor:
+        return assemble([prepare(one, steps) for one in pictures], steps)
+
+    features = preprocess()
     findings = read_study(parts, session)
     assert isinstance(findings, Findings)
     headers = [read_dataset(part, pixels=False) for part in parts]
@@ -82,11 +84,11 @@ def measure(parts: list[bytes], session: Session) -> list[tuple[str, dict[str, f
         "whole pipeline": lambda: read_study(parts, session),
         "headers": lambda: [read_instance(part) for part in parts],
         "pixels": lambda: [decode(read_dataset(part, pixels=True)) for part in parts],
-        "preprocessing": lambda: prepare(images, last.parameters),
+        "preprocessing": preprocess,
         "session.run": lambda: session.run(features),
         "report": lambda: comprehensive_3d_sr(findings, headers, lambda name: "2.25.1"),
     }
-    if last.name == "histogram":
+    if steps[-1][0] == "histogram":
         works["the published way"] = lambda: [published_way(part) for part in parts]
     costs = [(name, cost(work)) for name, work in works.items()]
     whole = costs[0][1]["cpu_ms"]

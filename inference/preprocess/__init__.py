@@ -4,7 +4,6 @@ A passport names steps in order, each from picture to picture, and last an assem
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from inference.errors import PackageError
 from inference.picture import Picture
@@ -12,7 +11,7 @@ from inference.preprocess.assemblers import ASSEMBLERS, Assembler, Shape
 from inference.preprocess.breast import breast_mask
 from inference.preprocess.geometry import LARGEST, chest_wall_left, crop_to_breast, fit, spacing
 from inference.preprocess.grey import standardise, unit, voi
-from inference.preprocess.levels import Image, Tensor, count_bins, count_cells, histograms, thumbnails
+from inference.preprocess.levels import Image, Tensor, thumbnails
 from inference.preprocess.parameters import Parameters, whole
 
 __all__ = [
@@ -26,7 +25,6 @@ __all__ = [
     "Tensor",
     "assemble",
     "check",
-    "find_step",
     "prepare",
     "shape_of",
     "thumbnails",
@@ -81,24 +79,3 @@ def shape_of(steps: Sequence[Named], pictures: int) -> Shape:
         sides = (whole(fitted[-1], key, 8, LARGEST) for key in ("rows", "columns"))
         return (*shape[:2], *(-(-side // multiple) * multiple for side in sides))
     return shape
-
-
-@dataclass(frozen=True, slots=True)
-class Exam:
-    """A preprocessing of a whole exam's stored values, and the shape of what it gives."""
-
-    apply: Callable[[Sequence[Image], Parameters], Tensor]
-    shape: Callable[[int, Parameters], tuple[int, ...]]
-
-
-_EXAMS: Mapping[str, Exam] = {
-    "histogram": Exam(histograms, lambda views, parameters: (1, views * count_bins(parameters))),
-    "thumbnails": Exam(thumbnails, lambda views, parameters: (1, views, *count_cells(parameters))),
-}
-
-
-def find_step(name: str) -> Exam:
-    """The preprocessing of a whole exam that has this name. Raises PackageError where there is none."""
-    if name not in _EXAMS:
-        raise PackageError(f"preprocessing is {name!r}; known are {', '.join(_EXAMS)}")
-    return _EXAMS[name]

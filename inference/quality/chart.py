@@ -9,12 +9,15 @@ import numpy.typing as npt
 from archive.findings import Region, Shape
 from inference.errors import ReadingFailed
 from inference.picture import Mask, Picture
-from inference.preprocess.breast import breast_mask, is_chest_wall_left
+from inference.preprocess.breast import NoBreast, breast_mask, is_chest_wall_left
 from inference.preprocess.geometry import mirror, resample
 from inference.preprocess.grey import voi
 
 CELL = 0.5
 """Millimetres from cell to cell."""
+
+LARGEST = 1000.0
+"""Millimetres; no detector is larger, so a header that says so is wrong."""
 
 Grey = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -63,6 +66,8 @@ def draw_chart(picture: Picture) -> Chart:
     """
     if picture.spacing is None:
         raise ReadingFailed("an image tells no ImagerPixelSpacing or PixelSpacing")
+    if max(np.multiply(picture.pixels.shape, picture.spacing)) > LARGEST:
+        raise ReadingFailed("an image is larger than any detector: ImagerPixelSpacing or PixelSpacing")
     full = breast_mask(voi(picture, {}), {}) if picture.mask is None else voi(picture, {})
     is_left = is_chest_wall_left(full)
     full = full if is_left else mirror(full)
@@ -80,6 +85,8 @@ def _skin(picture: Picture) -> Points:
     if picture.mask is None:
         return np.zeros((0, 2))
     rows, columns = picture.mask.shape
+    if not picture.mask.any():
+        raise NoBreast("an image shows no breast")
     contours, _ = cv2.findContours(picture.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max((contour[:, 0, :] for contour in contours), key=len)
     on_border = (outline[:, 0] == 0) | (outline[:, 1] == 0)

@@ -20,6 +20,9 @@ SIDES = (1.0, 2.5, 4.0)
 WALL = 2.0
 """Nothing is read nearer to the chest wall than this, in millimetres: detectors' borders are bright or dark."""
 
+SMALLEST = 30.0
+"""Millimetres of the smallest image in which a muscle is looked for."""
+
 ROOT = 10
 """So many samples from the upper border on, at least half have to lie on the breast."""
 
@@ -84,6 +87,8 @@ def find_pectoral(chart: Chart) -> Pectoral | None:
     contrast less `LEAST`.
     """
     grey = np.asarray(cv2.GaussianBlur(chart.grey, (0, 0), 1 / CELL), np.float32)
+    if min(chart.size) < SMALLEST:
+        return None
     tops = np.arange(5.0, min(0.75 * chart.size[0], 180.0), STEP)
     coarse = _search(grey, chart, ANGLES[::2], tops[::2])
     if coarse is None:

@@ -16,6 +16,9 @@ from inference.picture import Picture
 PATCH = 25.6
 """Millimetres of a patch's side; patches that lie wholly inside the breast are taken, half overlapping."""
 
+COARSEST = 0.25
+"""Millimetres between pixels that still show the details of `DETAIL`."""
+
 PATCHES = 48
 """At most so many patches, evenly chosen."""
 
@@ -56,8 +59,10 @@ class Blur:
 
 
 def measure_blur(picture: Picture) -> Blur | None:
-    """The blur of a picture at full resolution, with mask and spacing; None where it has too little breast for it."""
-    if picture.spacing is None or picture.mask is None:
+    """The blur of a picture at full resolution, with mask and spacing; None where it is too coarse or has
+    too little breast for it.
+    """
+    if picture.spacing is None or picture.mask is None or max(picture.spacing) > COARSEST:
         return None
     pixels = np.asarray(picture.pixels, np.float32)
     side = 16 * max(round(PATCH / max(picture.spacing) / 16), 1)

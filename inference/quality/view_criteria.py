@@ -6,7 +6,7 @@ import numpy as np
 
 from archive.findings import Code, Level, Measurement, Region, Shape, Target
 from inference.quality import codes
-from inference.quality.chart import Points
+from inference.quality.chart import CELL, Points
 from inference.quality.grading import Grade, Limits, worst
 from inference.quality.outline import outline_of
 from inference.quality.pectoral import Pectoral
@@ -48,7 +48,7 @@ def _judge_side(one: Measured) -> Verdict:
     told = is_wall_left(instance)
     wrong = (told is not None and told != one.chart.is_left) or is_mirrored(instance, one.view[1])
     outline = outline_of(one.chart)
-    area = float(one.chart.mask.sum()) * 0.25
+    area = float(one.chart.mask.sum()) * CELL**2
     measurement = _measure(one, codes.BREAST_OUTLINE, area, codes.MM2, (Shape.POLYGON, outline))
     grade = Grade.INADEQUATE if wrong else Grade.PERFECT
     return judge(target_of(one), codes.SIDE_AGREES, codes.MARKER_INCORRECT, grade, (measurement,))

@@ -1,5 +1,8 @@
 """Preprocessing against plain numpy."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,12 +11,24 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from inference.errors import PackageError, ReadingFailed
-from inference.preprocess import find_step
+from inference.instance import read_instance
+from inference.picture import Picture
+from inference.preprocess import ASSEMBLERS, Parameters
 from inference.preprocess.levels import face_right, histogram, scale_to_unit, shrink
+from tests.unit.mammograms import small_exam
 
 IMAGES = arrays(
     st.sampled_from([np.uint8, np.uint16]), array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=20)
 )
+
+
+INSTANCE = read_instance(small_exam()[0])
+
+
+def assembled(
+    name: str, images: Sequence[npt.NDArray[Any]], parameters: Parameters
+) -> npt.NDArray[np.float32]:
+    return ASSEMBLERS[name]([Picture(INSTANCE, ("L", "CC"), image, None) for image in images], parameters)
 
 
 def plain_histogram(image: npt.NDArray[np.unsignedinteger], bins: int) -> npt.NDArray[np.float64]:
@@ -48,7 +63,7 @@ class TestHistogram:
 
     def test_the_views_stand_one_after_the_other(self) -> None:
         dark, bright = np.eye(4, dtype=np.uint8), 1 - np.eye(4, dtype=np.uint8)
-        features = find_step("histogram").apply([dark, bright], {"bins": 2})
+        features = assembled("histogram", [dark, bright], {"bins": 2})
         np.testing.assert_allclose(features, [[0.75, 0.25, 0.25, 0.75]])
 
 
@@ -80,26 +95,26 @@ class TestThumbnails:
     def test_a_linear_window_changes_nothing(self, slope: int, intercept: int) -> None:
         image = np.random.default_rng(4).integers(0, 4096, (20, 16)).astype(np.uint16)
         parameters = {"rows": 8, "columns": 8}
-        thumbnails = find_step("thumbnails").apply
-        np.testing.assert_allclose(
-            thumbnails([image * slope + intercept], parameters), thumbnails([image], parameters), atol=1e-6
+        one, other = (
+            assembled("thumbnails", [each], parameters) for each in (image, image * slope + intercept)
         )
+        np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-class TestNames:
-    def test_an_unknown_preprocessing_is_named(self) -> None:
-        with pytest.raises(PackageError, match="sharpen"):
-            find_step("sharpen")
-
+class TestParameters:
     @pytest.mark.parametrize("bins", [1, 0, -1, 2.5, "50", None, 10**9, True])
-    def test_a_wrong_parameter_is_named(self, bins: int) -> None:
+    def test_a_wrong_one_is_named(self, bins: int) -> None:
         with pytest.raises(PackageError, match="bins"):
-            find_step("histogram").apply([np.eye(3, dtype=np.uint8)], {"bins": bins})
+            assembled("histogram", [np.eye(3, dtype=np.uint8)], {"bins": bins})
 
     @pytest.mark.parametrize(
         ("name", "parameters"), [("histogram", {"bins": 20}), ("thumbnails", {"rows": 8, "columns": 9})]
     )
     def test_the_shape_is_known_beforehand(self, name: str, parameters: dict[str, int]) -> None:
         images = [np.random.default_rng(5).integers(0, 256, (20, 16)).astype(np.uint8)] * 3
-        step = find_step(name)
-        assert step.apply(images, parameters).shape == step.shape(3, parameters)
+        assert assembled(name, images, parameters).shape == ASSEMBLERS[name].shape(3, parameters)
+
+    @pytest.mark.parametrize("name", ["histogram", "thumbnails"])
+    def test_grey_values_are_no_stored_values(self, name: str) -> None:
+        with pytest.raises(PackageError, match="maps grey values"):
+            assembled(name, [np.eye(9, dtype=np.float32)], {"bins": 5, "rows": 8, "columns": 8})

@@ -7,26 +7,35 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
-from archive.findings import Code, Level, Measurement
+from archive.findings import Code, Findings, Level, Measurement, NotApplicable, Task, from_json, to_json
 from inference import installed
 from inference.answers.answer import Answer
 from inference.demo import demo_exam
 from inference.errors import PackageError, ReadingFailed
 from inference.instance import read_instance
-from inference.passport import Passport, parse_passport
+from inference.package import read
+from inference.passport import Passport
 from inference.picture import Picture
+from inference.pipeline import read_study
 from inference.pixels import read_picture
 from inference.quality import codes
 from inference.quality.criteria import answer
 from inference.quality.grading import Grade, Limits
 from inference.quality.view import Measured, measure_view
-from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_picture
+from inference.session import Measured as Measures
+from tests.unit.quality_phantoms import SPACING, Drawing, picture, stored, to_part, to_picture
 
 CC = Drawing()
 MLO = Drawing(("L", "MLO"), muscle=55, angle=25, level=130)
-PASSPORT: Passport = parse_passport((installed.BUILT_IN / "image_quality" / "passport.toml").read_bytes())
+BLANK = picture(CC)
+PACKAGE = read(installed.BUILT_IN / "image_quality")
+PASSPORT: Passport = PACKAGE.passport
 
 
 def measured(drawing: Drawing, **attributes: Any) -> Measured:
@@ -288,6 +297,47 @@ class TestVendors:
     def test_padding_below_and_beside(self) -> None:
         image = np.pad(stored(MLO.draw(), MLO.view), ((0, 60), (0, 90)))
         assert self.values(judged(to_picture(image, MLO.view))) == self.values(judged(picture(MLO)))
+
+
+class TestOddImages:
+    @settings(max_examples=25, deadline=None)
+    @given(
+        arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12), elements=st.integers(0, 4095)),
+        st.integers(1, 25), st.floats(0.03, 3), st.sampled_from(["CC", "MLO"]),
+    )  # fmt: skip
+    def test_what_is_drawn_lies_on_the_image(
+        self, blocks: npt.NDArray[np.uint16], scale: int, spacing: float, projection: str
+    ) -> None:
+        image = np.kron(blocks, np.ones((scale, scale), np.uint16))
+        rows, columns = image.shape
+        said = judged(replace(BLANK, pixels=image, spacing=(spacing, spacing), view=("L", projection)))
+        boxes = [region.box for one in said.measurements for region in one.regions]
+        assert all(
+            box[0] >= 0 and box[1] >= 0 and box[2] <= columns + 1e-6 and box[3] <= rows + 1e-6
+            for box in boxes
+        )
+
+    def test_a_spacing_that_no_detector_has(self) -> None:
+        with pytest.raises(ReadingFailed, match="PixelSpacing"):
+            judged(replace(BLANK, spacing=(1e6, 1e6)))
+
+
+class TestPipeline:
+    """From instances to findings, by the package that is built in."""
+
+    def test_any_standard_views_are_measured(self) -> None:
+        said = read_study(
+            [to_part(stored(one.draw(), one.view), one.view) for one in (CC, MLO)], Measures(PACKAGE)
+        )
+        assert isinstance(said, Findings)
+        assert said.task is Task.QUALITY
+        assert {one.concept for one in said.evaluations} >= {codes.PGMI, codes.NIPPLE_IN_PROFILE}
+        assert {one.view for one in said.sources} == {"CC", "MLO"}
+        assert from_json(to_json(said)) == said
+
+    def test_without_a_mammogram_it_does_not_apply(self) -> None:
+        part = to_part(stored(CC.draw(), CC.view), CC.view, PresentationIntentType="FOR PROCESSING")
+        assert isinstance(read_study([part], Measures(PACKAGE)), NotApplicable)
 
 
 class TestLimits:
