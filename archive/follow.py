@@ -76,15 +76,15 @@ class Follower:
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
         return Followed(len(written), changes.done)
 
-    def settle(self, age: float, wanted: Sequence[Wanted]) -> int:
+    def settle(self, age: float, wanted: Callable[[], Sequence[Wanted]]) -> int:
         """Want readings of the studies to which no image has come for `age` seconds; the number of readings wanted.
 
-        A study is read for what is wanted and it has images of. What Orthanc calls stable is not asked for: it
+        A study is read for what is wanted then and it has images of. What Orthanc calls stable is not asked for: it
         forgets which studies are not yet when it is killed.
         """
         with self._connection.transaction():
             settled = [uid for (uid,) in self._connection.execute(self._sql["settle"], {"age": age})]
-            return want(self._connection, wanted, settled) if settled else 0
+            return want(self._connection, wanted(), settled) if settled else 0
 
     def rebuild(self, identifiers: Iterable[str]) -> int:
         """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from archive.findings import Findings, NotApplicable, Source
+from archive.findings import Evaluation, Findings, NotApplicable, Source
 from inference.answers import find_answer
 from inference.answers.answer import Answer
 from inference.applicability import gate
 from inference.exam import Chosen, select
+from inference.features import lay_out
 from inference.instance import Instance, Part, read_instance
 from inference.passport import Inputs, Kind, Passport, Per
 from inference.picture import Picture
@@ -30,7 +31,8 @@ Outputs = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What a reading is done with: threads that decode, how the network is run, and what its log is told.
+    """What a reading is done with: threads that decode, how the network is run, and what its log is told; and what
+    the site's density model told of the same study, for models that read that.
 
     Without them it is done in the caller's thread, by the session itself.
     """
@@ -38,6 +40,7 @@ class Means:
     pool: Executor | None = None
     run: Callable[[Tensor], Mapping[str, Tensor]] | None = None
     trace: Trace = field(default_factory=Trace)
+    density: tuple[Evaluation, ...] = ()
 
 
 def read_study(
@@ -59,7 +62,13 @@ def read_study(
         chosen = gate(passport, instances) or select(instances, passport.inputs)
     if isinstance(chosen, NotApplicable):
         return chosen
-    pictures, outputs = _run(chosen, model, means)
+    if passport.inputs.features:
+        features = lay_out(passport.inputs.features, instances, means.density)
+        if isinstance(features, NotApplicable):
+            return features
+        pictures, outputs = _run_on_features(features, chosen, model, means)
+    else:
+        pictures, outputs = _run(chosen, model, means)
     with means.trace.part("answer"):
         answer = find_answer(passport)(outputs, pictures, passport)
     return _findings(answer, chosen, model, created_at or datetime.now(UTC))
@@ -83,6 +92,16 @@ def _run(chosen: Chosen, model: Session | Measured, means: Means) -> tuple[Seque
         everything = list(pictures)
         return everything, timed(everything)
     return _each(pictures, timed, model)
+
+
+def _run_on_features(
+    features: Tensor, chosen: Chosen, model: Session | Measured, means: Means
+) -> tuple[Sequence[Picture], Outputs]:
+    """Without pictures: the headers tell all that is read of the instances."""
+    for one, _ in chosen:
+        means.trace.read(one.sop_instance_uid, one.part)
+    with means.trace.part("network"):
+        return (), {} if isinstance(model, Measured) else model.run(features)
 
 
 def _each(

@@ -31,7 +31,8 @@ from inference.execution.host import Host
 from inference.execution.messages import Reply
 from inference.instance import read_dataset
 from inference.package import Package
-from inference.results.sr import comprehensive_3d_sr
+from inference.results.writers import needs_pixels
+from inference.results.writers import write as write_results
 
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -117,16 +118,26 @@ class Reader:
     def _read(
         self, connection: psycopg.Connection, due: Due, attempts: int, last: str | None
     ) -> _Read | None:
-        """A failure of the model or of an instance is an outcome too. None where the study is withheld meanwhile."""
+        """A failure of the model or of an instance is an outcome too.
+
+        None where it can't be done now: the study is withheld meanwhile, or what the model reads is still to be read.
+        """
         began_at, begun = datetime.now(UTC), time.monotonic()
         package, reply = None, Reply(0)
         outcome: dict[str, Any] | None
         try:
             if attempts > MOST_ATTEMPTS:
                 raise ReadingFailed(_given_up(last))
-            package = installed.active(self._settings.home, due.task, due.modality, shadow=due.shadow)
+            package = _package(self._settings.home, due)
+            if package is None:
+                return _Read(_not_enabled(due), began_at, 0.0)
+            density = self._density(connection, due, package)
+            if density is None:
+                return None
             paths = self._paths(connection, due)
-            reply = self._host.read(str(package.folder), list(map(str, paths)), alone=attempts > 1)
+            reply = self._host.read(
+                str(package.folder), list(map(str, paths)), density=density, alone=attempts > 1
+            )
             outcome = self._keep(connection, due, package, _answer(reply), paths)
         except (Unavailable, ModelProcessEnded):
             raise
@@ -137,6 +148,14 @@ class Reader:
     def _paths(self, connection: psycopg.Connection, due: Due) -> list[Path]:
         rows = connection.execute(self._sql["images"], due.key)
         return [instances.path(self._settings.storage, place) for (place,) in rows]
+
+    def _density(self, connection: psycopg.Connection, due: Due, package: Package) -> str | None:
+        """What a model is told of the study's density, where it reads that; None while that is still to be read."""
+        if "density" not in package.passport.inputs.features:
+            return ""
+        key = {"study_instance_uid": due.study_instance_uid, "task": str(Task.DENSITY)}
+        state, _, _, findings, _ = connection.execute(self._sql["of_study"], key).fetchone() or [""] * 5
+        return None if state == "due" else (findings or "") if state == "done" else ""
 
     def _keep(
         self,
@@ -157,11 +176,27 @@ class Reader:
             return outcome | self._report(answer, paths) if allowed else None
 
     def _report(self, findings: Findings, paths: Sequence[Path]) -> dict[str, Any]:
-        """Put the report into the study, by the door that everything enters by."""
-        report = comprehensive_3d_sr(findings, _headers(paths, findings), self._pseudonyms.uid)
+        """Put the results into the study, by the door that everything enters by; the report first."""
+        kinds = self._settings.results
+        sources = _sources(paths, findings, pixels=needs_pixels(kinds))
+        results = write_results(findings, sources, kinds, self._pseudonyms.uid)
         with closing(Orthanc(self._settings)) as orthanc:
-            identifier = orthanc.store(self._deidentifier.prove(report))
+            identifier, *_ = [orthanc.store(self._deidentifier.prove(one)) for one in results]
             return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
+
+
+def _package(home: Path, due: Due) -> Package | None:
+    """The package that is enabled for it; None where none is. Raises PackageError where it must not run."""
+    for slot in installed.wanted(home):
+        if (slot.task, slot.modality, slot.shadow) == (due.task, due.modality, due.shadow):
+            if slot.package is None:
+                raise PackageError(slot.problem)
+            return slot.package
+    return None
+
+
+def _not_enabled(due: Due) -> dict[str, Any]:
+    return {"state": "not-applicable", "reason": f"no model is enabled for {due.task} on {due.modality}"}
 
 
 def _answer(reply: Reply) -> Findings | NotApplicable:
@@ -216,9 +251,9 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:
-    """The headers of the instances that were read, in the order in which the findings name them."""
-    headers = {
-        header.SOPInstanceUID: header for header in (read_dataset(path, pixels=False) for path in paths)
-    }
-    return [headers[source.sop_instance_uid] for source in findings.sources]
+def _sources(paths: Sequence[Path], findings: Findings, *, pixels: bool) -> list[Dataset]:
+    """The instances that were read, in the order in which the findings name them, with or without their pixels."""
+    headers = [(path, read_dataset(path, pixels=False)) for path in paths]
+    found = {header.SOPInstanceUID: (path, header) for path, header in headers}
+    wanted = [found[source.sop_instance_uid] for source in findings.sources]
+    return [read_dataset(path, pixels=True) if pixels else header for path, header in wanted]

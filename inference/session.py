@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from inference.errors import PackageError, ReadingFailed
 from inference.execution.devices import CPU, CUDA, Device, Provider, check, providers
+from inference.features import SIZES
 from inference.network_check import check_network
 from inference.package import Package
 from inference.passport import Kind, Per
@@ -29,7 +30,7 @@ _OUTPUTS: Mapping[Kind, tuple[frozenset[str], frozenset[str]]] = {
     Kind.REGRESSION: (frozenset({"values"}), frozenset()),
     Kind.BOXES: (frozenset({"boxes", "scores"}), frozenset({"mask"})),
     Kind.MASK: (frozenset({"mask"}), frozenset()),
-    Kind.RISK: (frozenset({"probabilities"}), frozenset()),
+    Kind.RISK: (frozenset({"probabilities"}), frozenset({"contributions"})),
 }
 """The outputs that a network of each kind must have, and those that it may have."""
 
@@ -156,7 +157,7 @@ def shape_of_input(package: Package) -> Shape:
     """The shape of one run's tensor, None where it depends on the pictures. Raises PackageError."""
     inputs = package.passport.inputs
     if inputs.features:
-        return 1, len(inputs.features)
+        return 1, sum(SIZES[name] for name in inputs.features)
     steps = [(step.name, step.parameters) for step in inputs.preprocessing]
     if not steps:
         raise PackageError(f"{package.folder} says no preprocessing")

@@ -8,6 +8,7 @@ import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ async def _serve(settings: Settings) -> None:
         finally:
             for task in beside:
                 task.cancel()
+            await application.state.services.floods.aclose()
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
@@ -138,6 +140,7 @@ def run_worker(settings: Settings) -> None:
     from inference.execution.host import Host
     from inference.reader import Reader
     from inference.worker import Worker
+    from senogate.erasure import go_on
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
@@ -148,7 +151,7 @@ def run_worker(settings: Settings) -> None:
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings).run())
+        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
     finally:
         host.close()
 
@@ -159,7 +162,6 @@ def _model_process(settings: Settings, readings: int) -> list[str]:
         "--home": settings.home,
         "--device": settings.inference_device,
         "--gpu": settings.inference_gpu,
-        "--cache": settings.home / "models" / ".engines",
         "--readings": readings,
         "--threads": os.cpu_count() or 1,
         "--memory": settings.inference_memory,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archive.errors import SenogateError
-from archive.findings import to_json
+from archive.findings import Evaluation, Findings, from_json, to_json
 from inference.execution.batching import Batcher
 from inference.execution.devices import Device
 from inference.execution.messages import Order, Reply
-from inference.package import NETWORK, load
+from inference.package import NETWORK, read
 from inference.passport import PASSPORT
 from inference.pipeline import Means, read_study
 from inference.session import Measured, Session, open_model
@@ -34,10 +34,10 @@ class _Open:
 class Engine:
     """`threads` decode and prepare pictures for all readings; `device` is what networks run on.
 
-    `home` is that of the site, whose trusted keys say which packages run; without one those that are shipped say it.
+    What runs is signed by a key that the site with this `home` trusts.
     """
 
-    def __init__(self, device: Device = Device(), threads: int = 2, home: Path | None = None) -> None:  # noqa: B008
+    def __init__(self, home: Path, device: Device = Device(), threads: int = 2) -> None:  # noqa: B008
         self._home = home
         self._device = device
         self._pool = ThreadPoolExecutor(threads, "decode")
@@ -55,7 +55,7 @@ class Engine:
             with trace.part("load"):
                 opened = self._open(order.folder)
             device = opened.model.providers[0]
-            means = Means(self._pool, opened.batcher, trace)
+            means = Means(self._pool, opened.batcher, trace, _evaluations(order.density))
             answer = to_json(read_study(map(Path, order.paths), opened.model, means=means))
             return Reply(order.number, answer, "", device, trace.inputs, trace.seconds)
         except (SenogateError, MemoryError) as error:
@@ -79,14 +79,20 @@ class Engine:
             return found
 
     def _load(self, folder: str, stamp: Stamp) -> _Open:
-        trusted = trusted_keys(self._home) if self._home else None
-        model = open_model(load(Path(folder), trusted), device=self._device)
+        package = read(Path(folder))
+        package.authenticate(trusted_keys(self._home))
+        model = open_model(package, device=self._device)
         if isinstance(model, Session) and model.takes_batches:
             return _Open(stamp, model, Batcher(model.run, self._readings))
         return _Open(stamp, model, None)
 
     def _readings(self) -> int:
         return self._busy
+
+
+def _evaluations(findings: str) -> tuple[Evaluation, ...]:
+    found = from_json(findings) if findings else None
+    return found.evaluations if isinstance(found, Findings) else ()
 
 
 def _stamp(folder: str) -> Stamp:

@@ -36,14 +36,14 @@ class Host:
         self._doors = Doors()
         self._process: _Process | None = None
 
-    def read(self, folder: str, paths: Sequence[str], *, alone: bool = False) -> Reply:
-        """Have a reading done; with `alone`, while no other is under way.
+    def read(self, folder: str, paths: Sequence[str], *, density: str = "", alone: bool = False) -> Reply:
+        """Have a reading done (`Order` tells of what); with `alone`, while no other is under way.
 
         Raises ModelProcessEnded where the process ended meanwhile, or was ended as it took too long.
         """
         with self._doors.alone() if alone else self._doors.together():
             process = self._running()
-            reply = process.submit(Order(next(self._numbers), folder, paths))
+            reply = process.submit(Order(next(self._numbers), folder, paths, density))
             try:
                 return reply.result(self._seconds)
             except TimeoutError:

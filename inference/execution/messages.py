@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A reading to be done: by the package in `folder`, of the stored instances at `paths`."""
+    """A reading to be done: by the package in `folder`, of the stored instances at `paths`.
+
+    `density` are findings of the same study as `archive.findings.to_json` writes them, for a model that reads those.
+    """
 
     number: int
     folder: str
     paths: Sequence[str]
+    density: str = ""
 
     def to_bytes(self) -> bytes:
         return json.dumps(asdict(self)).encode()

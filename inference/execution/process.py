@@ -26,9 +26,9 @@ def main() -> None:
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     connection = Connection(arguments.socket)
-    cache = Path(arguments.cache) if arguments.cache else None
-    home = Path(arguments.home) if arguments.home else None
-    engine = Engine(Device(Kind(arguments.device), arguments.gpu, cache), arguments.threads, home)
+    home = Path(arguments.home)
+    device = Device(Kind(arguments.device), arguments.gpu, home / "models" / ".engines")
+    engine = Engine(home, device, arguments.threads)
     serve(connection, engine, arguments.readings)
 
 
@@ -72,8 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("socket", type=int)
     parser.add_argument("--device", default=Kind.AUTO)
     parser.add_argument("--gpu", type=int, default=0)
-    parser.add_argument("--home", default="")
-    parser.add_argument("--cache", default="")
+    parser.add_argument("--home", default=".")
     parser.add_argument("--readings", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--memory", type=int, default=0)
