@@ -34,7 +34,7 @@ class TestPassport:
         figures = population.measure(run, list(population.held_out_population(SOME)))
         kept = {one.name: one.value for one in package.passport.metrics}
         assert figures.keys() == kept.keys()
-        assert figures["quadratic kappa"][0] > kept["quadratic kappa"] - 0.1
+        assert figures["quadratic kappa"][0] > kept["quadratic kappa"] - 0.25
         assert (
             figures["percent density, mean error in points"][0]
             < 2 * kept["percent density, mean error in points"]
