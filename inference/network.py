@@ -28,25 +28,6 @@ def build_classifier(layers: Layers, name: str) -> bytes:
     return graph.build(name, {"features": ["n", inputs]}, {"probabilities": ["n", classes]})
 
 
-def build_view_classifier(
-    convolutions: Layers, layers: Layers, name: str, *, views: int, rows: int, columns: int
-) -> bytes:
-    """A classifier of several views: `features` (n, views, rows, columns) to `probabilities` (n, classes).
-
-    The same convolutions (weights (outputs, inputs, 3, 3), stride 2, padding 1, ReLU) see each view; what
-    they tell is averaged over its area and over the views, then classified as by `build_classifier`.
-    """
-    graph = Graph()
-    value = graph.reshape("features", [-1, 1, rows, columns])
-    for weights in convolutions:
-        value = graph.add("Relu", [graph.convolve(value, weights, stride=2)])
-    value = graph.reshape(graph.add("GlobalAveragePool", [value]), [-1, views, convolutions[-1][0].shape[0]])
-    value = graph.connect(graph.add("ReduceMean", [value], axes=[1], keepdims=0), layers)
-    graph.add("Softmax", [value], "probabilities", axis=1)
-    outputs = {"probabilities": ["n", layers[-1][0].shape[0]]}
-    return graph.build(name, {"features": ["n", views, rows, columns]}, outputs)
-
-
 class Graph:
     """Nodes and tensors of a graph that grows from its inputs to its outputs; values go by their names."""
 

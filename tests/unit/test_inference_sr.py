@@ -17,7 +17,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 
-from archive.findings import Findings
+from archive.findings import Findings, Level
 from inference import installed
 from inference.errors import ReadingFailed
 from inference.instance import read_dataset
@@ -70,7 +70,7 @@ def all_items(item: Dataset) -> list[Dataset]:
 
 class TestRoundTrip:
     def test_category_and_probabilities(self, report: bytes, findings: Findings) -> None:
-        reading, (evaluation,) = read_density(report), findings.evaluations
+        reading, (evaluation,) = read_density(report), findings.of(Level.EXAM)
         assert reading.category == evaluation.label
         expected = {one.label: one.probability for one in evaluation.likelihoods}
         assert reading.probabilities == pytest.approx(expected, abs=1e-8)
@@ -147,7 +147,7 @@ class TestDeterminism:
     def test_another_version_is_another_instance(
         self, findings: Findings, sources: list[Dataset], dataset: Dataset
     ) -> None:
-        other = replace(findings, model=replace(findings.model, version="2.0.0"))
+        other = replace(findings, model=replace(findings.model, version="9.0.0"))
         report = dcmread(io.BytesIO(comprehensive_3d_sr(other, sources, uid)))
         assert report.SOPInstanceUID != dataset.SOPInstanceUID
         assert report.SeriesInstanceUID != dataset.SeriesInstanceUID
@@ -204,7 +204,7 @@ class TestTree:
     def test_density_stands_in_the_qualitative_evaluations(self, dataset: Dataset) -> None:
         """TID 1500 row 12."""
         (container,) = with_name(dataset, "Qualitative Evaluations")
-        (density,) = with_name(container, "Breast composition")
+        density, *_ = with_name(container, "Breast composition")
         assert (density.ValueType, density.RelationshipType) == ("CODE", "CONTAINS")
 
     def test_there_is_no_measurement_group(self, dataset: Dataset) -> None:
@@ -223,7 +223,7 @@ class TestTree:
     def test_the_algorithm_is_identified(self, dataset: Dataset) -> None:
         """TID 4019."""
         (container,) = with_name(dataset, "Qualitative Evaluations")
-        (density,) = with_name(container, "Breast composition")
+        density, *_ = with_name(container, "Breast composition")
         (name,) = with_name(density, "Algorithm Name")
         assert (name.RelationshipType, name.TextValue) == ("HAS CONCEPT MOD", "phantom-trained-density")
 
