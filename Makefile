@@ -1,5 +1,5 @@
 # `make run` and `make test` each do all their own set-up on a fresh Debian 12 or 13, as root or with sudo.
-.PHONY: run test check bench audit setup setup-test clean constraints
+.PHONY: run test check bench audit reproduce-models setup setup-test clean constraints
 
 run: setup
 	exec .venv/bin/senogate up --demo
@@ -25,6 +25,12 @@ audit:  ## known vulnerabilities of what is pinned; asks PyPI for its advisories
 	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+reproduce-models:  ## train the built-in models again from their seeds and compare their figures
+	test -x .venv-training/bin/python || python3 -m venv .venv-training
+	.venv-training/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--extra-index-url https://download.pytorch.org/whl/cpu --editable '.[inference,training]'
+	nice -n 10 .venv-training/bin/python -m inference.training.reproduce .reproduced
+
 setup:
 	@tools/setup.sh run
 
@@ -35,4 +41,4 @@ constraints: setup-test  ## pin what the virtual environment holds
 	.venv/bin/pip freeze --exclude-editable | grep -iv '^torch' > constraints.txt
 
 clean:
-	rm -rf .venv .venv-audit .venv-bench .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit .venv-bench .venv-training .reproduced .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

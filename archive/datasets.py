@@ -31,6 +31,7 @@ _DENSITY_IS = """exists (
     select from reading,
         jsonb_path_query(reading.findings, 'lax $.findings.evaluations[*] ? (@.target.level == "exam")') read
     where reading.study_instance_uid = study.study_instance_uid and reading.task = 'density' and reading.state = 'done'
+        and not reading.shadow
         and exists (
             select from jsonb_path_query(read, 'lax $.likelihoods[*]') likelihood
             where likelihood -> 'code' = read -> 'value' and likelihood ->> 'label' = any({labels})))"""

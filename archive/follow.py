@@ -20,9 +20,9 @@ from archive.errors import Unavailable, Unproven
 from archive.index import UNREADABLE, Found, Index
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
+from archive.readings import Wanted, want
 
 BATCH = 200  # changes a transaction
-TASKS = ("density",)
 FOLLOWER_LOCK = 0x5E0A_0002
 """Key of the advisory lock that lets one process follow at a time."""
 
@@ -76,15 +76,15 @@ class Follower:
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
         return Followed(len(written), changes.done)
 
-    def settle(self, age: float) -> int:
+    def settle(self, age: float, wanted: Callable[[], Sequence[Wanted]]) -> int:
         """Want readings of the studies to which no image has come for `age` seconds; the number of readings wanted.
 
-        What Orthanc calls stable is not asked for: it forgets which studies are not yet when it is killed.
+        A study is read for what is wanted then and it has images of. What Orthanc calls stable is not asked for: it
+        forgets which studies are not yet when it is killed.
         """
         with self._connection.transaction():
-            settled = self._connection.execute(self._sql["settle"], {"age": age}).fetchall()
-            wanted = [{"study_instance_uid": study, "task": task} for (study,) in settled for task in TASKS]
-            return sum(self._connection.execute(self._sql["want_reading"], row).rowcount for row in wanted)
+            settled = [uid for (uid,) in self._connection.execute(self._sql["settle"], {"age": age})]
+            return want(self._connection, wanted(), settled) if settled else 0
 
     def rebuild(self, identifiers: Iterable[str]) -> int:
         """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.

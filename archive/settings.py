@@ -61,6 +61,11 @@ class Settings:
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
+    inference_device: str = "auto"
+    inference_gpu: int = 0
+    inference_readings: int = 0
+    inference_memory: int = 0
+    inference_seconds: int = 900
     audit_retention_days: int = 0
     log_level: str = "INFO"
 
@@ -89,6 +94,14 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.inference_device not in ("auto", "cpu", "cuda", "tensorrt"):
+            raise ConfigurationError("inference_device must be auto, cpu, cuda or tensorrt")
+        if min(self.inference_gpu, self.inference_readings, self.inference_memory) < 0:
+            raise ConfigurationError(
+                "inference_gpu, inference_readings and inference_memory must be 0 at least"
+            )
+        if self.inference_seconds < 1:
+            raise ConfigurationError("inference_seconds must be 1 at least")
         if self.audit_retention_days < 0:
             raise ConfigurationError("audit_retention_days must be 0, for ever, or more")
         if not 0 < self.gateway_processes <= MOST_GATEWAYS:

@@ -1,7 +1,7 @@
 """The worklist in PostgreSQL: workitems, who is told of their events, and the readings that they ask this site for."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,7 +52,7 @@ _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
 async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> None:
-    """Add a workitem, and make the reading due that it asks this site for.
+    """Add a workitem, and make the readings due that it asks this site for.
 
     Raises BadRequest, Conflict where a workitem of that UID exists.
     """
@@ -69,7 +69,7 @@ async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload:
         }
         if not (await _execute(connection, "create", row)).rowcount:
             raise Conflict("a workitem of this UID exists already")
-        if reading and not (await _execute(connection, "want_reading", row)).rowcount:
+        if reading and not (await _execute(connection, "want_readings", row)).rowcount:
             raise BadRequest("the study that is to be read has no images here")
         await _execute(connection, "forget_events", {})
         subscribers = await _subscribers_of_worklists(connection, uid)
@@ -206,11 +206,11 @@ async def take_events(connection: AsyncConnection, viewer: Viewer, name: str) ->
 async def perform(connection: AsyncConnection) -> int:
     """Bring the workitems that ask for readings to where the readings are; the number of changes."""
     rows = await (await _execute(connection, "readings", {})).fetchall()
-    for uid, state, reading, *output in rows:
+    for uid, state, reading, study, reports in rows:
         if state == State.SCHEDULED:
             await change(connection, None, uid, _claimed)
         if reading == "done":
-            await change(connection, None, uid, partial(_completed, performed=_performed(*output)))
+            await change(connection, None, uid, partial(_completed, performed=_performed(study, reports)))
         elif reading != "due":
             await change(connection, None, uid, _given_up)
     return len(rows)
@@ -230,25 +230,29 @@ def _completed(item: Workitem, *, performed: Attributes) -> Workitem | None:
     return ups.change_state(performed_item, State.COMPLETED, item.transaction_uid)
 
 
-def _performed(study: str, series: str | None, sop_class: str | None, instance: str | None) -> Attributes:
-    """What was performed: a report in the study, where the reading made one."""
+def _performed(study: str, reports: Sequence[Sequence[str]]) -> Attributes:
+    """What was performed: the reports in the study, (series, SOP class, instance) each, that the readings made."""
+    outputs = [_output(study, *report) for report in reports]
+    moment = ups.now()
+    performed = {
+        tag("PerformedProcedureStepStartDateTime"): ups.attribute("DT", moment),
+        tag("PerformedProcedureStepEndDateTime"): ups.attribute("DT", moment),
+        tag("OutputInformationSequence"): ups.attribute("SQ", *outputs),
+    }
+    return {tag("UnifiedProcedureStepPerformedProcedureSequence"): ups.attribute("SQ", performed)}
+
+
+def _output(study: str, series: str, sop_class: str, instance: str) -> Attributes:
     reference = {
         tag("ReferencedSOPClassUID"): ups.attribute("UI", sop_class),
         tag("ReferencedSOPInstanceUID"): ups.attribute("UI", instance),
     }
-    output = {
+    return {
         tag("TypeOfInstances"): ups.attribute("CS", "DICOM"),
         tag("StudyInstanceUID"): ups.attribute("UI", study),
         tag("SeriesInstanceUID"): ups.attribute("UI", series),
         tag("ReferencedSOPSequence"): ups.attribute("SQ", reference),
     }
-    moment = ups.now()
-    performed = {
-        tag("PerformedProcedureStepStartDateTime"): ups.attribute("DT", moment),
-        tag("PerformedProcedureStepEndDateTime"): ups.attribute("DT", moment),
-        tag("OutputInformationSequence"): ups.attribute("SQ", *([output] if instance else [])),
-    }
-    return {tag("UnifiedProcedureStepPerformedProcedureSequence"): ups.attribute("SQ", performed)}
 
 
 async def _read(connection: AsyncConnection, name: str, viewer: Viewer | None, uid: str) -> Workitem:

@@ -4,7 +4,8 @@
     ├── PackageError     a model package that must not be run: damaged, changed, unsigned, incomplete
     ├── KeyFileError     a key that signs or verifies packages can't be read, made or taken away
     ├── WeightsError     published weights that can't be turned into a package
-    └── ReadingFailed    a study the model should have read, and could not: a later try may tell otherwise
+    ├── ReadingFailed    a study the model should have read, and could not: a later try may tell otherwise
+    └── ModelProcessEnded    the process that ran the model came to no end of its own
 
 Messages name attributes by keyword and never carry an attribute's value.
 """
@@ -25,4 +26,8 @@ class WeightsError(SenogateError):
 
 
 class ReadingFailed(SenogateError):
+    pass
+
+
+class ModelProcessEnded(SenogateError):
     pass

@@ -1,11 +1,13 @@
-"""How well categories were told: accuracy, Cohen's κ, and bootstrap confidence intervals. Pure functions."""
+"""How well a model answers: accuracy, Cohen's κ, area under the curve, bootstrap intervals. Pure functions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Labels = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.number[Any] | np.bool_]
 
 
 def accuracy(truth: Labels, answer: Labels) -> float:
@@ -26,10 +28,28 @@ def kappa(truth: Labels, answer: Labels, *, classes: int, power: int) -> float:
     return 1 - float((weights * observed).sum()) / expected if expected else 1.0
 
 
+def area_under_curve(truth: Numbers, score: Numbers) -> float:
+    """The share of pairs of a positive and a negative case in which the positive one scores higher; ties are half.
+
+    `truth` is 0 or 1, (n,); NaN where either kind is missing.
+    """
+    positive, negative = score[truth == 1], score[truth == 0]
+    if not positive.size or not negative.size:
+        return float("nan")
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left") + np.searchsorted(ordered, positive, "right")
+    return float(below.mean() / (2 * negative.size))
+
+
+def bootstrap_mean(values: Numbers) -> tuple[float, float]:
+    """The 95 % interval of the mean of values (n,), as `bootstrap` tells it."""
+    return bootstrap(lambda one, _: float(np.mean(one)), values, values)
+
+
 def bootstrap(
-    measure: Callable[[Labels, Labels], float],
-    truth: Labels,
-    answer: Labels,
+    measure: Callable[[Any, Any], float],
+    truth: Numbers,
+    answer: Numbers,
     *,
     rounds: int = 2000,
     seed: int = 0,

@@ -48,7 +48,9 @@ def held_out_population() -> tuple[Features, Truth]:
 
 def measure(session: Session, features: Features, truth: Truth) -> dict[str, tuple[float, float, float]]:
     """Accuracy and κ of a session on a population, each with its 95 % interval: (value, low, high)."""
-    answer = np.argmax(np.concatenate([session.run(one[np.newaxis]) for one in features]), axis=1)
+    answer = np.argmax(
+        np.concatenate([session.run(one[np.newaxis])["probabilities"] for one in features]), axis=1
+    )
     measures = {
         "accuracy": accuracy,
         "linear kappa": lambda one, other: kappa(one, other, classes=len(LABELS), power=1),

@@ -1,27 +1,41 @@
-"""A network ready to run: onnxruntime with providers chosen and reported, threads bounded, warmed up."""
+"""A network ready to run: on the device that was chosen, threads bounded, warmed up, and what it answers checked."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from inference.errors import PackageError, ReadingFailed
+from inference.execution.devices import CPU, CUDA, Device, Provider, check, providers
+from inference.features import SIZES
+from inference.network_check import check_network
 from inference.package import Package
-from inference.preprocess import find_step
+from inference.passport import Kind, Per
+from inference.preprocess import shape_of
 
-PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 MAX_THREADS = 8
 _FATAL = 4
-OPERATORS = {"", "ai.onnx", "ai.onnx.ml"}
+_WARM_UP = 64  # rows and columns of the image with which a network that takes any size is run first
 
 Tensor = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
+Outputs = Mapping[str, Tensor]
+
+_OUTPUTS: Mapping[Kind, tuple[frozenset[str], frozenset[str]]] = {
+    Kind.CLASSES: (frozenset({"probabilities"}), frozenset({"fraction"})),
+    Kind.REGRESSION: (frozenset({"values"}), frozenset()),
+    Kind.BOXES: (frozenset({"boxes", "scores"}), frozenset({"mask"})),
+    Kind.MASK: (frozenset({"mask"}), frozenset()),
+    Kind.RISK: (frozenset({"probabilities"}), frozenset({"contributions"})),
+}
+"""The outputs that a network of each kind must have, and those that it may have."""
+
+_SHARES = frozenset({"probabilities", "fraction", "scores", "mask"})  # from 0 to 1
+_SLACK = 1e-3
 
 _RUNTIME_ERRORS = (
     states.Fail,
@@ -31,6 +45,7 @@ _RUNTIME_ERRORS = (
     states.NotImplemented,
     states.RuntimeException,
     states.EPFail,
+    MemoryError,
     ValueError,
     RuntimeError,
 )
@@ -38,59 +53,127 @@ _RUNTIME_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A package's network in memory. `providers` are those it runs on, the preferred first."""
+    """A package's network in memory: the name and shape of its one input, None where a size is free.
+
+    `providers` are those it runs on, the preferred first; `number` is that of the GPU.
+    """
 
     package: Package
     network: onnxruntime.InferenceSession
+    input: str
     shape: Shape
+    number: int = 0
 
     @property
     def providers(self) -> tuple[str, ...]:
         return tuple(self.network.get_providers())
 
-    def run(self, features: Tensor) -> Tensor:
-        """The probabilities of the classes, (n, classes), for features of the shape that the network takes.
+    @property
+    def takes_batches(self) -> bool:
+        """Whether it takes any number of rows, each of which it answers by itself."""
+        inputs = self.package.passport.inputs
+        return inputs.per is not Per.EXAM and self.shape[0] is None
 
-        Raises ReadingFailed where the network can't be run on them or answers what is no probability.
+    def run(self, tensor: Tensor) -> dict[str, Tensor]:
+        """The network's outputs by name, for a tensor of the shape that it takes.
+
+        Raises ReadingFailed where the network can't be run on it or answers what can't be.
         """
-        if not _fits(features.shape, self.shape) or not np.isfinite(features).all():
+        if not _fits(tensor.shape, self.shape) or not np.isfinite(tensor).all():
             raise ReadingFailed(
                 "the preprocessed images are not of the shape that the network takes, or not finite"
             )
         try:
-            (answer,) = self.network.run(["probabilities"], {"features": features})
+            outputs = self._run(tensor)
         except _RUNTIME_ERRORS as error:
-            raise ReadingFailed("the network can't be run on the preprocessed images") from error
-        if not np.isfinite(answer).all() or (answer < 0).any() or np.abs(answer.sum(axis=1) - 1).max() > 1e-3:
-            raise ReadingFailed("the network's answer is no probability")
-        return np.asarray(answer / answer.sum(axis=1, keepdims=True), np.float32)
+            raise ReadingFailed(
+                f"the network can't be run on the preprocessed images{_why(error)}"
+            ) from error
+        kind = self.package.passport.outputs.kind
+        for name, values in outputs.items():
+            _check_values(name, values, sums=kind is Kind.CLASSES)
+        return outputs
+
+    def _run(self, tensor: Tensor) -> dict[str, Tensor]:
+        names = [one.name for one in self.network.get_outputs()]
+        if self.providers[0] == CPU:
+            answers = self.network.run(names, {self.input: tensor})
+        else:
+            answers = self._run_bound(tensor, names)
+        return {name: np.asarray(one, np.float32) for name, one in zip(names, answers, strict=True)}
+
+    def _run_bound(self, tensor: Tensor, names: list[str]) -> list[Tensor]:
+        """On a GPU: the input copied there once, outputs of sizes that only the run tells copied back."""
+        device = "cuda" if CUDA in self.providers else "cpu"
+        binding = self.network.io_binding()
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(tensor, device, self.number)
+        binding.bind_ortvalue_input(self.input, value)
+        for name in names:
+            binding.bind_output(name, device, self.number)
+        self.network.run_with_iobinding(binding)
+        copied: list[Tensor] = binding.copy_outputs_to_cpu()
+        return copied
 
 
-def open_session(package: Package, *, threads: int = 0, providers: tuple[str, ...] = PROVIDERS) -> Session:
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A package in which a method of this program stands in place of a network."""
+
+    package: Package
+    providers: tuple[str, ...] = (CPU,)
+
+
+def open_model(package: Package, *, threads: int = 0, device: Device = Device()) -> Session | Measured:  # noqa: B008
+    """What reads studies by a package: its network, or the method in its place. Raises as `open_session`."""
+    return (
+        Measured(package)
+        if package.passport.method
+        else open_session(package, threads=threads, device=device)
+    )
+
+
+def open_session(package: Package, *, threads: int = 0, device: Device = Device()) -> Session:  # noqa: B008
     """Load a package's network and run it once, so that the first study does not wait.
 
     `threads` is how many threads one run may use; 0 means as many as there are cores, at most `MAX_THREADS`.
-    Raises PackageError for a network that can't be loaded or does not take and give what the passport says.
+    Raises PackageError for a network that can't be loaded or does not take and give what the passport says, and
+    ConfigurationError where the device that a site asks for can't be used.
     """
     content = package.read_network()
-    _check_network(content, package)
-    available = [name for name in providers if name in onnxruntime.get_available_providers()]
-    try:
-        network = onnxruntime.InferenceSession(content, _options(threads), providers=available)
-    except _RUNTIME_ERRORS as error:
-        raise PackageError(f"{package.folder} holds a network that onnxruntime can't load") from error
-    session = Session(package, network, _input_shape(network, package))
-    inputs = package.passport.inputs
-    if not inputs.preprocessing:
-        raise PackageError(f"{package.folder} is not of a kind that is read from images by a network")
-    last = inputs.preprocessing[-1]
-    shape = find_step(last.name).shape(len(inputs.views), last.parameters)
-    if not _fits(shape, session.shape):
+    check_network(content, str(package.folder))
+    session = _load(package, content, providers(device), threads, device)
+    check(device, session.providers)
+    _check_outputs(session)
+    expected = shape_of_input(package)
+    if not _fits(expected, session.shape):
         raise PackageError(
             f"{package.folder} holds a network that does not take what its preprocessing gives"
         )
-    session.run(np.zeros(shape, np.float32))
+    session.run(np.zeros(_some_shape(expected, session.shape), np.float32))
     return session
+
+
+def shape_of_input(package: Package) -> Shape:
+    """The shape of one run's tensor, None where it depends on the pictures. Raises PackageError."""
+    inputs = package.passport.inputs
+    if inputs.features:
+        return 1, sum(SIZES[name] for name in inputs.features)
+    steps = [(step.name, step.parameters) for step in inputs.preprocessing]
+    if not steps:
+        raise PackageError(f"{package.folder} says no preprocessing")
+    return tuple(shape_of(steps, len(inputs.views) if inputs.per is Per.EXAM else 1))
+
+
+def _load(package: Package, content: bytes, wanted: list[Provider], threads: int, device: Device) -> Session:
+    try:
+        network = onnxruntime.InferenceSession(content, _options(threads), providers=wanted)
+    except _RUNTIME_ERRORS as error:
+        raise PackageError(f"{package.folder} holds a network that onnxruntime can't load") from error
+    (only, *more) = network.get_inputs()
+    if more or only.name not in ("features", "image"):
+        raise PackageError(f"{package.folder} holds a network whose one input is neither features nor image")
+    shape = tuple(size if isinstance(size, int) else None for size in only.shape)
+    return Session(package, network, only.name, shape, device.number)
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -102,46 +185,45 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     return options
 
 
-def _check_network(content: bytes, package: Package) -> None:
-    """Refuse what the hash does not cover: tensors in other files, and operators that libraries bring."""
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError as error:
-        raise PackageError(f"{package.folder} holds a network that is not ONNX") from error
-    if any(one.domain not in OPERATORS for one in model.opset_import):
-        raise PackageError(f"{package.folder} holds a network that needs operators which are not ONNX's own")
-    graphs = [model.graph, *model.functions]
-    if any(
-        tensor.data_location == onnx.TensorProto.EXTERNAL for graph in graphs for tensor in _tensors(graph)
-    ):
-        raise PackageError(f"{package.folder} holds a network that keeps tensors in other files")
+def _check_outputs(session: Session) -> None:
+    passport = session.package.passport
+    outputs = {one.name: one.shape for one in session.network.get_outputs()}
+    if passport.outputs.kind not in _OUTPUTS:
+        raise PackageError(f"{session.package.folder} holds a network, and its kind of outputs needs none")
+    needed, allowed = _OUTPUTS[passport.outputs.kind]
+    if not needed <= outputs.keys() <= needed | allowed:
+        names = " and ".join(sorted(needed))
+        raise PackageError(f"{session.package.folder} holds a network whose outputs are not {names}")
+    classes = len(passport.outputs.classes)
+    for name in ("probabilities", "scores"):
+        size = outputs[name][1] if name in outputs and len(outputs[name]) == 2 else None
+        if passport.outputs.kind is not Kind.RISK and isinstance(size, int) and size != classes:
+            raise PackageError(
+                f"{session.package.folder} holds a network that does not give {classes} {name}"
+            )
 
 
-def _tensors(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
-    """All tensors of a graph, those of nodes and of graphs inside nodes too."""
-    if isinstance(graph, onnx.GraphProto):
-        yield from graph.initializer
-        for sparse in graph.sparse_initializer:
-            yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        yield from (attribute.t, *attribute.tensors)
-        for inner in (attribute.g, *attribute.graphs):
-            yield from _tensors(inner)
+def _check_values(name: str, values: Tensor, *, sums: bool) -> None:
+    """Raise ReadingFailed for what is not finite, and for a share or a probability that is none."""
+    if not np.isfinite(values).all():
+        raise ReadingFailed(f"the network's answer is not finite: {name}")
+    if name in _SHARES and values.size and (values.min() < -_SLACK or values.max() > 1 + _SLACK):
+        raise ReadingFailed(f"the network's answer is no probability: {name}")
+    if name == "probabilities" and sums and np.abs(values.sum(axis=1) - 1).max(initial=0) > _SLACK:
+        raise ReadingFailed(f"the network's answer is no probability: {name} do not sum to 1")
 
 
-def _input_shape(network: onnxruntime.InferenceSession, package: Package) -> Shape:
-    """The shape of the network's one input, None where it is free. Raises PackageError."""
-    inputs, outputs = network.get_inputs(), network.get_outputs()
-    names = [one.name for one in inputs], [one.name for one in outputs]
-    classes = len(package.passport.outputs.classes)
-    if names != (["features"], ["probabilities"]) or list(outputs[0].shape[1:]) != [classes]:
-        raise PackageError(
-            f"{package.folder} holds a network that does not map features to {classes} probabilities"
-        )
-    return tuple(size if isinstance(size, int) else None for size in inputs[0].shape)
+def _why(error: Exception) -> str:
+    text = str(error).lower()
+    return ": there is not memory enough" if "alloc" in text or isinstance(error, MemoryError) else ""
 
 
-def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+def _some_shape(expected: Shape, taken: Shape) -> tuple[int, ...]:
+    """A shape that fits both, for the run that warms up."""
+    return tuple(wanted or size or _WARM_UP for wanted, size in zip(expected, taken, strict=True))
+
+
+def _fits(shape: Shape, expected: Shape) -> bool:
     return len(shape) == len(expected) and all(
-        wanted in (None, size) for size, wanted in zip(shape, expected, strict=True)
+        None in (size, wanted) or wanted == size for size, wanted in zip(shape, expected, strict=True)
     )

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
+from archive.findings import Task
 from archive.migration import migrate
 from archive.permits import Purpose
 from archive.settings import Settings
@@ -204,6 +205,23 @@ def token(
 ) -> None:
     """Print a bearer token, and nothing else."""
     print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
+
+
+@app.command()
+def infer(
+    studies: Annotated[
+        list[str] | None, typer.Argument(metavar="STUDY", help="Study Instance UIDs, as the site knows them.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every study of the site.")] = False,
+    task: Annotated[list[Task] | None, typer.Option(help="Only for these tasks.")] = None,
+) -> None:
+    """Have studies read again, by the models that are enabled now; the site's workers do it."""
+    from senogate.infer import infer
+
+    if bool(studies) == everything:
+        raise typer.BadParameter("name studies, or --all", param_hint="STUDY")
+    count = infer(_settings(), studies or None, task or ())
+    _say(f"{count} readings are due")
 
 
 @app.command()

@@ -1,6 +1,7 @@
 """The gateway and the worker as processes: each makes its parts, runs until SIGTERM, and closes them."""
 
 import asyncio
+import os
 import signal
 import socket
 import ssl
@@ -134,15 +135,35 @@ def run_worker(settings: Settings) -> None:
     """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
-    from inference.worker import Reader, Worker
+    from inference.execution.host import Host
+    from inference.reader import Reader
+    from inference.worker import Worker
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
-    reader = Reader(settings, deidentifier, deidentifier.pseudonyms)
+    readings = settings.inference_readings or os.cpu_count() or 1
+    host = Host(_model_process(settings, readings), seconds=settings.inference_seconds)
+    reader = Reader(settings, deidentifier, deidentifier.pseudonyms, host)
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
-    asyncio.run(Worker(settings, reader, cleaning).run())
+    try:
+        asyncio.run(Worker(settings, reader, cleaning, readings).run())
+    finally:
+        host.close()
+
+
+def _model_process(settings: Settings, readings: int) -> list[str]:
+    """The arguments of the process that runs models. It is told nothing else of the site."""
+    options = {
+        "--home": settings.home,
+        "--device": settings.inference_device,
+        "--gpu": settings.inference_gpu,
+        "--readings": readings,
+        "--threads": os.cpu_count() or 1,
+        "--memory": settings.inference_memory,
+    }
+    return [str(one) for option in options.items() for one in option]
 
 
 def deidentifier_of(settings: Settings) -> Deidentifier:

@@ -100,14 +100,6 @@ on conflict (study_instance_uid) do update set changed_at = now()
 -- name: settle
 delete from unsettled where changed_at <= now() - make_interval(secs => %(age)s) returning study_instance_uid
 
--- name: want_reading
-insert into reading (study_instance_uid, task, state, fingerprint)
-select study_instance_uid, %(task)s, 'due', fingerprint
-from study_images where study_instance_uid = %(study_instance_uid)s
-on conflict (study_instance_uid, task) do update set
-    state = 'due', fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
-where reading.fingerprint <> excluded.fingerprint
-
 -- name: set_aside
 insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
 on conflict (orthanc_id) do update set reason = excluded.reason, noticed_at = now()

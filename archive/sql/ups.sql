@@ -61,11 +61,12 @@ select report from taken join workitem on workitem.sop_instance_uid = taken.work
 where {matches}
 order by number
 
--- name: want_reading
-insert into reading (study_instance_uid, task, state, fingerprint)
-select study_instance_uid, %(task)s, 'due', fingerprint
+-- name: want_readings
+-- Of all modalities that the study has images of.
+insert into reading (study_instance_uid, task, modality, shadow, state, fingerprint)
+select study_instance_uid, %(task)s, modality, false, 'due', fingerprint
 from study_images where study_instance_uid = %(study_instance_uid)s
-on conflict (study_instance_uid, task) do update set
+on conflict (study_instance_uid, task, modality, shadow) do update set
     state = case
         when reading.state = 'done' and reading.fingerprint = excluded.fingerprint
             and (reading.result_sop_instance_uid is null
@@ -74,14 +75,20 @@ on conflict (study_instance_uid, task) do update set
     fingerprint = excluded.fingerprint, attempts = 0, reason = null, changed_at = now()
 
 -- name: readings
-select w.sop_instance_uid, w.state, r.state, r.study_instance_uid, i.series_instance_uid, i.sop_class_uid,
-    i.sop_instance_uid
+-- Workitems whose readings have begun, and those whose readings have ended with what these made being indexed.
+select w.sop_instance_uid, w.state,
+    case when bool_or(r.state = 'due') then 'due' when bool_or(r.state = 'done') then 'done' else 'failed' end,
+    r.study_instance_uid,
+    coalesce(
+        jsonb_agg(jsonb_build_array(i.series_instance_uid, i.sop_class_uid, i.sop_instance_uid) order by r.modality)
+            filter (where i.sop_instance_uid is not null), '[]')
 from workitem w
     join reading r using (study_instance_uid, task)
     join study using (study_instance_uid)
     left join instance i on i.sop_instance_uid = r.result_sop_instance_uid
-where not withheld and (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
-    and (r.attempts > 0 or r.state <> 'due')
-    and (r.state <> 'done' or r.result_sop_instance_uid is null or i.sop_instance_uid is not null)
-    and not (w.state = 'IN PROGRESS' and r.state = 'due')
+where not r.shadow and not withheld and (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here)
+group by w.sop_instance_uid, r.study_instance_uid
+having bool_or(r.attempts > 0 or r.state <> 'due')
+    and not bool_or(r.state = 'done' and r.result_sop_instance_uid is not null and i.sop_instance_uid is null)
+    and not (w.state = 'IN PROGRESS' and bool_or(r.state = 'due'))
 limit 100

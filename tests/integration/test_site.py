@@ -21,7 +21,8 @@ from archive.orthanc import Orthanc
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
-from inference.worker import MOST_ATTEMPTS, Reader
+from inference.execution.host import Host
+from inference.reader import MOST_ATTEMPTS, Due, Reader
 from senogate import site as sites
 from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
@@ -140,7 +141,8 @@ def test_a_reading_waits_for_an_orthanc_that_does_not_answer(
     study = site.send(write(tmp_path, phantom_exam()))["studies"][0]["study_instance_uid"]
     keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
     nowhere = replace(site.settings, orthanc_url="http://127.0.0.1:9")
-    reader = Reader(nowhere, Deidentifier(keys, Profile.load(nowhere.profile)), Pseudonyms(keys))
+    host = Host()
+    reader = Reader(nowhere, Deidentifier(keys, Profile.load(nowhere.profile)), Pseudonyms(keys), host)
     worker = site.child("worker")
     os.kill(worker, signal.SIGSTOP)
     try:
@@ -150,12 +152,13 @@ def test_a_reading_waits_for_an_orthanc_that_does_not_answer(
             )
             for _ in range(MOST_ATTEMPTS + 1):
                 with pytest.raises(Unavailable):
-                    reader.read(study, Task.DENSITY)
+                    reader.read(Due(study, Task.DENSITY))
             state = database.execute(
                 "select state, attempts from reading where study_instance_uid = %s", [study]
             ).fetchone()
     finally:
         os.kill(worker, signal.SIGCONT)
+        host.close()
     assert state == ("due", 0)
 
 

@@ -53,7 +53,7 @@ class TestParity:
         features, _ = phantom_density.draw_population(range(3), phantom_density.HELD_OUT)
         with torch.no_grad():
             expected = torch.softmax(network(torch.from_numpy(features)), 1).numpy()
-        np.testing.assert_allclose(session.run(features), expected, atol=1e-5)
+        np.testing.assert_allclose(session.run(features)["probabilities"], expected, atol=1e-5)
 
     def test_training_gives_the_same_weights_twice(self) -> None:
         pytest.importorskip("torch")

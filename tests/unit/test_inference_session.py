@@ -27,7 +27,7 @@ def session(tmp_path: Path) -> Session:
 
 class TestRun:
     def test_probabilities_sum_to_one(self, session: Session) -> None:
-        assert session.run(np.ones((1, 200), np.float32)).sum() == pytest.approx(1)
+        assert session.run(np.ones((1, 200), np.float32))["probabilities"].sum() == pytest.approx(1)
 
     def test_the_provider_is_reported(self, session: Session) -> None:
         assert session.providers[-1] == "CPUExecutionProvider"
@@ -45,7 +45,7 @@ class TestRun:
     def test_an_answer_that_is_not_finite_fails(self, tmp_path: Path) -> None:
         network = build_classifier([(WEIGHT * np.float32(3e38), BIAS)], "test")
         session = open_session(package(tmp_path / "m", network))
-        with pytest.raises(ReadingFailed, match="no probability"):
+        with pytest.raises(ReadingFailed, match="not finite"):
             session.run(np.full((1, 200), 3e38, np.float32))
 
 
@@ -75,7 +75,7 @@ class TestOpen:
             ("inputs", "what its preprocessing gives"),
             ("external", "other files"),
             ("operator", "ONNX's own"),
-            ("output", "does not map features"),
+            ("output", "outputs are not probabilities"),
             ("classes", "4 probabilities"),
             ("unknown", "can't load"),
         ],
