@@ -31,6 +31,7 @@ from inference.execution.host import Host
 from inference.execution.messages import Reply
 from inference.instance import read_dataset
 from inference.package import Package
+from inference.results.document import series_uids
 from inference.results.writers import needs_pixels
 from inference.results.writers import write as write_results
 
@@ -173,15 +174,25 @@ class Reader:
         if due.shadow:
             return outcome
         with storing(connection, due.study_instance_uid) as allowed:
-            return outcome | self._report(answer, paths) if allowed else None
+            return outcome | self._report(connection, answer, paths) if allowed else None
 
-    def _report(self, findings: Findings, paths: Sequence[Path]) -> dict[str, Any]:
-        """Put the results into the study, by the door that everything enters by; the report first."""
+    def _report(
+        self, connection: psycopg.Connection, findings: Findings, paths: Sequence[Path]
+    ) -> dict[str, Any]:
+        """Put the results into the study, by the door that everything enters by; the report first.
+
+        What an earlier reading by the same model gave and this one does not is removed.
+        """
         kinds = self._settings.results
         sources = _sources(paths, findings, pixels=needs_pixels(kinds))
         results = write_results(findings, sources, kinds, self._pseudonyms.uid)
         with closing(Orthanc(self._settings)) as orthanc:
-            identifier, *_ = [orthanc.store(self._deidentifier.prove(one)) for one in results]
+            stored = [orthanc.store(self._deidentifier.prove(one)) for one in results]
+            series = series_uids(findings, self._pseudonyms.uid)
+            values = {"series": series, "stored": stored}
+            for (superseded,) in connection.execute(self._sql["superseded"], values).fetchall():
+                orthanc.delete(superseded)
+            identifier, *_ = stored
             return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
 
 

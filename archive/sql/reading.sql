@@ -57,6 +57,11 @@ select place from instance join series using (study_instance_uid, series_instanc
 where study_instance_uid = %(study_instance_uid)s and modality = %(modality)s and is_image
 order by sop_instance_uid
 
+-- name: superseded
+-- Of the series that a model's results are in, the instances that its last reading did not give.
+select orthanc_id from instance
+where series_instance_uid = any(%(series)s) and orthanc_id <> all(%(stored)s)
+
 -- name: progress
 -- How many of these instances the index lacks, and whether something of the study is still to be read.
 select

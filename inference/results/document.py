@@ -67,6 +67,11 @@ def name_of(findings: Findings, sop_class_uid: str = Comprehensive3DSRStorage) -
     return "\0".join((findings.study_instance_uid, findings.task, model.name, model.version, sop_class_uid))
 
 
+def series_uids(findings: Findings, uid: Uid) -> list[str]:
+    """The series of all kinds of results of these findings."""
+    return [uid(f"result series\0{name_of(findings, sop_class_uid)}") for sop_class_uid in _SERIES_NUMBERS]
+
+
 def start_document(
     findings: Findings,
     sources: Sequence[Dataset],

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.uid import generate_uid
 
 from archive import audit_log, secrets
 from archive.audit import Event
+from archive.findings import from_json
 from archive.settings import RESULTS
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
@@ -53,6 +55,13 @@ def read_back(site: LiveSite, study: str) -> list[Dataset]:
     return [dcmread(DicomBytesIO(instance)) for instance in fetch(site, study)]
 
 
+def modalities(client: httpx.Client, study: str, model: str) -> Counter[str]:
+    """Of the instances that a model made."""
+    metadata = client.get(f"/studies/{study}/metadata").json()
+    made = [each for each in metadata if each.get("00081090", {}).get("Value") == [model]]
+    return Counter(each["00080060"]["Value"][0] for each in made)
+
+
 def places(client: httpx.Client, study: str) -> dict[str, str]:
     """Where each instance of a study is, by its SOP Instance UID."""
     rows = client.get(f"/studies/{study}/instances").json()
@@ -74,21 +83,27 @@ class TestARealExam:
         site, answer, _ = sent
         (study,) = answer["studies"]
         instances = fetch(site, study["study_instance_uid"])
-        classes = {dcmread(DicomBytesIO(each)).SOPClassUID: each for each in instances}
-        density = read_density(classes[COMPREHENSIVE_3D_SR])
+        name = study["reading"]["findings"]["findings"]["model"]["name"]
+        headers = {each: dcmread(DicomBytesIO(each), stop_before_pixels=True) for each in instances}
+        (report,) = [
+            each
+            for each, header in headers.items()
+            if (header.get("ManufacturerModelName"), header.SOPClassUID) == (name, COMPREHENSIVE_3D_SR)
+        ]
+        density = read_density(report)
         assert density.probabilities == pytest.approx(PUBLISHED, abs=0.002)
         assert density.category == "b"
 
     def test_each_kind_of_result_lies_in_the_study_and_none_is_read(self, sent) -> None:
         site, answer, _ = sent
         study = answer["studies"][0]["study_instance_uid"]
-        expected = Counter(MG=4, SR=2, OT=4, PR=4)
+        name = answer["studies"][0]["reading"]["findings"]["findings"]["model"]["name"]
         with site.client() as client:
-            eventually(lambda: len(places(client, study)) == expected.total())
-        assert Counter(each.Modality for each in read_back(site, study)) == expected
+            eventually(lambda: modalities(client, study, name) == Counter(SR=2, OT=4, PR=4))
         with site.database() as database:
             readings = database.execute(
-                "select state, attempts from reading where study_instance_uid = %s", [study]
+                "select state, attempts from reading where task = 'density' and study_instance_uid = %s",
+                [study],
             ).fetchall()
             images = database.execute(
                 "select count(*) from instance where study_instance_uid = %s and is_image", [study]
@@ -122,6 +137,23 @@ class TestARealExam:
         images = [each for each in read_back(site, study["study_instance_uid"]) if each.Modality == "MG"]
         expected = {dcmread(DicomBytesIO(each)).PixelData for each in exam}
         assert {each.PixelData for each in images} == expected
+
+    def test_what_a_new_reading_does_not_give_is_removed(self, sent, tmp_path: Path) -> None:
+        site, answer, exam = sent
+        (study,) = answer["studies"]
+        images = [each for each in read_back(site, study["study_instance_uid"]) if each.Modality == "MG"]
+        findings = from_json(json.dumps(study["reading"]["findings"]))
+        lesions = lesion_findings(sorted(images, key=lambda each: each.SeriesNumber)).lesions
+        keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+        (instance,) = write_results(replace(findings, lesions=lesions), images, ["kos"], Pseudonyms(keys).uid)
+        selection = dcmread(DicomBytesIO(instance)).SOPInstanceUID
+        door = Deidentifier(keys, Profile.load("breast-screening"))
+        with site.orthanc() as orthanc, site.client() as client:
+            assert orthanc.post("/instances", content=door.prove(instance)).is_success
+            eventually(lambda: selection in places(client, study["study_instance_uid"]))
+            more = edit(exam[0], lambda dataset: setattr(dataset, "SOPInstanceUID", generate_uid()))
+            site.send(write(tmp_path, [more]))
+            eventually(lambda: selection not in places(client, study["study_instance_uid"]))
 
 
 @pytest.fixture(scope="module")

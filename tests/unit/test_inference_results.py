@@ -239,6 +239,19 @@ class TestSecondaryCapture:
     def test_no_model_reads_them(self, results: dict[str, list[FileDataset]]) -> None:
         assert {one.Modality for one in results["sc"]} == {"OT"}
 
+    def test_of_frames_those_with_a_lesion_are_captured_and_else_the_middle_one(
+        self, findings: Findings
+    ) -> None:
+        sources = headers(pixels=True)
+        for source in (sources[0], sources[3]):
+            source.NumberOfFrames = 3
+            source.PixelData = 3 * source.PixelData
+        mass, *others = findings.lesions
+        moved = replace(mass, regions=(replace(mass.regions[0], frame=3), mass.regions[1]))
+        captured = read(write(replace(findings, lesions=(moved, *others)), sources, ["sc"], uid))
+        frames = [one.SourceImageSequence[0].get("ReferencedFrameNumber") for one in captured]
+        assert frames == [3, None, None, 2]
+
     def test_a_large_picture_is_made_smaller(self) -> None:
         lesion = Lesion("L1", "L", MASS, 0.5, (Region("1.2", Shape.POINT, ((2000.0, 3000.0),)),))
         drawn = draw(np.zeros((4096, 3328), np.uint8), [(lesion, lesion.regions[0])], ["AI"])
@@ -280,6 +293,18 @@ class TestSegmentation:
         assert shared.PixelMeasuresSequence[0].PixelSpacing == sources[0].PixelSpacing
         assert len(shared.PlaneOrientationSequence[0].ImageOrientationPatient) == 6
         assert len(frame.PlanePositionSequence[0].ImagePositionPatient) == 3
+
+    def test_an_image_that_has_a_place_in_the_patient_keeps_it(self, findings: Findings) -> None:
+        sources = headers()
+        sources[0].FrameOfReferenceUID = "1.2.3"
+        sources[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+        sources[0].ImagePositionPatient = [10, -20, 30]
+        first, _ = read(write(findings, sources, ["seg"], uid))
+        orientation = first.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+        position = first.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+        assert first.FrameOfReferenceUID == "1.2.3"
+        assert orientation.ImageOrientationPatient == [0, 1, 0, 0, 0, -1]
+        assert position.ImagePositionPatient == [10, -20, 30]
 
     def test_a_box_covers_whole_pixels(self) -> None:
         mask = mask_of(Region("1.2", Shape.POLYGON, BOX), 208, 160)
