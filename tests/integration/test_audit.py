@@ -31,6 +31,7 @@ from archive.checkpoints import (
 )
 from archive.configuration import record_configuration
 from archive.errors import Unavailable
+from archive.follow import FOLLOWER_LOCK
 from archive.migration import migrate
 from archive.settings import Settings
 from archive.trail import Trail
@@ -249,6 +250,14 @@ class TestCheckpoints:
         record(connection, 1)
         assert sign_when_due(connection, KEY, tmp_path) is None
         assert len(checkpoints(connection)) == 1
+
+    def test_while_another_process_follows_orthanc(
+        self, address: str, connection: psycopg.Connection, tmp_path: Path
+    ) -> None:
+        record(connection)
+        with psycopg.connect(address) as following:
+            following.execute("select pg_advisory_lock(%s)", [FOLLOWER_LOCK])
+            assert sign_when_due(connection, KEY, tmp_path).number == 10
 
     def test_old_records_go_into_a_file_and_both_verify(
         self, connection: psycopg.Connection, tmp_path: Path
