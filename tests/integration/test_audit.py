@@ -35,7 +35,8 @@ from archive.follow import FOLLOWER_LOCK
 from archive.migration import migrate
 from archive.settings import Settings
 from archive.trail import Trail
-from tests.live import LiveSite
+from tests.live import LiveSite, eventually
+from tests.unit.dicom_files import dataset, part10, pixels
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -387,6 +388,25 @@ class TestSite:
     def test_what_the_site_was_configured_to_be_is_recorded(self, site: LiveSite) -> None:
         listed = site.run("audit", "list", "--event", "configuration.changed", "--json").stdout
         assert json.loads(listed.splitlines()[-1])["detail"] == {"changed": "all"}
+
+    def test_what_arrives_is_recorded(self, site: LiveSite, tmp_path: Path) -> None:
+        uid = f"2.25.{uuid.uuid4().int}"
+        image = dataset(
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2", StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1",
+            SOPInstanceUID=f"{uid}.2", PatientID=uid[-30:], Modality="MG", BurnedInAnnotation="NO", **pixels(16, 16),
+        )  # fmt: skip
+        (tmp_path / "one.dcm").write_bytes(part10(image))
+        site.send(tmp_path)
+        study, patient = site.pseudonyms().uid(uid), site.pseudonyms().patient_id(uid[-30:])
+
+        def arrivals() -> list[tuple[str | None, int]]:
+            with site.database() as connection:
+                found = [
+                    each for each in audit_log.entries(connection, event=Event.ARRIVED) if each.study == study
+                ]
+            return [(each.patient, int(each.detail["instances"])) for each in found]
+
+        assert eventually(arrivals) == [(patient, 1)]
 
 
 class TestConfiguration:
