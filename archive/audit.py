@@ -36,6 +36,7 @@ class Event(StrEnum):
     SEARCH = "access.search"
     WRITE = "access.write"
     DENIED = "access.denied"
+    ARRIVED = "instances.arrived"
     LOGIN = "login"
     LOGOUT = "logout"
     TOKEN = "token"  # noqa: S105 - the name of an event

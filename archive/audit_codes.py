@@ -44,6 +44,7 @@ KINDS: dict[Event, Kind] = {
     Event.SEARCH: Kind(Code("110112", "Query"), None, "E"),
     Event.WRITE: Kind(_TRANSFERRED, None, "C"),
     Event.DENIED: _RESTRICTED,
+    Event.ARRIVED: Kind(_TRANSFERRED, None, "C"),
     Event.LOGIN: Kind(_LOGGED, Code("110122", "Login"), "E"),
     Event.LOGOUT: Kind(_LOGGED, Code("110123", "Logout"), "E"),
     Event.TOKEN: Kind(_LOGGED, Code("110122", "Login"), "E"),

@@ -116,19 +116,54 @@ def is_signed(checkpoint: Checkpoint, public: Ed25519PublicKey) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """The public key that signs, and each that signed before it with the last number that it may have signed."""
+
+    current: Ed25519PublicKey
+    former: tuple[tuple[Ed25519PublicKey, int], ...] = ()
+
+    def allow(self, checkpoint: Checkpoint) -> bool:
+        """Whether the key that the checkpoint names signed it, in that key's time."""
+        in_time = [(self.current, checkpoint.number), *self.former]
+        return any(
+            key_id_of(public) == checkpoint.key_id
+            and checkpoint.number <= last
+            and is_signed(checkpoint, public)
+            for public, last in in_time
+        )
+
+    def followed_by(self, public: Ed25519PublicKey, last: int) -> "Signers":
+        """With another key that signs, the one that did having signed up to a number."""
+        return Signers(public, ((self.current, last), *self.former))
+
+    def to_bytes(self) -> bytes:
+        """The current key's 32 bytes; of each former one its 32 bytes and its last number in 8."""
+        former = (public.public_bytes_raw() + last.to_bytes(8, "big") for public, last in self.former)
+        return self.current.public_bytes_raw() + b"".join(former)
+
+    @classmethod
+    def from_bytes(cls, found: bytes) -> "Signers":
+        """Raises ValueError for what is no such list."""
+        if len(found) % 40 != 32:
+            raise ValueError("not a list of keys")
+        rows = [found[start : start + 40] for start in range(32, len(found), 40)]
+        load = Ed25519PublicKey.from_public_bytes
+        former = ((load(row[:32]), int.from_bytes(row[32:], "big")) for row in rows)
+        return cls(load(found[:32]), tuple(former))
+
+
 def _message(number: int, hashed: bytes, signed_at: str, closes: bool) -> bytes:
     members = {"closes": closes, "hash": hashed.hex(), "number": number, "signed_at": signed_at}
     return _CONTEXT + canonical(members).encode()
 
 
-def verify(
-    links: Iterable[Link], checkpoints: Sequence[Checkpoint], public: Ed25519PublicKey
-) -> Iterator[Fault]:
+def verify(links: Iterable[Link], checkpoints: Sequence[Checkpoint], signers: Signers) -> Iterator[Fault]:
     """What is wrong with a trail; nothing where every record is as it was written.
 
     `links` come in the order of their numbers; of `checkpoints`, which come in any, those kept elsewhere may be some.
     """
-    genuine = [each for each in checkpoints if is_signed(each, public)]
+    genuine = [each for each in checkpoints if signers.allow(each)]
     for each in checkpoints:
         if each not in genuine:
             yield Fault(each.number, each.number, "the checkpoint's signature is not by the site's key")

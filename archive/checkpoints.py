@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import secrets
-from archive.audit import instant
-from archive.chain import Checkpoint, Fault, Link, read_records, sign, verify
-from archive.errors import BadRequest
+from archive.audit import Event, instant, write
+from archive.chain import Checkpoint, Fault, Link, Signers, read_records, sign, verify
+from archive.errors import BadRequest, ConfigurationError
 from archive.instances import sync_folder
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
@@ -34,9 +34,34 @@ def private_key(settings: Settings) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(secrets.read_key(folder, secrets.AUDIT_KEY))
 
 
-def public_key(settings: Settings) -> Ed25519PublicKey:
+def signers(settings: Settings) -> Signers:
     """What verifies them. Raises ConfigurationError."""
-    return Ed25519PublicKey.from_public_bytes(secrets.read_key(settings.secrets, secrets.AUDIT_PUBLIC_KEY))
+    found = secrets.read(settings.secrets, secrets.AUDIT_PUBLIC_KEY)
+    try:
+        return Signers.from_bytes(found)
+    except ValueError:
+        path = Path(settings.secrets, secrets.AUDIT_PUBLIC_KEY)
+        raise ConfigurationError(f"{path} is no list of keys: restore it from the backup") from None
+
+
+def rotate(connection: psycopg.Connection, settings: Settings, *, by: str) -> Checkpoint | None:
+    """Sign with a new key from now on; its first checkpoint. What the one before signed so far still verifies.
+
+    None where the chain has no record yet. Nobody signs meanwhile. Whoever is killed here leaves a trail that verifies:
+    for a moment both keys do.
+    """
+    known, new = signers(settings), Ed25519PrivateKey.generate()
+    public = Path(settings.secrets, secrets.AUDIT_PUBLIC_KEY)
+    with connection.transaction():
+        connection.execute(queries("audit.sql")["sign_alone"])
+        write(connection, Event.KEY_ROTATED, subject=by, detail={"change": "rotated", "use": "audit"})
+    with connection.transaction():
+        connection.execute(queries("audit.sql")["sign_alone"])
+        secrets.write(public, known.followed_by(new.public_key(), 2**63 - 1).to_bytes())
+        secrets.write(secrets.audit_key(settings), new.private_bytes_raw())
+        first = sign_head(connection, new, settings.audit)
+        secrets.write(public, known.followed_by(new.public_key(), first.number if first else 0).to_bytes())
+    return first
 
 
 def sign_head(connection: psycopg.Connection, private: Ed25519PrivateKey, folder: Path) -> Checkpoint | None:
@@ -90,11 +115,12 @@ def retire(
     return file
 
 
-def attend(settings: Settings, private: Ed25519PrivateKey) -> None:
+def attend(settings: Settings) -> None:
     """What is due every hour: a signature, and the end of records that are older than the site keeps in its table.
 
-    Raises Unavailable, OSError.
+    Raises Unavailable, OSError, ConfigurationError without the key.
     """
+    private = private_key(settings)
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         signed = sign_when_due(connection, private, settings.audit)
         if signed and settings.audit_retention_days:
@@ -103,21 +129,19 @@ def attend(settings: Settings, private: Ed25519PrivateKey) -> None:
             retire(connection, private, settings.audit, before)
 
 
-def find_faults(
-    connection: psycopg.Connection, public: Ed25519PublicKey, kept: list[Checkpoint]
-) -> list[Fault]:
+def find_faults(connection: psycopg.Connection, known: Signers, kept: list[Checkpoint]) -> list[Fault]:
     """What is wrong with the trail, by its own checkpoints and those `kept` elsewhere."""
     with _one_moment(connection):
-        return list(verify(links(connection), [*checkpoints(connection), *kept], public))
+        return list(verify(links(connection), [*checkpoints(connection), *kept], known))
 
 
-def find_faults_of_file(path: Path, public: Ed25519PublicKey) -> list[Fault]:
+def find_faults_of_file(path: Path, known: Signers) -> list[Fault]:
     """What is wrong with records that were moved to a file, by the checkpoints in it. Raises BadRequest."""
     with path.open(encoding="utf-8") as lines:
         found, signed = read_records(lines)
     if not found or not signed:
         raise BadRequest("the file holds no records with a checkpoint")
-    return list(verify(found, signed, public))
+    return list(verify(found, signed, known))
 
 
 def links(connection: psycopg.Connection, *, after: int = 0, last: int | None = None) -> Iterator[Link]:

@@ -6,6 +6,7 @@ Orthanc's log names no removals: of these the plugin leaves notes in the table `
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +16,7 @@ from typing import TypeVar
 import psycopg
 
 from archive import instances
+from archive.audit import WORKER, Event, write
 from archive.dicom_json import InstanceRecord, read_instance
 from archive.errors import Unavailable, Unproven
 from archive.index import UNREADABLE, Found, Index
@@ -72,6 +74,7 @@ class Follower:
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
             written = self._index.write(list(self._find(created)))
             self._index.render(each.record.study_instance_uid for each in written)
+            self._record_arrivals(written)
             self._forget_removed()
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
         return Followed(len(written), changes.done)
@@ -114,6 +117,19 @@ class Follower:
             written = self._index.write(list(self._find(list(identifiers))))
             self._index.render(each.record.study_instance_uid for each in written)
             return len(written)
+
+    def _record_arrivals(self, written: Sequence[Found]) -> None:
+        """Put on record what came, by whatever door, a record for each study of the batch."""
+        arrived = Counter((each.record.study_instance_uid, each.record.study.patient_id) for each in written)
+        for (study, patient), number in sorted(arrived.items()):
+            write(
+                self._connection,
+                Event.ARRIVED,
+                subject=WORKER,
+                study_instance_uid=study,
+                patient_id=patient,
+                detail={"instances": number},
+            )
 
     def _next_changes(self) -> Changes:
         """The log after the stored position, or from its beginning when Orthanc's log is younger than that."""

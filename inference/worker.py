@@ -168,10 +168,9 @@ class Worker:
 
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""
-        private = checkpoints.private_key(self._settings)
         while not self._ended.is_set():
             try:
-                await asyncio.to_thread(checkpoints.attend, self._settings, private)
+                await asyncio.to_thread(checkpoints.attend, self._settings)
             except (Unavailable, psycopg.Error, OSError) as error:
                 _log.warning("the audit trail could not be signed (%s)", type(error).__name__)
             await self._pause(_SIGN)

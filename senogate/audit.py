@@ -55,14 +55,14 @@ def verify(
 ) -> None:
     """Find every record that was changed, removed or moved; exit status 1 where there is any."""
     settings = _settings()
-    public = checkpoints.public_key(settings)
+    known = checkpoints.signers(settings)
     if file is not None:
-        faults, extent = checkpoints.find_faults_of_file(file, public), str(file)
+        faults, extent = checkpoints.find_faults_of_file(file, known), str(file)
     else:
         kept = [checkpoints.read_checkpoint(path.read_text("utf-8")) for path in head]
         beside = checkpoints.kept_head(settings.audit)
         with _connected(settings) as connection:
-            faults = checkpoints.find_faults(connection, public, [*kept, *([beside] if beside else [])])
+            faults = checkpoints.find_faults(connection, known, [*kept, *([beside] if beside else [])])
             extent = _extent(connection)
     _print_faults(faults, extent, as_json)
     raise typer.Exit(1 if faults else 0)
@@ -77,6 +77,15 @@ def head() -> None:
     if signed is None:
         raise BadRequest("the trail has no record yet")
     typer.echo(json.dumps(signed.to_json()))
+
+
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Sign the trail with a new key from now on; what the key before it signed still verifies."""
+    settings = _settings()
+    with _connected(settings) as connection:
+        signed = checkpoints.rotate(connection, settings, by=user())
+    typer.echo(f"{signed.key_id} signs, from record {signed.number} on" if signed else "a new key signs")
 
 
 @app.command("list")

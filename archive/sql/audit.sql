@@ -12,7 +12,10 @@ select number, hash, signed_at, closes, key_id, signature from audit_checkpoint 
 
 -- name: try_to_sign
 -- One process signs at a time; the others leave it to that one.
-select pg_try_advisory_xact_lock(1577713666)
+select pg_try_advisory_xact_lock(1577713669)
+
+-- name: sign_alone
+select pg_advisory_xact_lock(1577713669)
 
 -- name: last_signed
 select max(signed_at) from audit_checkpoint

@@ -14,24 +14,29 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg.conninfo import make_conninfo
 
-from archive import audit_log, migration
+from archive import audit_log, migration, secrets
 from archive.audit import Event, Record, write
-from archive.chain import Fault, chain
+from archive.chain import Fault, Signers, chain
 from archive.checkpoints import (
     checkpoints,
     find_faults,
     find_faults_of_file,
     kept_head,
+    private_key,
     retire,
+    rotate,
     sign_head,
     sign_when_due,
+    signers,
 )
 from archive.configuration import record_configuration
 from archive.errors import Unavailable
+from archive.follow import FOLLOWER_LOCK
 from archive.migration import migrate
 from archive.settings import Settings
 from archive.trail import Trail
-from tests.live import LiveSite
+from tests.live import LiveSite, eventually
+from tests.unit.dicom_files import dataset, part10, pixels
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -71,7 +76,7 @@ def record(connection: psycopg.Connection, count: int = 10) -> None:
 
 def faults(connection: psycopg.Connection, folder: Path) -> list[Fault]:
     head = kept_head(folder)
-    return find_faults(connection, KEY.public_key(), [head] if head else [])
+    return find_faults(connection, Signers(KEY.public_key()), [head] if head else [])
 
 
 @pytest.fixture
@@ -277,6 +282,14 @@ class TestCheckpoints:
         assert sign_when_due(connection, KEY, tmp_path) is None
         assert len(checkpoints(connection)) == 1
 
+    def test_while_another_process_follows_orthanc(
+        self, address: str, connection: psycopg.Connection, tmp_path: Path
+    ) -> None:
+        record(connection)
+        with psycopg.connect(address) as following:
+            following.execute("select pg_advisory_lock(%s)", [FOLLOWER_LOCK])
+            assert sign_when_due(connection, KEY, tmp_path).number == 10
+
     def test_old_records_go_into_a_file_and_both_verify(
         self, connection: psycopg.Connection, tmp_path: Path
     ) -> None:
@@ -287,7 +300,7 @@ class TestCheckpoints:
         second = retire(connection, KEY, tmp_path, later)
         assert [entry.number for entry in audit_log.entries(connection)] == [20]
         assert faults(connection, tmp_path) == []
-        assert [find_faults_of_file(file, KEY.public_key()) for file in (first, second)] == [[], []]
+        assert [find_faults_of_file(file, Signers(KEY.public_key())) for file in (first, second)] == [[], []]
         assert retire(connection, KEY, tmp_path, datetime(2000, 1, 1, tzinfo=UTC)) is None
 
     def test_a_file_that_lost_a_line_is_found_out(
@@ -297,7 +310,36 @@ class TestCheckpoints:
         file = retire(connection, KEY, tmp_path, datetime.now(UTC) + timedelta(hours=1))
         lines = file.read_text().splitlines(keepends=True)
         file.write_text("".join(lines[:4] + lines[5:]))
-        assert find_faults_of_file(file, KEY.public_key())
+        assert find_faults_of_file(file, Signers(KEY.public_key()))
+
+    def test_a_new_key_signs_and_both_verify(self, connection: psycopg.Connection, tmp_path: Path) -> None:
+        settings = Settings(home=tmp_path)
+        secrets.write(secrets.audit_key(settings), KEY.private_bytes_raw())
+        secrets.write(tmp_path / "secrets" / secrets.AUDIT_PUBLIC_KEY, KEY.public_key().public_bytes_raw())
+        record(connection)
+        sign_head(connection, KEY, settings.audit)
+        first = rotate(connection, settings, by="os:test")
+        record(connection)
+        last = sign_head(connection, private_key(settings), settings.audit)
+        known = signers(settings)
+        assert find_faults(connection, known, []) == []
+        assert (first.number, first.key_id) == (11, last.key_id)
+        late = sign_head(connection, KEY, tmp_path)
+        assert [fault.first for fault in find_faults(connection, known, [])] == [late.number]
+
+    def test_the_first_key_signs_until_a_rotation_is_whole(
+        self, connection: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who is killed in between leaves two keys that verify."""
+        settings = Settings(home=tmp_path)
+        secrets.write(secrets.audit_key(settings), KEY.private_bytes_raw())
+        secrets.write(tmp_path / "secrets" / secrets.AUDIT_PUBLIC_KEY, KEY.public_key().public_bytes_raw())
+        monkeypatch.setattr(secrets, "audit_key", lambda _: tmp_path / "secrets" / "complete" / "no folder")
+        (tmp_path / "secrets" / "complete").touch()
+        with pytest.raises(OSError):
+            rotate(connection, settings, by="os:test")
+        sign_head(connection, KEY, settings.audit)
+        assert find_faults(connection, signers(settings), []) == []
 
 
 class TestReports:
@@ -335,6 +377,13 @@ class TestSite:
     def test_verifies(self, site: LiveSite) -> None:
         assert "as it was written" in site.run("audit", "verify").stdout
 
+    def test_verifies_across_keys(self, site: LiveSite) -> None:
+        before = json.loads(site.run("audit", "head").stdout)
+        assert "signs, from record" in site.run("audit", "rotate-key").stdout
+        after = json.loads(site.run("audit", "head").stdout)
+        assert before["key_id"] != after["key_id"]
+        assert site.run("audit", "verify").returncode == 0
+
     def test_a_signed_head_proves_what_was(self, site: LiveSite, tmp_path: Path) -> None:
         kept = tmp_path / "head"
         kept.write_text(site.run("audit", "head").stdout)
@@ -369,6 +418,25 @@ class TestSite:
     def test_what_the_site_was_configured_to_be_is_recorded(self, site: LiveSite) -> None:
         listed = site.run("audit", "list", "--event", "configuration.changed", "--json").stdout
         assert json.loads(listed.splitlines()[-1])["detail"] == {"changed": "all"}
+
+    def test_what_arrives_is_recorded(self, site: LiveSite, tmp_path: Path) -> None:
+        uid = f"2.25.{uuid.uuid4().int}"
+        image = dataset(
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.1.2", StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1",
+            SOPInstanceUID=f"{uid}.2", PatientID=uid[-30:], Modality="MG", BurnedInAnnotation="NO", **pixels(16, 16),
+        )  # fmt: skip
+        (tmp_path / "one.dcm").write_bytes(part10(image))
+        site.send(tmp_path)
+        study, patient = site.pseudonyms().uid(uid), site.pseudonyms().patient_id(uid[-30:])
+
+        def arrivals() -> list[tuple[str | None, int]]:
+            with site.database() as connection:
+                found = [
+                    each for each in audit_log.entries(connection, event=Event.ARRIVED) if each.study == study
+                ]
+            return [(each.patient, int(each.detail["instances"])) for each in found]
+
+        assert eventually(arrivals) == [(patient, 1)]
 
 
 class TestConfiguration:

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.chain import GENESIS, Checkpoint, Fault, Link, chain, read_records, sign, verify
+from archive.chain import GENESIS, Checkpoint, Fault, Link, Signers, chain, read_records, sign, verify
 from archive.checkpoints import checkpoint_line, link_line
 from archive.errors import BadRequest
 
@@ -30,7 +30,7 @@ def signed(links: list[Link], number: int, *, closes: bool = False) -> Checkpoin
 
 
 def faults(links: list[Link], *checkpoints: Checkpoint) -> list[Fault]:
-    return list(verify(links, checkpoints, KEY.public_key()))
+    return list(verify(links, checkpoints, Signers(KEY.public_key())))
 
 
 def places(found: list[Fault]) -> list[tuple[int, int]]:
@@ -105,6 +105,46 @@ def test_a_checkpoint_that_the_site_did_not_sign_closes_nothing_off(
     found = faults(links[4:], forge(signed(links, 4)))
     assert any("signature" in fault.problem for fault in found)
     assert (1, 4) in places(found)
+
+
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
+ROTATED = Signers(OTHER.public_key(), ((KEY.public_key(), 6),))
+
+
+def test_what_each_key_signed_in_its_time_verifies() -> None:
+    links = trail(TEN)
+    by_both = [
+        signed(links, 4),
+        signed(links, 6),
+        sign(OTHER, 6, links[5].hash),
+        sign(OTHER, 10, links[9].hash),
+    ]
+    assert list(verify(links, by_both, ROTATED)) == []
+
+
+def test_a_key_signs_nothing_after_its_time() -> None:
+    """Who stole it before the rotation."""
+    links = trail(TEN)
+    found = list(verify(links, [signed(links, 7)], ROTATED))
+    assert places(found) == [(7, 7)] and "signature" in found[0].problem
+
+
+def test_a_key_signs_nothing_in_anothers_name() -> None:
+    links = trail(TEN)
+    forged = replace(signed(links, 4), key_id=sign(OTHER, 4, links[3].hash).key_id)
+    assert list(verify(links, [forged], ROTATED))
+
+
+def test_a_list_of_keys_is_read_as_it_was_written() -> None:
+    third = ROTATED.followed_by(Ed25519PrivateKey.generate().public_key(), 2**40)
+    assert Signers.from_bytes(third.to_bytes()).to_bytes() == third.to_bytes()
+    assert Signers.from_bytes(KEY.public_key().public_bytes_raw()) == Signers(KEY.public_key())
+
+
+@pytest.mark.parametrize("length", [0, 31, 33, 40, 71, 80])
+def test_what_is_no_list_of_keys_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="keys"):
+        Signers.from_bytes(bytes(length))
 
 
 def test_what_a_checkpoint_closed_off_may_go_and_no_more() -> None:

@@ -21,14 +21,14 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_key_that_signs_the_trail_lies_beside_the_crosswalks(settings: Settings) -> None:
     private = settings.home / "private" / "audit.key"
     assert private.stat().st_mode & 0o777 == 0o600
-    assert checkpoints.private_key(settings).public_key() == checkpoints.public_key(settings)
+    assert checkpoints.private_key(settings).public_key() == checkpoints.signers(settings).current
 
 
 def test_a_site_from_before_the_trail_gets_one(settings: Settings) -> None:
     for path in (settings.home / "private" / "audit.key", Path(settings.secrets, "audit.pub")):
         path.unlink()
     prepare(settings)
-    assert checkpoints.private_key(settings).public_key() == checkpoints.public_key(settings)
+    assert checkpoints.private_key(settings).public_key() == checkpoints.signers(settings).current
 
 
 def test_the_key_that_signs_models_lies_there_too(settings: Settings) -> None:
