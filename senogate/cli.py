@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,19 @@ app.add_typer(permits.dataset_app, name="dataset")
 app.add_typer(permits.permit_app, name="permit")
 app.add_typer(permits.role_app, name="role")
 app.add_typer(audit.app, name="audit")
+
+
+class Density(StrEnum):
+    """A category of breast density."""
+
+    A, B, C, D = "a", "b", "c", "d"
+
+
+class Make(StrEnum):
+    """A make of phantom mammograph (inference/phantom/vendor.py)."""
+
+    ALPHA, BETA, GAMMA, DELTA = "alpha", "beta", "gamma", "delta"
+
 
 _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -188,6 +202,41 @@ def deidentify(
         report.write_text(result.to_json() + "\n", "utf-8")
     _out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
+
+
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="An empty or new folder.")],
+    exams: Annotated[int, typer.Option(min=1, max=100_000, help="How many.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first exam; the others follow it.")] = 0,
+    lesions: Annotated[
+        str | None, typer.Option(help="Such as mass,calcifications in each exam, or none; else drawn.")
+    ] = None,
+    density: Annotated[Density | None, typer.Option(help="The category of every exam; else drawn.")] = None,
+    vendor: Annotated[Make | None, typer.Option(help="The made-up make of all; else drawn.")] = None,
+    benign: Annotated[bool, typer.Option(help="Put benign look-alikes in.")] = True,
+    tomosynthesis: Annotated[
+        bool, typer.Option("--tomosynthesis", help="Write tomosynthesis planes of each view too.")
+    ] = False,
+    spacing: Annotated[
+        float | None, typer.Option(min=0.05, max=1, help="Millimetres; else the make's own.")
+    ] = None,
+) -> None:
+    """Write screening exams of synthetic breasts as DICOM, with truth.json. They stand for no patient."""
+    from inference.phantom.study import Order
+    from senogate.phantom import parse_lesions, write_exams
+
+    order = Order(
+        lesions=None if lesions is None else parse_lesions(lesions),
+        benign=benign,
+        category=density and density.value,
+        vendor=vendor and vendor.value,
+        spacing=spacing,
+    )
+    with _progress() as progress:
+        task = progress.add_task("drawing phantoms", total=exams)
+        seeds = range(seed, seed + exams)
+        write_exams(order, seeds, folder, lambda: progress.advance(task), tomosynthesis=tomosynthesis)
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Draws a screening exam of a structured phantom: its four views as stored, and all that is known of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from inference.phantom.contents import Body, draw_body, draw_middle
 from inference.phantom.flat import THRESHOLDS, VIEWS
 from inference.phantom.geometry import ANGLES, Geometry, draw_geometry
 from inference.phantom.noise import Plane
-from inference.phantom.population import TRAINED, Breast, Population
+from inference.phantom.population import TRAINED, Breast, Population, Range
 from inference.phantom.projection import project
 from inference.phantom.truth import Finding, Kind, Points, Seen, Truth, View, ViewTruth
 from inference.phantom.vendor import VENDORS, Vendor
@@ -20,8 +20,12 @@ from inference.phantom.vendor import VENDORS, Vendor
 DENSE_SHARES = {"a": (0.05, 0.22), "b": (0.28, 0.47), "c": (0.53, 0.72), "d": (0.78, 0.90)}
 """The shares of dense area that a category is drawn from."""
 
+_ASKED = DENSE_SHARES | {"c": (0.57, 0.72), "d": (0.87, 0.95)}
+"""The same where a category is asked for: views show a tail of fat besides, and must not fall under its bound."""
+
 _BENIGN = (Kind.LYMPH_NODE, Kind.MACROCALCIFICATION, Kind.VESSEL)
 _NOISE_SPACING = 0.07
+PLANES_SPACING, PLANES_APART = 0.2, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,15 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class Planes:
+    """Tomosynthesis planes of a view: `values` (planes, rows, columns), 12 bits; lengths are in millimetres."""
+
+    values: npt.NDArray[np.uint16]
+    spacing: float
+    apart: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Side:
     """One breast, and how it is positioned in each view."""
 
@@ -68,10 +81,9 @@ class _Side:
 def draw_study(seed: int, order: Order = Order()) -> Study:  # noqa: B008 (frozen)
     """Draw an exam, the same one for the same arguments."""
     random = np.random.default_rng(seed)
-    vendor = VENDORS[order.vendor or str(random.choice(list(VENDORS)))]
-    category = order.category or str(random.choice(list(DENSE_SHARES)))
+    vendor, shares = _draw_kind(random, order)
     spacing = order.spacing or vendor.spacing
-    sides = draw_sides(random, order, category, vendor)
+    sides = draw_sides(random, order, shares, vendor)
     images, thickness, truths = {}, {}, []
     for view in order.views:
         side = sides[view[0]]
@@ -82,10 +94,45 @@ def draw_study(seed: int, order: Order = Order()) -> Study:  # noqa: B008 (froze
     return Study(images, vendor, spacing, thickness, _truth(seed, sides, tuple(truths), findings))
 
 
-def draw_sides(random: np.random.Generator, order: Order, category: str, vendor: Vendor) -> dict[str, _Side]:
+def draw_planes(seed: int, order: Order, apart: float = PLANES_APART) -> Iterator[tuple[View, Planes]]:
+    """The same breasts in tomosynthesis planes, `apart` millimetres of compressed thickness, view by view."""
+    random = np.random.default_rng(seed)
+    vendor, shares = _draw_kind(random, order)
+    sides = draw_sides(random, order, shares, vendor)
+    spacing = max(order.spacing or 0.0, PLANES_SPACING)
+    for number, view in enumerate(order.views):
+        side = sides[view[0]]
+        count = int(side.geometries[view[1]].thickness / apart)
+        depths = (np.arange(count) + 0.5) / count * 2 - 1
+        planes = [_draw_plane((seed, number), side, view, vendor, spacing, depth) for depth in depths]
+        yield view, Planes(np.stack(planes), spacing, apart)
+
+
+def _draw_plane(
+    seed: tuple[int, int], side: _Side, view: View, vendor: Vendor, spacing: float, depth: float
+) -> npt.NDArray[np.uint16]:
+    """One plane, 12 bits in MONOCHROME2 sense; texture and noise are those of the view's other planes."""
+    random, geometry = np.random.default_rng(seed), side.geometries[view[1]]
+    rows, columns = (round(size / spacing) for size in vendor.field)
+    seen = project(
+        random, side.breast, side.tissue, side.bodies, geometry, spacing=spacing, rows=rows, depth=depth
+    )
+    plane = replace(vendor, bits=12, photometric="MONOCHROME2")
+    image = expose(random, side.breast, seen.signal, seen.breast, plane, spacing, columns)
+    return np.ascontiguousarray(image if view[0] == "L" else image[:, ::-1])
+
+
+def _draw_kind(random: np.random.Generator, order: Order) -> tuple[Vendor, Range]:
+    """The make of mammograph, and the range of shares of dense area."""
+    vendor = VENDORS[order.vendor or str(random.choice(list(VENDORS)))]
+    category = order.category or str(random.choice(list(DENSE_SHARES)))
+    return vendor, (_ASKED if order.category else DENSE_SHARES)[category]
+
+
+def draw_sides(random: np.random.Generator, order: Order, shares: Range, vendor: Vendor) -> dict[str, _Side]:
     """The breasts of an exam: alike, each with tissue and findings of its own."""
     breast = Breast.draw(random, order.population)
-    share = float(random.uniform(*DENSE_SHARES[category]))
+    share = float(random.uniform(*shares))
     wanted = _draw_wanted(random, order)
     sides = {}
     for laterality in sorted({view[0] for view in order.views}):
@@ -220,7 +267,13 @@ def _find(
                 for _, position in sorted(view for view in views if view[0] == laterality)
             )
             name = f"{laterality}{number}"
-            yield Finding(name, laterality, body.kind, body.shape, round(2 * body.reach, 1), seen)
+            yield Finding(name, laterality, body.kind, body.shape, _diameter(body), seen)
+
+
+def _diameter(body: Body) -> float:
+    ends = [body.lines[:, :3], body.lines[:, 4:7]] if body.kind is Kind.VESSEL else []
+    farthest = max((float(np.linalg.norm(one, axis=1).max()) for one in ends), default=0.0)
+    return round(2 * max(body.reach, farthest), 1)
 
 
 def _see(body: Body, geometry: Geometry, view: View, stored: _Stored) -> Seen:
