@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 
 from psycopg import AsyncConnection, Connection
 
@@ -112,7 +113,7 @@ def canonical(members: Mapping[str, object]) -> str:
 
 def instant(at: datetime) -> str:
     """A moment in UTC, always of the same length, so that texts order as moments do."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def write(
@@ -151,9 +152,12 @@ async def write_async(
 
 
 def _details(detail: Detail) -> dict[str, str | int]:
-    few = list(detail.items())[:MOST_DETAILS]
-    told = ((_clean(name), value if isinstance(value, int) else _clean(value)) for name, value in few)
-    return {name: value for name, value in told if name and value != ""}
+    told: dict[str, str | int] = {}
+    for name, value in islice(detail.items(), MOST_DETAILS):
+        cleaned = value if isinstance(value, int) else _clean(value)
+        if name and cleaned != "":
+            told[_clean(name)] = cleaned
+    return told
 
 
 def _clean(text: str) -> str:

@@ -26,7 +26,7 @@ from archive.spool import Spool
 MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
     *("study", "series", "instance", "reading", "crosswalk", "spool", "workitem", "workitem_event"),
-    *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study", "study_origin"),
+    *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
     "inference_log",
 )
 """The tables that rows are erased from."""
@@ -116,6 +116,12 @@ def read(connection: psycopg.Connection, identifier: str) -> Erasure:
 def find(connection: psycopg.Connection) -> list[Erasure]:
     """All that were asked for, the first first."""
     return [_erasure(row) for row in connection.execute(queries("erasure.sql")["list"])]
+
+
+def cut_short(connection: psycopg.Connection, age: float) -> list[str]:
+    """Those that were asked for so many seconds ago and are not complete, the first first."""
+    rows = connection.execute(queries("erasure.sql")["cut_short"], {"age": age})
+    return [identifier for (identifier,) in rows]
 
 
 def _erasure(row: Sequence[Any]) -> Erasure:
@@ -256,7 +262,6 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
         connection.execute(sql["forget_deleted"], values)
         connection.execute(sql["forget_jobs"], values)
         connection.execute(sql["forget_set_aside"], values)
-        connection.execute(sql["forget_origins"], values)
         for what in ("workitems", "instances", "series", "studies"):
             _count(connection, erasure, what, connection.execute(sql[f"forget_{what}"], values).rowcount)
 

@@ -21,6 +21,8 @@ ANNOTATION_SOP_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.7",  # Label Map Segmentation
     "1.2.840.10008.5.1.4.1.1.30",  # Parametric Map
 )
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+OTHER = "OT"  # the modality of a captured screen or a drawing; an ultrasound that was captured keeps its own
 # What reading an odd header, or putting its values into columns, can raise.
 UNREADABLE = (
     Conflict,
@@ -52,7 +54,9 @@ class Found:
     @property
     def is_image(self) -> bool:
         """Whether a model may read it."""
-        return self.record.has_pixels and self.record.sop_class_uid not in ANNOTATION_SOP_CLASSES
+        sop_class, modality = self.record.sop_class_uid, self.record.series.modality
+        drawn = sop_class in ANNOTATION_SOP_CLASSES or (sop_class, modality) == (SECONDARY_CAPTURE, OTHER)
+        return self.record.has_pixels and not drawn
 
 
 class Index:

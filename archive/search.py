@@ -97,7 +97,8 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
         offset="0" if among and among.is_page else offset,
     )
     values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    rows = await fetch(connection, statement, values, prepare=_is_plain(query))
+    is_prepared = _is_plain(query) or bool(among and is_counted(resource, query))
+    rows = await fetch(connection, statement, values, prepare=is_prepared)
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
     return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)
@@ -177,6 +178,14 @@ async def metadata(
     """
     ((states, rendered),) = await _rows_of(connection, "metadata", scope, resource)
     return states, rendered
+
+
+async def shows(connection: AsyncConnection, scope: Scope, study_instance_uid: str) -> bool:
+    """Whether a study is here and of the scope; one that is hidden and one that never was take the same look."""
+    parameters = Parameters()
+    statement = queries("search.sql")["shows"].format(scope=restrict(scope, parameters))
+    ((found,),) = await fetch(connection, statement, parameters.values | {"study": study_instance_uid})
+    return bool(found)
 
 
 async def withheld_among(connection: AsyncConnection, studies: Iterable[str]) -> list[str]:

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from archive.errors import ConfigurationError
 
 MOST_GATEWAYS = 16
+RESULTS = ("sr", "cad-sr", "sc", "seg", "gsps", "kos")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Settings:
     profile: str = "breast-screening"
     pixel_cleaning: str = "review"
     documents: str = "quarantine"
+    results: tuple[str, ...] = ("sr",)
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
@@ -103,6 +106,8 @@ class Settings:
             raise ConfigurationError("audit_retention_days must be 0, for ever, or more")
         if not 0 < self.gateway_processes <= MOST_GATEWAYS:
             raise ConfigurationError(f"gateway_processes must be from 1 to {MOST_GATEWAYS}")
+        if "sr" not in self.results or not set(self.results) <= set(RESULTS):
+            raise ConfigurationError(f"results must be a list with sr, of these: {', '.join(RESULTS)}")
         self._check_edges()
 
     def _check_edges(self) -> None:
@@ -134,6 +139,14 @@ class Settings:
         return self.home / "audit"
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The variables that `load` reads these settings from."""
+        return {
+            f"SENOGATE_{name.upper()}": " ".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in vars(self).items()
+        }
+
+    @property
     def dicomweb_url(self) -> str:
         return f"{self.public_url}/dicom-web"
 
@@ -146,14 +159,17 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     environment = os.environ if environment is None else environment
     home = Path(environment.get("SENOGATE_HOME") or ".senogate").resolve()
     types: dict[str, type] = {
-        each.name: int if each.type is int else str for each in fields(Settings) if each.name != "home"
+        each.name: type(each.default) for each in fields(Settings) if each.name != "home"
     }
     values = _from_file(home / "senogate.toml", types)
     for name, kind in types.items():
         text = environment.get(f"SENOGATE_{name.upper()}")
         if text:
-            values[name] = _integer(name, text) if kind is int else text
+            values[name] = _value(name, kind, text)
     return Settings(home=home, **values)
+
+
+_NAMES = {str: "str", int: "int", tuple: "list of str"}
 
 
 def _from_file(path: Path, types: Mapping[str, type]) -> dict:
@@ -166,9 +182,22 @@ def _from_file(path: Path, types: Mapping[str, type]) -> dict:
     for name, value in table.items():
         if name not in types:
             raise ConfigurationError(f"{path} has the unknown key {name!r}; docs/settings.md lists the keys")
-        if type(value) is not types[name]:
-            raise ConfigurationError(f"{path}: {name} must be of type {types[name].__name__}")
+        if types[name] is tuple and _is_list(value):
+            table[name] = tuple(value)
+        elif type(value) is not types[name]:
+            raise ConfigurationError(f"{path}: {name} must be of type {_NAMES[types[name]]}")
     return table
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _value(name: str, kind: type, text: str) -> Any:
+    """What an environment variable says; a list is parted by spaces or commas."""
+    if kind is tuple:
+        return tuple(text.replace(",", " ").split())
+    return _integer(name, text) if kind is int else text
 
 
 def _integer(name: str, text: str) -> int:

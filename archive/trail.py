@@ -87,8 +87,7 @@ class Trail:
         if self._wire is None:
             self._wire = await _Wire.open(self._address)
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._wire.append(lines)
+            await self._wire.append(lines)
         except TimeoutError:
             await self._disconnect()
             raise
@@ -125,12 +124,16 @@ class _Wire:
         return cls(connection)
 
     async def append(self, lines: bytes) -> None:
-        """Commit the records. Raises OperationalError."""
+        """Commit the records. Raises OperationalError, TimeoutError."""
         self._answer, self._problem = self._loop.create_future(), None
-        self._libpq.send_query_prepared(b"append_lines", [lines])
-        while self._libpq.flush():
-            await asyncio.sleep(_FULL)
-        await self._answer
+        alarm = self._loop.call_later(PATIENCE, self._give_up)
+        try:
+            self._libpq.send_query_prepared(b"append_lines", [lines])
+            while self._libpq.flush() and not self._answer.done():
+                await asyncio.sleep(_FULL)
+            await self._answer
+        finally:
+            alarm.cancel()
 
     async def close(self) -> None:
         self._loop.remove_reader(self._socket)
@@ -152,6 +155,10 @@ class _Wire:
             self._loop.remove_reader(self._socket)  # it stays readable for ever
             self._problem = error
             self._end()
+
+    def _give_up(self) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(TimeoutError())
 
     def _end(self) -> None:
         answer = self._answer

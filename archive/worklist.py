@@ -1,5 +1,6 @@
 """The worklist in PostgreSQL: workitems, who is told of their events, and the readings that they ask this site for."""
 
+import hashlib
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -47,15 +48,29 @@ class Viewer:
         """A subscriber's name as it is kept: each who does not see everything has names of its own."""
         return name if self.scope.everything else f"{self.subject} {name}"
 
+    def own(self, uid: str) -> str:
+        """The UID under which a workitem is made that the viewer gives this one.
+
+        Who does not see every workitem makes its own under UIDs that are made here, so that none is taken by one that
+        it does not see.
+        """
+        if self.scope.everything:
+            return uid
+        digest = hashlib.sha256(f"workitem {self.subject} {uid}".encode()).digest()
+        return f"2.25.{int.from_bytes(digest[:16])}"
+
 
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
-async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> None:
-    """Add a workitem, and make the readings due that it asks this site for.
+async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> str:
+    """Add a workitem, and make the readings due that it asks this site for; the UID that it got.
 
-    Raises BadRequest, Conflict where a workitem of that UID exists.
+    Raises BadRequest, Conflict where the viewer has a workitem of that UID.
     """
+    if await _find(connection, viewer, uid):
+        raise Conflict("a workitem of this UID exists already")
+    uid = viewer.own(uid)
     reading = ups.reading_of(payload)
     patient = await _patient(connection, viewer.scope, reading.study_instance_uid) if reading else {}
     created = ups.create(uid, payload, patient)
@@ -77,6 +92,24 @@ async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload:
             row = {"subscriber": subscriber, "workitem": uid, "filter": "", "deletion_lock": False}
             await _execute(connection, "subscribe", row)
         await _tell(connection, uid, ups.report(uid, Event.STATE, created))
+    return uid
+
+
+async def _find(connection: AsyncConnection, viewer: Viewer, uid: str) -> str | None:
+    """The UID of the workitem that the viewer sees under this one, or made under it; None without one."""
+    parameters = Parameters()
+    statement = queries("ups.sql")["find"].format(matches=viewer.condition(parameters))
+    row = {"workitem": uid, "own": viewer.own(uid)} | parameters.values
+    found = await (await connection.execute(statement.encode(), row)).fetchone()
+    return found[0] if found else None
+
+
+async def _seen(connection: AsyncConnection, viewer: Viewer, uid: str) -> str:
+    """As `_find`. Raises NotFound without one."""
+    found = await _find(connection, viewer, uid)
+    if found is None:
+        raise NotFound("no such workitem")
+    return found
 
 
 async def _patient(connection: AsyncConnection, scope: Scope, study_instance_uid: str) -> Attributes:
@@ -90,7 +123,7 @@ async def _patient(connection: AsyncConnection, scope: Scope, study_instance_uid
 
 async def retrieve(connection: AsyncConnection, viewer: Viewer, uid: str) -> Workitem:
     """Raises NotFound."""
-    return await _read(connection, "retrieve", viewer, uid)
+    return await _read(connection, "retrieve", viewer, await _seen(connection, viewer, uid))
 
 
 async def change(
@@ -104,6 +137,7 @@ async def change(
     Without a viewer the site itself changes it. Raises NotFound, and what the function raises.
     """
     async with connection.transaction():
+        uid = await _seen(connection, viewer, uid) if viewer else uid
         before = await _read(connection, "retrieve_to_change", viewer, uid)
         after = make(before)
         if after is None or after == before:
@@ -128,7 +162,8 @@ async def tell_cancel_requested(
     connection: AsyncConnection, viewer: Viewer, uid: str, asked: Attributes
 ) -> None:
     """Pass the wish to cancel on to the subscribers, of whom one may be the performer. Raises Conflict without any."""
-    found = await retrieve(connection, viewer, uid)
+    uid = await _seen(connection, viewer, uid)
+    found = await _read(connection, "retrieve", viewer, uid)
     reached = await _tell(connection, uid, ups.report(uid, Event.CANCEL_REQUESTED, found, asked))
     if not reached:
         raise Conflict("The performer cannot be contacted.")
@@ -158,11 +193,13 @@ async def subscribe(
     Raises NotFound for a workitem that is none, BadRequest for a filter that is none.
     """
     subscriber = viewer.subscriber(name)
+    if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
+        uid = await _seen(connection, viewer, uid)
     row: dict[str, Any] = {"subscriber": subscriber, "workitem": uid, "filter": filter_text}
     row |= {"deletion_lock": deletion_lock}
     if uid not in (GLOBAL_WORKLIST, FILTERED_WORKLIST):
         async with connection.transaction():
-            found = await retrieve(connection, viewer, uid)
+            found = await _read(connection, "retrieve", viewer, uid)
             await _execute(connection, "subscribe", row)
             await _add_event(connection, subscriber, uid, ups.report(uid, Event.STATE, found))
         return
@@ -177,7 +214,8 @@ async def subscribe(
 async def unsubscribe(connection: AsyncConnection, viewer: Viewer, name: str, uid: str) -> None:
     """Raises NotFound where there is no such subscription."""
     async with connection.transaction():
-        row = {"subscriber": viewer.subscriber(name), "workitem": uid}
+        named = await _find(connection, viewer, uid) or uid
+        row = {"subscriber": viewer.subscriber(name), "workitem": named}
         if not (await _execute(connection, "unsubscribe", row)).rowcount:
             raise NotFound("no such subscription")
         if uid in (GLOBAL_WORKLIST, FILTERED_WORKLIST):

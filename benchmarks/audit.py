@@ -8,13 +8,11 @@ turns, so that what else the machine does falls on all of them.
 
 import argparse
 import asyncio
-import http.client
 import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from archive.trail import Trail
 from benchmarks.growth import fill
+from benchmarks.load import put_load, request_bytes
 from benchmarks.report import cpu_seconds, family, keep
 from benchmarks.servers import database
 from gateway import app, oauth
@@ -40,6 +39,7 @@ from tests.live import find_free_ports
 from tests.unit.fake_site import DEIDENTIFIER, FakeOrthanc
 
 VARIANTS = ("nothing", "without audit", "all")
+_WARM = 0.5  # seconds
 
 
 class _Administrator:
@@ -163,30 +163,17 @@ def _measure(
 ) -> dict[str, float]:
     keys = oauth.SigningKeys.load(settings.home / "signing.pem")
     token = oauth.issue(keys, settings, subject="administrator", ttl=3600, roles=[Role.ADMINISTRATOR])
-    deadline = 0.0
+    fields = {"Authorization": f"Bearer {token}", "Accept": "application/dicom+json"}
 
-    def work(first: int) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=30)
-        done = 0
-        while time.perf_counter() < deadline:
-            patient = (first + done * clients) * 37 % (studies // 2)
-            headers = {"Authorization": f"Bearer {token}", "Accept": "application/dicom+json"}
-            connection.request("GET", f"/dicom-web/studies?PatientID=P{patient}", headers=headers)
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status == 200
-            done += 1
-        connection.close()
-        return done
+    def request(number: int) -> bytes:
+        patient = number * 37 % (studies // 2)
+        return request_bytes("127.0.0.1", f"/dicom-web/studies?PatientID=P{patient}", fields)
 
-    with ThreadPoolExecutor(clients) as several:
-        deadline = time.perf_counter() + 0.5
-        list(several.map(work, range(clients)))  # warm
-        before, behind = cpu_seconds([gateway]), cpu_seconds(family(server))
-        began = time.perf_counter()
-        deadline = began + seconds
-        done = sum(several.map(work, range(clients)))
-        wall = time.perf_counter() - began
+    address = ("127.0.0.1", settings.port)
+    put_load(address, request, clients, _WARM)
+    before, behind = cpu_seconds([gateway]), cpu_seconds(family(server))
+    answers, wall = put_load(address, request, clients, seconds)
+    done = sum(len(each.waits) for each in answers)
     cpu, database_cpu = cpu_seconds([gateway]) - before, cpu_seconds(family(server)) - behind
     return {
         "requests_per_s": done / wall,

@@ -20,6 +20,7 @@ from archive.settings import Settings
 from benchmarks.report import family
 from senogate import site
 from senogate.cluster import locate
+from senogate.process import KEEPS_MEMORY
 from senogate.scu import Receiver
 from tests.live import LiveSite, temporary_home
 
@@ -108,7 +109,8 @@ def database(kept: Path | None = None) -> Iterator[str]:
         cluster = locate(home)
         cluster.create()
         with open(home.with_name("postgresql.log"), "wb") as log:
-            process = subprocess.Popen(cluster.command(), stdout=log, stderr=log)
+            environment = os.environ | KEEPS_MEMORY
+            process = subprocess.Popen(cluster.command(), env=environment, stdout=log, stderr=log)
         try:
             _connect(cluster.database_url)
             yield cluster.database_url

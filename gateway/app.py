@@ -35,6 +35,7 @@ from gateway.auditing import Auditing
 from gateway.authentication import Authentication, SignInNeeded, Tokens
 from gateway.authorization import Authorization
 from gateway.conditional import EntityTags, NotModified, on_not_modified
+from gateway.floods import Floods
 from gateway.granted import Granted
 from gateway.issuers import Issuers
 from gateway.portal import access, admin
@@ -84,11 +85,11 @@ def create(
     sessions, buckets = Sessions(settings, connect), Buckets(connect)
     tokens = Tokens(keyring, settings.public_url, settings.dicomweb_url, issuers)
     rate = Rate(settings.rate_limit, settings.rate_burst)
-    granted = Granted(connect)
+    granted, floods = Granted(connect), Floods(buckets, trail)
     audited = Middleware(Auditing, trail=trail, is_pseudonym=deidentifier.pseudonyms.is_own_patient_id)
     known = [
         audited,
-        Middleware(Authentication, tokens=tokens, sessions=sessions),
+        Middleware(Authentication, tokens=tokens, sessions=sessions, floods=floods),
         Middleware(RateLimit, buckets=buckets, rate=rate),
         Middleware(Authorization, granted=granted),
     ]
@@ -99,7 +100,7 @@ def create(
     ]
     pages = [
         audited,
-        Middleware(Authentication, tokens=tokens, sessions=sessions, pages=True),
+        Middleware(Authentication, tokens=tokens, sessions=sessions, floods=floods, pages=True),
         Middleware(RateLimit, buckets=buckets, rate=rate),
         Middleware(Authorization, granted=granted),
     ]
@@ -123,7 +124,7 @@ def create(
     app.router.redirect_slashes = False
     app.state.services = Services(
         *(settings, pool, orthanc, keyring, readiness, deidentifier, stored, trail),
-        *(granted, sessions, issuers, buckets, Announcements(settings.database_url)),
+        *(granted, sessions, issuers, buckets, floods, Announcements(settings.database_url)),
     )
     return app
 

@@ -22,6 +22,7 @@ from archive.errors import HTTP_STATUS, SenogateError, Unavailable
 from archive.resource import is_uid
 from archive.trail import Journal
 
+UNRECORDED = "unrecorded"  # in a scope: something else puts the refusal on record (gateway.floods)
 ANONYMOUS = "anonymous"  # the subject where no credential told one
 _STARTS = frozenset(
     ["http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"]
@@ -81,7 +82,7 @@ class Auditing:
 
         async def hold(message: Message) -> None:
             nonlocal is_written
-            if not is_written and message["type"] in _STARTS:
+            if not is_written and message["type"] in _STARTS and UNRECORDED not in scope:
                 await self._write(scope, _status(message))
                 is_written = True
             await send(message)
@@ -91,7 +92,7 @@ class Auditing:
         except NotWritten as error:
             raise Unavailable(str(error)) from None
         except Exception as error:
-            if not is_written:
+            if not is_written and UNRECORDED not in scope:
                 await self._trail.write(self._record(scope, _status_of(error)))
             raise
 

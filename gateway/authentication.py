@@ -13,6 +13,7 @@ from archive.permits import Purpose
 from archive.policy import Principal, Role, parse_actions
 from archive.subjects import client_subject
 from gateway.auditing import note
+from gateway.floods import Floods
 from gateway.issuers import Issuers
 from gateway.provider import Provider
 from gateway.sessions import Session, Sessions, check_same_site
@@ -125,26 +126,43 @@ class Authentication:
     9.3.7). Where `pages` is set, who opens a page without a session is sent to sign in.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens, sessions: Sessions, pages: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        tokens: Tokens,
+        sessions: Sessions,
+        floods: Floods | None = None,
+        pages: bool = False,
+    ) -> None:
         self._app = app
         self._tokens = tokens
         self._sessions = sessions
+        self._floods = floods
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" or (scope["type"] == "http" and scope["method"] != "OPTIONS"):
-            request = HTTPConnection(scope)
-            session = await self._session(request)
-            if session:
-                scope["session"] = session
-                scope["principal"] = session.principal
-                receive = await check_same_site(request, session, receive, self._sessions.origin)
-            else:
-                token = bearer_token(request)
-                scope["principal"] = principal = await self._tokens.principal(token, certificate_of(scope))
-                if principal.purpose is not None:
-                    note(request, purpose=principal.purpose if principal.purpose in PURPOSES else "?")
+            try:
+                receive = await self._identify(HTTPConnection(scope), receive)
+            except (Unauthenticated, AmbiguousCredentials):
+                if self._floods:
+                    await self._floods.count(scope)
+                raise
         await self._app(scope, receive, send)
+
+    async def _identify(self, request: HTTPConnection, receive: Receive) -> Receive:
+        """Put who asks into the scope; where the body is to be read from."""
+        scope = request.scope
+        session = await self._session(request)
+        if session:
+            scope["session"] = session
+            scope["principal"] = session.principal
+            return await check_same_site(request, session, receive, self._sessions.origin)
+        principal = await self._tokens.principal(bearer_token(request), certificate_of(scope))
+        scope["principal"] = principal
+        if principal.purpose is not None:
+            note(request, purpose=principal.purpose if principal.purpose in PURPOSES else "?")
+        return receive
 
     async def _session(self, request: HTTPConnection) -> Session | None:
         """The session of the request's cookie, which counts where the request has no Authorization."""

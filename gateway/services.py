@@ -19,6 +19,7 @@ from deidentification.deidentify import Deidentifier
 from gateway.accounts import Passwords
 from gateway.announcements import Announcements
 from gateway.cache import Cache
+from gateway.floods import Floods
 from gateway.granted import Granted
 from gateway.issuers import Issuers
 from gateway.rate_limit import Buckets
@@ -52,6 +53,7 @@ class Services:
     sessions: Sessions
     issuers: Issuers
     buckets: Buckets
+    floods: Floods
     announcements: Announcements
     storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
     passwords: Passwords = field(default_factory=Passwords)

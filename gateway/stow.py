@@ -9,18 +9,18 @@ import asyncio
 from starlette.requests import Request
 from starlette.responses import Response
 
-from archive import origins
 from archive.dicom_json import encode
 from archive.errors import BadRequest, Forbidden
 from archive.media_type import select
 from archive.policy import NOTHING, Action, Scope
 from archive.resource import Resource, parse_resource
+from archive.search import shows
 from gateway.auditing import note
 from gateway.datasets import JSON, SINGLE
 from gateway.door import Outcome, deliver
 from gateway.native_model import render_native_model
 from gateway.negotiation import preferences
-from gateway.services import principal_of, scope_of, services_of
+from gateway.services import scope_of, services_of
 from gateway.store_payload import read_instances
 from gateway.store_response import render_outcomes, status_of
 
@@ -54,7 +54,6 @@ async def _deliver_all(request: Request, target: Resource, scope: Scope) -> list
     Where the request turns out to be malformed, those that came before are seen to their end first.
     """
     services = services_of(request)
-    subject = principal_of(request).subject
     deliveries: list[asyncio.Task[list[Outcome]]] = []
     under_way: dict[asyncio.Task[list[Outcome]], int] = {}
     group: list[bytes] = []
@@ -63,7 +62,7 @@ async def _deliver_all(request: Request, target: Resource, scope: Scope) -> list
         if scope.everything:
             return True
         async with services.connection() as connection:
-            return await origins.may_add(connection, scope, subject, study_instance_uid)
+            return await shows(connection, scope, study_instance_uid)
 
     async def start() -> None:
         nonlocal under_way

@@ -10,6 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive.findings import Task
+from archive.readings import Wanted
 from inference import choice
 from inference.choice import Choice, Place
 from inference.errors import PackageError
@@ -36,6 +37,11 @@ class Slot:
     reference: str
     package: Package | None
     problem: str = ""
+
+    @property
+    def reading(self) -> Wanted:
+        """What studies are to be read for because of it."""
+        return Wanted(self.task, self.modality, self.shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +75,10 @@ def wanted(home: Path) -> list[Slot]:
     return [slot for place in places for slot in _slots(home, place, choices.get(place, Choice()), trusted)]
 
 
-def active(home: Path, task: Task, modality: str = "MG") -> Package:
-    """The package that reads a task. Raises PackageError where none does, or it must not run."""
+def active(home: Path, task: Task, modality: str = "MG", *, shadow: bool = False) -> Package:
+    """The package that reads a task, or that reads it in the shadow. Raises PackageError: none does, or it must not."""
     for slot in wanted(home):
-        if (slot.task, slot.modality, slot.shadow) == (task, modality, False):
+        if slot.reading == Wanted(task, modality, shadow):
             if slot.package is None:
                 raise PackageError(slot.problem)
             return slot.package

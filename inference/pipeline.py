@@ -12,6 +12,7 @@ import onnxruntime
 from archive.findings import Evaluation, Findings, NotApplicable, Source
 from inference.answers import find_answer
 from inference.answers.answer import Answer
+from inference.applicability import gate
 from inference.exam import Chosen, select
 from inference.features import lay_out
 from inference.instance import Instance, Part, read_instance
@@ -58,7 +59,7 @@ def read_study(
     passport = model.package.passport
     with means.trace.part("headers"):
         instances = [read_instance(part) for part in parts]
-        chosen = select(instances, passport.inputs)
+        chosen = gate(passport, instances) or select(instances, passport.inputs)
     if isinstance(chosen, NotApplicable):
         return chosen
     if passport.inputs.features:

@@ -26,12 +26,13 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
 from inference import installed
-from inference.errors import ModelProcessEnded, PackageError, ReadingFailed
+from inference.errors import KeyFileError, ModelProcessEnded, PackageError, ReadingFailed
 from inference.execution.host import Host
 from inference.execution.messages import Reply
 from inference.instance import read_dataset
 from inference.package import Package
-from inference.results.sr import comprehensive_3d_sr
+from inference.results.writers import needs_pixels
+from inference.results.writers import write as write_results
 
 MOST_ATTEMPTS = 3  # of one reading; one that ends its process each time is then set aside with its reason
 _NO_OUTCOME = dict.fromkeys(("model", "reason", "findings", "result_sop_instance_uid"))
@@ -80,9 +81,11 @@ class Reader:
         return self._deidentifier.is_proven(descriptor)
 
     def wanted(self) -> list[Wanted]:
-        """What the site has models enabled for."""
-        slots = installed.wanted(self._settings.home)
-        return [Wanted(slot.task, slot.modality, slot.shadow) for slot in slots]
+        """What the site has models enabled for. Raises Unavailable where that can't be told."""
+        try:
+            return [slot.reading for slot in installed.wanted(self._settings.home)]
+        except (PackageError, KeyFileError) as error:
+            raise Unavailable(str(error)) from error
 
     def read(self, due: Due) -> None:
         """Do a reading that is due; one that is not is left alone.
@@ -173,10 +176,12 @@ class Reader:
             return outcome | self._report(answer, paths) if allowed else None
 
     def _report(self, findings: Findings, paths: Sequence[Path]) -> dict[str, Any]:
-        """Put the report into the study, by the door that everything enters by."""
-        report = comprehensive_3d_sr(findings, _headers(paths, findings), self._pseudonyms.uid)
+        """Put the results into the study, by the door that everything enters by; the report first."""
+        kinds = self._settings.results
+        sources = _sources(paths, findings, pixels=needs_pixels(kinds))
+        results = write_results(findings, sources, kinds, self._pseudonyms.uid)
         with closing(Orthanc(self._settings)) as orthanc:
-            identifier = orthanc.store(self._deidentifier.prove(report))
+            identifier, *_ = [orthanc.store(self._deidentifier.prove(one)) for one in results]
             return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
 
 
@@ -246,9 +251,9 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _headers(paths: Sequence[Path], findings: Findings) -> list[Dataset]:
-    """The headers of the instances that were read, in the order in which the findings name them."""
-    headers = {
-        header.SOPInstanceUID: header for header in (read_dataset(path, pixels=False) for path in paths)
-    }
-    return [headers[source.sop_instance_uid] for source in findings.sources]
+def _sources(paths: Sequence[Path], findings: Findings, *, pixels: bool) -> list[Dataset]:
+    """The instances that were read, in the order in which the findings name them, with or without their pixels."""
+    headers = [(path, read_dataset(path, pixels=False)) for path in paths]
+    found = {header.SOPInstanceUID: (path, header) for path, header in headers}
+    wanted = [found[source.sop_instance_uid] for source in findings.sources]
+    return [read_dataset(path, pixels=True) if pixels else header for path, header in wanted]

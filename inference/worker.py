@@ -7,7 +7,7 @@ so a job that is lost, doubled or cut short changes nothing but the time.
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Any
 
@@ -17,7 +17,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
 from archive import checkpoints, worklist
-from archive.errors import BadRequest, Conflict, NotFound, Unavailable
+from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
 from archive.orthanc import Orthanc
@@ -33,6 +33,7 @@ _PAUSE = 2.0  # seconds before another try after a part of the site did not answ
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _TELL = 1.0  # seconds between two looks at what the worklist is to be told
 _SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
+_ERASE = 5.0  # seconds between two looks for erasures that were cut short
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _log = logging.getLogger("senogate.worker")
@@ -41,11 +42,20 @@ _log = logging.getLogger("senogate.worker")
 class Worker:
     """One worker process: the follower, if no other process follows, and readings and cleanings on their queues.
 
-    `readings` are done at once; cleanings one at a time.
+    `readings` are done at once; cleanings one at a time. `erase` goes on with erasures that were cut short, and gives
+    their number.
     """
 
-    def __init__(self, settings: Settings, reader: Reader, cleaning: Cleaning, readings: int = 1) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader,
+        cleaning: Cleaning,
+        readings: int = 1,
+        erase: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._settings = settings
+        self._go_on_erasing = erase
         self._reader = reader
         self._cleaning = cleaning
         self._readings = readings
@@ -67,7 +77,7 @@ class Worker:
                 asyncio.create_task(self._work([READINGS], self._readings)),
             ]
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign)
+            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase)
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
@@ -165,6 +175,18 @@ class Worker:
             except (Unavailable, psycopg.Error, OSError) as error:
                 _log.warning("the audit trail could not be signed (%s)", type(error).__name__)
             await self._pause(_SIGN)
+
+    async def _erase(self) -> None:
+        """Go on with what was to be erased by a process that ended before it had."""
+        while not self._ended.is_set():
+            try:
+                if number := await asyncio.to_thread(self._go_on_erasing):
+                    _log.info("%d erasures that were cut short are complete", number)
+            except Conflict:
+                _log.debug("another process is erasing")
+            except (SenogateError, psycopg.Error, OSError) as error:
+                _log.warning("an erasure could not be gone on with (%s)", type(error).__name__)
+            await self._pause(_ERASE)
 
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])

@@ -29,6 +29,7 @@ from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Remove a study or a patient for good, with a receipt.")
 
+CUT_SHORT = 60.0  # seconds after which who asked for an erasure, and is not at it, does not go on with it
 Why = Annotated[str, typer.Option("--reason", help="Why; it is kept, so name nobody in it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask whether to go on.")]
 
@@ -102,6 +103,20 @@ def verify(
     valid = is_genuine(_signing_keys(site_of_home()), path.read_text("utf-8"))
     typer.echo("the receipt is genuine" if valid else "the receipt is NOT genuine")
     raise typer.Exit(0 if valid else 1)
+
+
+def go_on(settings: Settings) -> int:
+    """Go on with every erasure that was cut short; their number.
+
+    Raises Conflict where another process erases, Unavailable where a part of the site does not answer.
+    """
+    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        due = erasure.cut_short(connection, CUT_SHORT)
+    if due:
+        with _site(settings) as where:
+            for identifier in due:
+                erasure.carry_out(where, identifier)
+    return len(due)
 
 
 def is_genuine(keys: SigningKeys, text: str) -> bool:

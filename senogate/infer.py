@@ -6,7 +6,7 @@ from archive.audit import Detail, Event, write
 from archive.errors import BadRequest
 from archive.findings import Task
 from archive.pool import connect, translated_errors
-from archive.readings import Wanted, want
+from archive.readings import want
 from archive.settings import Settings
 from inference import installed
 from senogate.user import user
@@ -18,8 +18,8 @@ def infer(settings: Settings, studies: Sequence[str] | None, tasks: Sequence[Tas
     `tasks` are those to be read for; none stands for all. Raises BadRequest where no model is enabled for any,
     Unavailable.
     """
-    slots = installed.wanted(settings.home)
-    wanted = [Wanted(one.task, one.modality, one.shadow) for one in slots if not tasks or one.task in tasks]
+    enabled = [slot.reading for slot in installed.wanted(settings.home)]
+    wanted = [one for one in enabled if not tasks or one.task in tasks]
     if not wanted:
         raise BadRequest("no model is enabled for that; `senogate model list` lists the models")
     tasks_named = " ".join(sorted({str(one.task) for one in wanted}))

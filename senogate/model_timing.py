@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from archive.errors import BadRequest
 from archive.findings import NotApplicable
 from inference.demo import demo_exam
+from inference.execution.devices import Device
 from inference.package import Package
 from inference.pipeline import read_study
-from inference.session import open_session
+from inference.session import open_model
 
 _T = TypeVar("_T")
 
@@ -42,17 +43,17 @@ class Timing:
         )
 
 
-def time_package(package: Package, folder: Path | None, rounds: int) -> Timing:
+def time_package(package: Package, folder: Path | None, rounds: int, device: Device) -> Timing:
     """Read the exam in a folder, or the phantom exam, several times. Raises BadRequest where the model does not."""
     parts = _files(folder) if folder else demo_exam(None)
-    opened, session = _timed(lambda: open_session(package))
-    first = read_study(parts, session)
+    opened, model = _timed(lambda: open_model(package, device=device))
+    first = read_study(parts, model)
     if isinstance(first, NotApplicable):
         raise BadRequest(f"the model does not read this exam ({first.reason}); name another with --exam")
-    times = sorted(_timed(lambda: read_study(parts, session))[0] for _ in range(rounds))
+    times = sorted(_timed(lambda: read_study(parts, model))[0] for _ in range(rounds))
     return Timing(
         model=package.reference,
-        providers=session.providers,
+        providers=model.providers,
         exam="the exam" if folder else "a phantom exam",
         instances=len(parts),
         rounds=rounds,

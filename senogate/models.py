@@ -147,10 +147,12 @@ def model_bench(
     as_json: AsJson = False,
 ) -> None:
     """How long a package takes to read an exam here, and by which execution provider."""
+    from inference.execution.devices import Device, Kind
     from senogate.model_timing import time_package
 
-    home = site_settings.load().home
-    timing: Timing = time_package(_inspected(home, name, version).runnable(), exam, rounds)
+    settings = site_settings.load()
+    device = Device(Kind(settings.inference_device), settings.inference_gpu)
+    timing: Timing = time_package(_inspected(settings.home, name, version).runnable(), exam, rounds, device)
     if as_json:
         out.print_json(json.dumps(timing.to_json()))
     else:

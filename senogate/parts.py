@@ -8,6 +8,7 @@ import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ async def _serve(settings: Settings) -> None:
         finally:
             for task in beside:
                 task.cancel()
+            await application.state.services.floods.aclose()
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
@@ -138,6 +140,7 @@ def run_worker(settings: Settings) -> None:
     from inference.execution.host import Host
     from inference.reader import Reader
     from inference.worker import Worker
+    from senogate.erasure import go_on
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
@@ -148,7 +151,7 @@ def run_worker(settings: Settings) -> None:
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings).run())
+        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
     finally:
         host.close()
 
@@ -156,9 +159,9 @@ def run_worker(settings: Settings) -> None:
 def _model_process(settings: Settings, readings: int) -> list[str]:
     """The arguments of the process that runs models. It is told nothing else of the site."""
     options = {
+        "--home": settings.home,
         "--device": settings.inference_device,
         "--gpu": settings.inference_gpu,
-        "--home": settings.home,
         "--readings": readings,
         "--threads": os.cpu_count() or 1,
         "--memory": settings.inference_memory,

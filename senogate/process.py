@@ -12,6 +12,12 @@ from pathlib import Path
 _LARGEST_LOG = 20 * 1024**2  # bytes; a larger one is set aside, and the one that was set aside before is gone
 _LONGEST_PAUSE = 30.0  # seconds between two starts of a process that keeps ending
 _STEADY = 60.0  # seconds after which a start counts as a success
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1024**2), "MALLOC_TRIM_THRESHOLD_": str(8 * 1024**2)}
+"""Environment of what makes answers of some hundred kilobytes: memory of that size that was freed is used again.
+
+glibc else gives it back to the kernel after each of them, and to have it cleared and mapped anew for the next takes
+twice the time of the answer itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
 from senogate.cluster import Cluster, locate
 from senogate.configuration import note_configuration
-from senogate.process import Process, Program
+from senogate.process import KEEPS_MEMORY, Process, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_PATIENCE = 60.0  # seconds for each part of a site to answer after it was started
@@ -123,14 +123,14 @@ def orthanc_program(settings: Settings) -> Program:
 
 def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
     """What a site runs, in the order of its start."""
-    environment = {f"SENOGATE_{name.upper()}": str(value) for name, value in vars(settings).items()}
+    environment = settings.environment
     senogate = [sys.executable, "-m", "senogate"]
     parts = [
         orthanc_program(settings),
-        *(Program(name, [*senogate, "gateway"]) for name in _gateways(settings)),
+        *(Program(name, [*senogate, "gateway"], KEEPS_MEMORY) for name in _gateways(settings)),
         Program("worker", [*senogate, "worker"], patience=30),
     ]
-    database = [Program("postgresql", cluster.command(), {}, signal.SIGINT, 30)] if cluster else []
+    database = [Program("postgresql", cluster.command(), KEEPS_MEMORY, signal.SIGINT, 30)] if cluster else []
     return database + [replace(part, environment=environment | dict(part.environment)) for part in parts]
 
 

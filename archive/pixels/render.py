@@ -98,7 +98,7 @@ def _show(frame: Frame, grey: Grey, header: Dataset | None, view: View) -> Pictu
     scale = frame.layout.columns / cells.shape[1], frame.layout.rows / cells.shape[0]
     left, top, right, bottom = crop.box(scale)
     cells = np.ascontiguousarray(cells[floor(top) : ceil(bottom) : step, floor(left) : ceil(right) : step])
-    picture = _colour(cells, layout, grey, header)
+    picture = to_picture(cells, layout, grey, header)
     return _fit(picture, crop, (left, top, right, bottom), step)
 
 
@@ -184,7 +184,7 @@ def _decode_small(data: bytes, layout: Layout, syntax: str, crop: _Crop) -> tupl
     return cells, replace(layout.decoded, photometric=photometric, high_bit=layout.stored - 1)
 
 
-def _colour(cells: Cells, layout: Layout, grey: Grey, header: Dataset | None) -> Picture:
+def to_picture(cells: Cells, layout: Layout, grey: Grey, header: Dataset | None) -> Picture:
     """The cells through the pipeline that their photometric interpretation asks for (PS3.3 section C.7.6.3.1.2)."""
     if layout.photometric.startswith("MONOCHROME") and layout.samples == 1:
         return to_grey(cells, layout, _with_tables(grey, header, layout))

@@ -6,8 +6,8 @@ on conflict (kind, pseudonyms) where completed_at is null do nothing
 -- name: due_as
 select id from erasure where kind = %(kind)s and pseudonyms = %(pseudonyms)s and completed_at is null
 
--- name: due
-select id from erasure where completed_at is null order by asked_at
+-- name: cut_short
+select id from erasure where completed_at is null and asked_at < now() - make_interval(secs => %(age)s) order by asked_at
 
 -- name: read
 select id, kind, pseudonyms, asked_at, asked_by, reason, studies, instances, others, removed, completed_at, receipt
@@ -102,9 +102,6 @@ delete from series where study_instance_uid = any(%(studies)s)
 
 -- name: forget_studies
 delete from study where study_instance_uid = any(%(studies)s)
-
--- name: forget_origins
-delete from study_origin where study_instance_uid = any(%(studies)s)
 
 -- name: forget_set_aside
 delete from unindexed where orthanc_id = any(%(instances)s)

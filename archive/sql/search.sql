@@ -118,5 +118,8 @@ having count(*) > 0
 -- name: is_deleted
 select exists (select from deleted where uid = %(uid)s)
 
+-- name: shows
+select exists (select from study where study_instance_uid = %(study)s and {scope})
+
 -- name: withheld_among
 select study_instance_uid from study where study_instance_uid = any(%(studies)s) and withheld

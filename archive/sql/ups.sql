@@ -5,6 +5,11 @@ insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, t
 values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s, %(created_by)s)
 on conflict do nothing
 
+-- name: find
+select sop_instance_uid from workitem
+where sop_instance_uid in (%(workitem)s, %(own)s) and {matches}
+order by sop_instance_uid <> %(workitem)s limit 1
+
 -- name: retrieve
 select state, transaction_uid, attributes, performed_here from workitem
 where sop_instance_uid = %(workitem)s and {matches}

@@ -34,6 +34,11 @@ _SMALLEST = 0.005
 _SATURATED = 0.98
 """A row or column at the image's border that is this full of its highest value is a collimator's edge or padding."""
 
+
+class NoBreast(ReadingFailed):
+    """An image in which no breast stands out from the background."""
+
+
 Cells = npt.NDArray[np.float32]
 Bits = npt.NDArray[np.uint8]
 
@@ -41,13 +46,13 @@ Bits = npt.NDArray[np.uint8]
 def breast_mask(picture: Picture, parameters: Parameters) -> Picture:
     """The picture with its mask: True on the breast (with the pectoral muscle), (rows, columns).
 
-    Raises ReadingFailed where no breast stands out from the background.
+    Raises NoBreast where no breast stands out from the background.
     """
     return replace(picture, mask=find_breast(picture.pixels))
 
 
 def find_breast(pixels: Pixels) -> Mask:
-    """True on the breast, of the shape of `pixels` (rows, columns, in MONOCHROME2 sense). Raises ReadingFailed."""
+    """True on the breast, of the shape of `pixels` (rows, columns, in MONOCHROME2 sense). Raises NoBreast."""
     return _enlarge(_find(_shrink(pixels)), pixels.shape)
 
 
@@ -61,7 +66,7 @@ def is_chest_wall_left(picture: Picture) -> bool:
     columns = small.astype(np.int64).sum(axis=0)
     inside = np.flatnonzero(columns)
     if not inside.size:
-        raise ReadingFailed("an image shows no breast")
+        raise NoBreast("an image shows no breast")
     columns = columns[inside[0] : inside[-1] + 1]
     edge = max(columns.size // 5, 1)
     return bool(columns[:edge].sum() >= columns[-edge:].sum())
@@ -106,11 +111,11 @@ def _is_frame(cells: Cells) -> Mask:
 def _threshold(cells: Cells) -> float:
     """Above it lies tissue: the background's level, its noise, and a share of the range that the image uses.
 
-    The background is the lowest grey level that many cells have. Raises ReadingFailed for an image of one level.
+    The background is the lowest grey level that many cells have. Raises NoBreast for an image of one level.
     """
     low, high = (float(one) for one in np.percentile(cells, (0.1, 99.5))) if cells.size else (0.0, 0.0)
     if not high > low:
-        raise ReadingFailed("an image shows no breast: it holds one grey level only")
+        raise NoBreast("an image shows no breast: it holds one grey level only")
     counts, edges = np.histogram(cells, 256, (low, high))
     quarter = counts[:64]
     level = float(edges[int(np.argmax(quarter))] + edges[int(np.argmax(quarter)) + 1]) / 2
@@ -120,11 +125,11 @@ def _threshold(cells: Cells) -> float:
 
 
 def _largest(bits: Bits) -> Bits:
-    """The largest 8-connected part. Raises ReadingFailed where it is too small for a breast."""
+    """The largest 8-connected part. Raises NoBreast where it is too small for a breast."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(bits), connectivity=8)
     sizes = stats[1:count, cv2.CC_STAT_AREA]
     if not sizes.size or sizes.max() < _SMALLEST * bits.size:
-        raise ReadingFailed("an image shows no breast")
+        raise NoBreast("an image shows no breast")
     return np.asarray(labels == 1 + int(sizes.argmax()), np.uint8)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from inference.errors import ReadingFailed
 from inference.picture import Mask, Picture, Pixels
-from inference.preprocess.breast import find_breast, is_chest_wall_left
+from inference.preprocess.breast import NoBreast, find_breast, is_chest_wall_left
 from inference.preprocess.parameters import Parameters, real, whole
 
 LARGEST = 16384
@@ -109,7 +109,7 @@ def _bounds(mask: Mask) -> tuple[int, int, int, int]:
     """The first and one past the last row and column of a mask. Raises ReadingFailed for an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
-        raise ReadingFailed("an image shows no breast")
+        raise NoBreast("an image shows no breast")
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 

@@ -8,7 +8,8 @@ from highdicom.sr import CodedConcept, RelationshipTypeValues
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from archive.findings import Code, Findings, Region, Shape
+from archive.findings import Code, Findings, Region, Shape, Target
+from inference.results.document import Uid
 from inference.results.reading import RESEARCH_USE_ONLY
 
 CONTAINS = RelationshipTypeValues.CONTAINS
@@ -20,6 +21,7 @@ INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
 
 SOURCE = CodedConcept("260753009", "SCT", "Source")
 SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
+_WORDS = {"L": "left", "R": "right"}
 ENGLISH = CodedConcept("en-US", "RFC5646", "English (United States)")
 
 
@@ -48,6 +50,14 @@ def percent(share: float) -> float:
     return round(100 * share, 9)
 
 
+def place_of(target: Target, findings: Findings) -> str:
+    """What an answer is about, in words: `left`, `right CC`; empty where it is the exam."""
+    for source in findings.sources:
+        if target.sop_instance_uid and source.sop_instance_uid == target.sop_instance_uid:
+            return " ".join(filter(None, (_WORDS.get(source.laterality), source.view)))
+    return _WORDS.get(target.laterality, "")
+
+
 def caution(findings: Findings) -> str:
     """What every reader has to know: whether the model is cleared for patients, and what it was trained on."""
     model = findings.model
@@ -66,6 +76,19 @@ def algorithm(findings: Findings) -> hd.AlgorithmIdentification:
     return hd.AlgorithmIdentification(
         name=model.name, version=model.version, parameters=parameters, family=codes.DCM.ArtificialIntelligence
     )
+
+
+def device_observer(findings: Findings, uid: Uid) -> hd.ObserverContext:
+    """TID 1002 and 1004: the device that observes is the model."""
+    model = findings.model
+    device = hd.DeviceObserverIdentifyingAttributes(
+        uid=uid(f"model\0{model.name}\0{model.version}\0{model.sha256}"),
+        name=model.title,
+        manufacturer_name="Senogate",
+        model_name=model.name,
+        serial_number=model.sha256,
+    )
+    return hd.ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
 
 
 def graphic(region: Region) -> tuple[str, np.ndarray]:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.sr.coding import Code as Coded
 from pydicom.uid import (
     UID,
     Comprehensive3DSRStorage,
@@ -19,7 +20,7 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from archive.findings import Findings
+from archive.findings import Code, Findings
 from inference.results.reading import RESEARCH_USE_ONLY
 
 Uid = Callable[[str], str]
@@ -111,6 +112,23 @@ def to_part10(document: FileDataset) -> bytes:
     file = io.BytesIO()
     document.save_as(file, enforce_file_format=True)
     return file.getvalue()
+
+
+def code_item(code: Code | Coded) -> Dataset:
+    """A code as an item of a code sequence (PS3.3 section 8.8)."""
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme if isinstance(code, Code) else code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def add_compression(document: Dataset, source: Dataset) -> None:
+    """Whether the pixels that an image was made from were ever compressed with a loss (PS3.3 C.7.6.1.1.5)."""
+    document.LossyImageCompression = source.get("LossyImageCompression") or "00"
+    for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in source:
+            document[keyword] = source[keyword]
 
 
 def _copy_context(document: Dataset, source: Dataset) -> None:

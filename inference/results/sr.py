@@ -30,6 +30,7 @@ from inference.results.content import (
     algorithm,
     caution,
     coded,
+    device_observer,
 )
 from inference.results.document import Uid, start_document, to_part10
 from inference.results.groups import measurement_groups, probabilities
@@ -62,7 +63,7 @@ def _report(findings: Findings, sources: Sources, uid: Uid) -> Dataset:
     report.ContentSequence = hd.ContentSequence(
         [
             *hd.LanguageOfContentItemAndDescendants(ENGLISH),
-            *_observer(findings, uid),
+            *device_observer(findings, uid),
             hd.CodeContentItem(codes.DCM.ProcedureReported, codes.SCT.ImagingProcedure, HAS_CONCEPT_MOD),
             _image_library(findings, sources),
             *_measurements(findings, sources, uid),
@@ -70,19 +71,6 @@ def _report(findings: Findings, sources: Sources, uid: Uid) -> Dataset:
         ]
     )
     return report
-
-
-def _observer(findings: Findings, uid: Uid) -> hd.ObserverContext:
-    """TID 1002 and 1004: the device that observes is the model."""
-    model = findings.model
-    device = hd.DeviceObserverIdentifyingAttributes(
-        uid=uid(f"model\0{model.name}\0{model.version}\0{model.sha256}"),
-        name=model.title,
-        manufacturer_name="Senogate",
-        model_name=model.name,
-        serial_number=model.sha256,
-    )
-    return hd.ObserverContext(CodedConcept("121007", "DCM", "Device"), device)
 
 
 def _image_library(findings: Findings, sources: Sources) -> hd.ContainerContentItem:

@@ -1,6 +1,7 @@
 """Who may see what: a gateway's answers under permits, told by value."""
 
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,11 +9,14 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from archive import datasets, permits, search
+from archive import datasets, listing, permits, search
+from archive.attributes import Level
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
 from archive.permits import Purpose
-from archive.policy import Action, Role
+from archive.policy import Action, Role, Scope
+from archive.query import parse_query
+from archive.resource import Resource
 from archive.workitem import READING_SCHEME
 from tests.conformance.permitted import BY, Holder, dataset, run, studies
 from tests.live import eventually
@@ -249,6 +253,26 @@ RETRIEVALS = [
 ]
 
 
+NUMBER = "select number from dataset where name = %s and version = 0"
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The statements by which a gateway in this process looks for studies, as they are sent."""
+    sent = []
+
+    def noting(fetch):
+        async def noted(connection, statement, values, **more):
+            sent.append((statement, sorted(values)))
+            return await fetch(connection, statement, values, **more)
+
+        return noted
+
+    for module in (search, listing):
+        monkeypatch.setattr(module, "fetch", noting(module.fetch))
+    return sent
+
+
 def alike(one: httpx.Response, other: httpx.Response) -> bool:
     """Whether two answers can't be told apart, but by their moment."""
     fields = [
@@ -272,6 +296,34 @@ class TestRetrievals:
     @pytest.mark.parametrize("path", RETRIEVALS)
     def test_a_permitted_study_is_there(self, reader, path):
         assert reader.get(path.format("1.1")).status_code == 200
+
+    @pytest.mark.parametrize("path", RETRIEVALS)
+    def test_hidden_and_absent_run_the_same_statements(self, reader, statements, path):
+        """So that how long an answer takes tells no more than its bytes do."""
+        reader.get("/studies?limit=1")  # what the reader is granted is known from now on
+        asked = []
+        for study in ("1.2", "1.9"):
+            statements.clear()
+            reader.get(path.format(study))
+            asked.append(list(statements))
+        assert asked[0] == asked[1] != []
+
+    def test_so_do_searches_and_what_may_be_stored(self, settings, statements, mammograms_of_2020):
+        async def ask(connection, study):
+            (number,) = await (await connection.execute(NUMBER, [mammograms_of_2020])).fetchone()
+            scope = Scope(False, (number,))
+            query = parse_query(Level.INSTANCE, [("StudyInstanceUID", study)])
+            return [
+                await search.shows(connection, scope, study),
+                (await search.find(connection, scope, Resource(study), query)).rows,
+            ]
+
+        asked = []
+        for study in ("1.2", "1.9"):
+            statements.clear()
+            assert run(settings, lambda connection: ask(connection, study)) == [False, []]  # noqa: B023
+            asked.append(list(statements))
+        assert asked[0] == asked[1] and len(asked[0]) == 2
 
     def test_that_a_study_was_here_is_told_to_those_who_see_everything(self, reader, dicomweb, settings):
         run(settings, lambda connection: connection.execute(
@@ -386,6 +438,27 @@ class TestWorklist:
             assert alike(*answers), (method, path)
             assert answers[0].status_code == 404
 
+    def test_a_uid_that_a_hidden_one_has_is_as_good_as_any(self, reader, dicomweb):
+        """PS3.18 section 11.4: the UID that it is made under is in the answer's Location."""
+        hidden, absent = ask_for(dicomweb, "1.2"), f"2.25.{uuid.uuid4().int}"
+        made = [create(reader, uid) for uid in (hidden, absent)]
+        assert [answer.status_code for answer in made] == [201, 201]
+        assert made[0].headers.keys() == made[1].headers.keys()
+        assert made[0].content == made[1].content == b""
+        again = [create(reader, uid) for uid in (hidden, absent)]
+        assert alike(*again) and again[0].status_code == 409
+
+    def test_who_gave_a_uid_finds_its_workitem_under_it(self, reader, dicomweb):
+        hidden = ask_for(dicomweb, "1.2")
+        location = create(reader, hidden).headers["location"]
+        assert hidden not in location
+        own = reader.get(f"/workitems/{hidden}").json()[0]
+        assert own == reader.get(location).json()[0]
+        assert own["00404021"]["Value"][0]["0020000D"]["Value"] == ["1.1"]
+
+    def test_a_uid_that_a_seen_one_has_is_taken(self, reader, dicomweb):
+        assert create(reader, ask_for(dicomweb, "1.1")).status_code == 409
+
     def test_a_reading_of_a_hidden_study_can_not_be_asked_for(self, reader):
         answers = [
             reader.post("/workitems", content=json.dumps(reading(study)), headers=JSON)
@@ -425,6 +498,13 @@ def ask_for(client: httpx.Client, study: str) -> str:
     answer = client.post("/workitems", content=json.dumps(payload), headers=JSON)
     assert answer.status_code == 201, answer.text
     return answer.headers["location"].rsplit("/", 1)[-1]
+
+
+def create(client: httpx.Client, uid: str) -> httpx.Response:
+    """Make a workitem about a study that is seen, under a UID."""
+    payload = reading("1.1")
+    del payload["00404018"]
+    return client.post(f"/workitems?workitem={uid}", content=json.dumps(payload), headers=JSON)
 
 
 def send(client: httpx.Client, method: str, path: str) -> httpx.Response:

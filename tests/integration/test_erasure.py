@@ -170,6 +170,26 @@ class TestTheReceipt:
         assert (kept, details) == (statement, ["asked", "completed"])
 
 
+def test_one_that_was_cut_short_is_gone_on_with_by_the_worker(site: LiveSite, sent: str) -> None:
+    """As if who asked for it had been killed a while ago."""
+    with site.database() as database:
+        database.execute(
+            """insert into erasure (id, kind, pseudonyms, asked_by, reason, asked_at)
+            values (%s, 'study', %s, 'test', '', now() - interval '1 h')""",
+            [f"left-{sent}", [sent]],
+        )
+    eventually(lambda: complete(site, f"left-{sent}"))
+    assert rows_with(site, sent) <= {"audit", "erasure"}
+    with site.orthanc() as orthanc:
+        assert sent not in orthanc.get("/studies?expand").text
+
+
+def complete(site: LiveSite, identifier: str) -> bool:
+    with site.database() as database:
+        statement = "select receipt is not null from erasure where id = %s"
+        return database.execute(statement, [identifier]).fetchall() == [(True,)]
+
+
 def test_one_that_was_cut_short_is_withheld_and_gone_on_with(
     site: LiveSite, sent: str, exam: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from pathlib import Path
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
 pytestmark = pytest.mark.xdist_group("site")
+Bring = Callable[[bytes], str]
 
 
 def exam(patient: str, station: str, study: str | None = None) -> bytes:
@@ -56,28 +57,49 @@ def stored(answer: httpx.Response) -> str:
     return answer.json()["00081190"]["Value"][0].rsplit("/", 1)[-1]
 
 
-def test_a_study_is_of_a_dataset_as_soon_as_it_is_indexed(program: Program) -> None:
-    uid = stored(program.store(exam("A", "CC")))
-    eventually(lambda: uid in program.studies())
+@pytest.fixture
+def bring(site: LiveSite) -> Bring:
+    """Stores an instance as who sees everything, and waits until it is indexed; its study."""
+
+    def store(instance: bytes) -> str:
+        with site.client() as administrator:
+            headers = {"Content-Type": "application/dicom"}
+            uid = stored(administrator.post("/studies", content=instance, headers=headers))
+            eventually(lambda: administrator.get(f"/studies/{uid}/metadata").status_code == 200)
+        return uid
+
+    return store
 
 
-def test_who_brought_a_study_brings_what_is_missing_of_it(program: Program, site: LiveSite) -> None:
-    """It is of none of its datasets."""
+def test_a_study_is_of_a_dataset_as_soon_as_it_is_indexed(program: Program, bring: Bring) -> None:
+    uid = bring(exam("A", "CC"))
+    assert uid in program.studies()
+
+
+def test_what_is_missing_of_a_permitted_study_is_added_to_it(program: Program, bring: Bring) -> None:
     study = f"2.25.{uuid.uuid4().int}"
-    uid = stored(program.store(exam("B", "MLO", study)))
-    with site.client() as administrator:
-        eventually(lambda: administrator.get(f"/studies/{uid}/metadata").status_code == 200)
+    uid = bring(exam("B", "CC", study))
     assert stored(program.store(exam("B", "MLO", study))) == uid
-    assert uid not in program.studies()
 
 
-def test_a_hidden_study_is_not_added_to(program: Program, site: LiveSite, tmp_path: Path) -> None:
+def test_a_hidden_study_is_not_told_from_one_that_never_was(
+    program: Program, bring: Bring, site: LiveSite
+) -> None:
+    """Neither can be added to, and both are refused alike but for the UIDs that were sent."""
     study = f"2.25.{uuid.uuid4().int}"
-    (tmp_path / "one.dcm").write_bytes(exam("C", "MLO", study))
-    site.send(tmp_path)
+    bring(exam("C", "MLO", study))
     before = site.stored_instances()
-    refused = program.store(exam("C", "MLO", study))
-    assert (refused.status_code, site.stored_instances()) == (409, before)
+    hidden, absent = program.store(exam("C", "MLO", study)), program.store(exam("C", "MLO"))
+    assert hidden.status_code == absent.status_code == 409
+    assert refusals(hidden) == refusals(absent) == [(0xA900, "1.2.840.10008.5.1.4.1.1.1.2")]
+    assert hidden.headers.keys() == absent.headers.keys()
+    assert site.stored_instances() == before
+
+
+def refusals(answer: httpx.Response) -> list[tuple[int, str]]:
+    """Reason and SOP class of each instance that was not stored; there is nothing else in the answer."""
+    ((_, sequence),) = answer.json().items()
+    return [(item["00081197"]["Value"][0], item["00081150"]["Value"][0]) for item in sequence["Value"]]
 
 
 def test_the_command_line_shows_what_was_decided(program: Program, site: LiveSite) -> None:

@@ -1,21 +1,29 @@
 """From C-STORE to the report read back over WADO-RS, at a real site."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import generate_uid
 
-from archive import audit_log
+from archive import audit_log, secrets
 from archive.audit import Event
+from archive.settings import RESULTS
+from deidentification.deidentify import Deidentifier
+from deidentification.profile import Profile
+from deidentification.pseudonym import Keys, Pseudonyms
 from inference.demo import demo_exam
 from inference.results.reading import read_density
+from inference.results.writers import write as write_results
 from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually
+from tests.unit.findings import lesion_findings
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -45,12 +53,18 @@ def read_back(site: LiveSite, study: str) -> list[Dataset]:
     return [dcmread(DicomBytesIO(instance)) for instance in fetch(site, study)]
 
 
+def places(client: httpx.Client, study: str) -> dict[str, str]:
+    """Where each instance of a study is, by its SOP Instance UID."""
+    rows = client.get(f"/studies/{study}/instances").json()
+    return {row["00080018"]["Value"][0]: row["00081190"]["Value"][0] for row in rows}
+
+
 class TestARealExam:
     @pytest.fixture(scope="class")
     @classmethod
     def sent(cls, new_home, free_ports, shared: Path, tmp_path_factory: pytest.TempPathFactory):
         """The four real mammograms at a site that reads with the published weights."""
-        site = LiveSite(new_home(), free_ports(3)).start()
+        site = LiveSite(new_home(), free_ports(3), {"SENOGATE_RESULTS": " ".join(RESULTS)}).start()
         site.run("model", "import", "nyu-density", str(shared / "data" / "nyu-density" / "histogram_model.p"))
         exam = demo_exam(shared / "data" / "nyu-density")
         yield site, site.send(write(tmp_path_factory.mktemp("exam"), exam)), exam
@@ -60,10 +74,47 @@ class TestARealExam:
         site, answer, _ = sent
         (study,) = answer["studies"]
         instances = fetch(site, study["study_instance_uid"])
-        (report,) = [each for each in instances if dcmread(DicomBytesIO(each)).Modality == "SR"]
-        density = read_density(report)
+        classes = {dcmread(DicomBytesIO(each)).SOPClassUID: each for each in instances}
+        density = read_density(classes[COMPREHENSIVE_3D_SR])
         assert density.probabilities == pytest.approx(PUBLISHED, abs=0.002)
         assert density.category == "b"
+
+    def test_each_kind_of_result_lies_in_the_study_and_none_is_read(self, sent) -> None:
+        site, answer, _ = sent
+        study = answer["studies"][0]["study_instance_uid"]
+        expected = Counter(MG=4, SR=2, OT=4, PR=4)
+        with site.client() as client:
+            eventually(lambda: len(places(client, study)) == expected.total())
+        assert Counter(each.Modality for each in read_back(site, study)) == expected
+        with site.database() as database:
+            readings = database.execute(
+                "select state, attempts from reading where study_instance_uid = %s", [study]
+            ).fetchall()
+            images = database.execute(
+                "select count(*) from instance where study_instance_uid = %s and is_image", [study]
+            ).fetchone()
+        assert (readings, images) == ([("done", 1)], (4,))
+
+    def test_results_of_lesions_enter_by_the_door_and_come_back(self, sent) -> None:
+        site, answer, _ = sent
+        study = answer["studies"][0]["study_instance_uid"]
+        images = {each.SeriesNumber: each for each in read_back(site, study) if each.Modality == "MG"}
+        exam = [images[number] for number in sorted(images)]
+        keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+        door = Deidentifier(keys, Profile.load("breast-screening"))
+        written = write_results(
+            lesion_findings(exam), exam, ["sr", "cad-sr", "seg", "kos"], Pseudonyms(keys).uid
+        )
+        expected = {each.SOPInstanceUID: each for each in (dcmread(DicomBytesIO(one)) for one in written)}
+        with site.orthanc() as orthanc:
+            answers = [orthanc.post("/instances", content=door.prove(each)).json() for each in written]
+        assert {each["Status"] for each in answers} == {"Success"}
+        with site.client() as client:
+            eventually(lambda: expected.keys() <= places(client, study).keys())
+            for uid, place in places(client, study).items():
+                if uid in expected:
+                    content = client.get(place, headers={"Accept": ANY}).content
+                    assert dcmread(DicomBytesIO(content)) == expected[uid]
 
     def test_pixels_come_back_as_they_went_in(self, sent) -> None:
         site, answer, exam = sent

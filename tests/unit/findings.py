@@ -1,7 +1,7 @@
 """Findings of every kind on the small phantom exam, and what reads a report's content tree back."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -51,9 +51,13 @@ def headers(*, pixels: bool = False) -> list[Dataset]:
     return [read_dataset(part, pixels=pixels) for part in small_exam()]
 
 
-def lesion_findings() -> Findings:
-    """Two lesions: a mass in both views of the left breast, calcifications in one of the right; and all else."""
-    sources = [_source(one) for one in headers()]
+def lesion_findings(exam: Sequence[Dataset] | None = None) -> Findings:
+    """Two lesions: a mass in both views of the left breast, calcifications in one of the right; and all else.
+
+    They are of L CC, R CC, L MLO and R MLO of an exam, by its headers, or else of the small phantom exam.
+    """
+    exam = exam or headers()
+    sources = [_source(one) for one in exam]
     left_cc, right_cc, left_mlo, _ = (one.sop_instance_uid for one in sources)
     mass = Lesion(
         "L1",
@@ -67,7 +71,7 @@ def lesion_findings() -> Findings:
     )
     return Findings(
         task=Task.LESIONS,
-        study_instance_uid=str(headers()[0].StudyInstanceUID),
+        study_instance_uid=str(exam[0].StudyInstanceUID),
         model=Model(
             "phantom-lesions", "Phantom-trained lesion model", "1.0.0", "ab" * 32, "phantoms, no patients"
         ),
@@ -169,6 +173,18 @@ def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     if "ReferencedContentItemIdentifier" in item:
         value = f"-> {'.'.join(str(one) for one in item.ReferencedContentItemIdentifier)}"
     words = (item.get("RelationshipType"), item.get("ValueType"), concept(item).meaning, value)
-    yield "  " * depth + " | ".join(str(word) for word in words if word)
+    yield "  " * depth + " | ".join(str(word).replace("\n", " / ") for word in words if word)
     for child in item.get("ContentSequence", []):
         yield from tree(child, depth + 1)
+
+
+def only(item: Dataset, meaning: str) -> Dataset:
+    """The one content item directly below an item whose concept name has this meaning."""
+    (found,) = children(item, meaning)
+    return found
+
+
+def points_of(graphic: Dataset) -> list[tuple[float, float]]:
+    """Graphic Data as (column, row)."""
+    values = [float(one) for one in graphic.GraphicData]
+    return list(zip(values[::2], values[1::2], strict=True))

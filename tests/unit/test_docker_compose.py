@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from archive.settings import Settings
+from senogate.process import KEEPS_MEMORY
 from senogate.site import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,3 +61,9 @@ def test_init_writes_only_where_a_volume_is_mounted(tmp_path: Path) -> None:
     keys, private = tmp_path / "secrets", tmp_path / "private"
     prepare(Settings(home=tmp_path / "home", secrets=str(keys), crosswalk_key=str(private / "crosswalk.key")))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["private", "secrets"]
+
+
+def test_what_makes_answers_keeps_memory_for_the_next(compose: dict) -> None:
+    for name in ("postgresql", "gateway"):
+        environment = compose["services"][name]["environment"]
+        assert {key: environment[key] for key in KEEPS_MEMORY} == KEEPS_MEMORY

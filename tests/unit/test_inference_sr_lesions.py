@@ -22,6 +22,8 @@ from tests.unit.findings import (
     concept,
     headers,
     lesion_findings,
+    only,
+    points_of,
     uid,
     without_lesions,
 )
@@ -46,19 +48,12 @@ def groups(report: bytes) -> list[Dataset]:
 def region_of(scoord: Dataset) -> tuple[str, list[tuple[float, float]]]:
     """The instance and the points that a SCOORD names."""
     (image,) = scoord.ContentSequence
-    values = [float(one) for one in scoord.GraphicData]
-    points = list(zip(values[::2], values[1::2], strict=True))
-    return image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID, points
+    return image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID, points_of(scoord)
 
 
 def number_of(item: Dataset) -> float:
     (measured,) = item.MeasuredValueSequence
     return float(measured.FloatingPointValue)
-
-
-def only(item: Dataset, meaning: str) -> Dataset:
-    (found,) = children(item, meaning)
-    return found
 
 
 def of_lesions(groups: list[Dataset]) -> list[Dataset]:

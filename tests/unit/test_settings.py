@@ -74,3 +74,25 @@ def test_relative_paths_lie_in_the_home(tmp_path: Path) -> None:
 
 def test_no_password_shows_in_the_repr(tmp_path: Path) -> None:
     assert "hush" not in repr(Settings(home=tmp_path, orthanc_password="hush"))
+
+
+def test_results_are_a_list(tmp_path: Path) -> None:
+    (tmp_path / "senogate.toml").write_text("results = ['sr', 'sc']\n")
+    assert load({"SENOGATE_HOME": str(tmp_path)}).results == ("sr", "sc")
+    given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_RESULTS": "sr, gsps kos"}
+    assert load(given).results == ("sr", "gsps", "kos")
+
+
+@pytest.mark.parametrize(
+    "text", ["results = 'sr'", "results = [1]", "results = ['sc']", "results = ['sr', 'pdf']"]
+)
+def test_results_that_are_none_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    """The report is always written: the study's reading names it."""
+    (tmp_path / "senogate.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match="results"):
+        load({"SENOGATE_HOME": str(tmp_path)})
+
+
+def test_the_environment_tells_the_settings(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, results=("sr", "kos"), port=9090)
+    assert load(settings.environment) == settings
