@@ -1,5 +1,5 @@
 # `make run` and `make test` each do all their own set-up on a fresh Debian 12 or 13, as root or with sudo.
-.PHONY: run test check bench audit reproduce-models setup setup-test clean constraints
+.PHONY: run test check bench bench-inference bench-gpu audit reproduce-models setup setup-test clean constraints
 
 run: setup
 	exec .venv/bin/senogate up --demo
@@ -20,6 +20,14 @@ check: setup-test  ## the quick ones: format, lint, types, imports, unit tests
 
 bench: setup-test
 	.venv/bin/python -m benchmarks
+
+bench-inference: setup-test  ## what reading costs, against the network alone and the way a plugin does it; latency
+	test -x .venv-bench/bin/python || python3 -m venv .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check torch numpy pydicom onnx
+	.venv/bin/python -m benchmarks inference detection latency
+
+bench-gpu: setup-test  ## the same on a GPU; says so where there is none
+	.venv/bin/python -m benchmarks gpu
 
 audit:  ## known vulnerabilities of what is pinned; asks PyPI for its advisories
 	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }

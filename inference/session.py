@@ -166,7 +166,7 @@ def shape_of_input(package: Package) -> Shape:
 
 def _load(package: Package, content: bytes, wanted: list[Provider], threads: int, device: Device) -> Session:
     try:
-        network = onnxruntime.InferenceSession(content, _options(threads), providers=wanted)
+        network = onnxruntime.InferenceSession(content, options(threads), providers=wanted)
     except _RUNTIME_ERRORS as error:
         raise PackageError(f"{package.folder} holds a network that onnxruntime can't load") from error
     (only, *more) = network.get_inputs()
@@ -176,13 +176,14 @@ def _load(package: Package, content: bytes, wanted: list[Provider], threads: int
     return Session(package, network, only.name, shape, device.number)
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
+def options(threads: int) -> onnxruntime.SessionOptions:
+    """How networks run: on so many threads (0: one for each core, at most `MAX_THREADS`), which sleep when idle."""
+    found = onnxruntime.SessionOptions()
+    found.intra_op_num_threads = threads or min(os.cpu_count() or 1, MAX_THREADS)
+    found.inter_op_num_threads = 1
+    found.log_severity_level = _FATAL
+    found.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return found
 
 
 def _check_outputs(session: Session) -> None:

@@ -61,7 +61,7 @@ class Host:
         """End the process, and wait for its end."""
         with self._lock:
             if self._process:
-                self._process.end()
+                self._process.end("it is needed no more")
                 self._process = None
 
     def _running(self) -> "_Process":
@@ -129,7 +129,8 @@ class _Process:
             self._ended = reason
             left, self._waiting = list(self._waiting.values()), {}
             self._connection.close()
-        _log.warning("a model process has ended with %d readings under way: %s", len(left), reason)
+        level = logging.WARNING if left or not self._told else logging.INFO
+        _log.log(level, "a model process has ended with %d readings under way: %s", len(left), reason)
         for future in left:
             future.set_exception(ModelProcessEnded(reason))
 

@@ -197,7 +197,7 @@ def test_a_report_does_not_ask_for_a_reading_of_its_own(site: LiveSite, phantoms
     study = phantoms[0]["studies"][0]["study_instance_uid"]
     with site.database() as database:
         (readings,) = database.execute(
-            "select count(*) from reading where study_instance_uid = %s", [study]
+            "select count(*) from reading where task = 'density' and study_instance_uid = %s", [study]
         ).fetchone()
         (jobs,) = database.execute(
             "select count(*) from procrastinate_jobs where args->>'study_instance_uid' = %s", [study]
@@ -209,7 +209,8 @@ def test_a_reading_is_in_the_audit_trail_with_its_model(site: LiveSite, phantoms
     study = phantoms[0]["studies"][0]
     with site.database() as database:
         recorded = audit_log.entries(database, event=Event.INFERENCE_DONE)
-        (entry,) = [each for each in recorded if each.study == study["study_instance_uid"]]
+        of_study = [each for each in recorded if each.study == study["study_instance_uid"]]
+        (entry,) = [each for each in of_study if each.detail["task"] == "density"]
     assert (entry.subject, entry.detail["model"]) == ("site:worker", study["reading"]["model"])
     assert entry.detail["result_sop_instance_uid"].startswith("2.25.")
 

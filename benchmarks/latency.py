@@ -1,0 +1,107 @@
+"""How long one exam waits: alone, and while exams come at random at 80 % of what the model process can do.
+
+`memory` in place of that reads ten thousand exams (or as many as named) and says how much the process grew.
+"""
+
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from archive.findings import Task
+from benchmarks.inference import REAL
+from benchmarks.report import keep, percentiles
+from inference import installed
+from inference.demo import build_exam, demo_exam
+from inference.execution.host import Host
+from inference.phantom.flat import draw_exam
+
+LOAD = 0.8
+SECONDS = 30.0
+READINGS = os.cpu_count() or 1
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["memory"]:
+        return memory(int(sys.argv[2]) if sys.argv[2:] else 10_000)
+    with served(2600, 2000) as (host, folder, paths):
+        idle = [one_reading(host, folder, paths) for _ in range(30)]
+        capacity = measure_capacity(host, folder, paths)
+        loaded = under_load(host, folder, paths, LOAD * capacity)
+    rows = [
+        {"load": "idle", "readings": len(idle), **percentiles(idle)},
+        {"load": f"{LOAD:.0%} of {capacity:.2f}/s", "readings": len(loaded), **percentiles(loaded)},
+    ]
+    return keep("latency", rows, p95_times_idle=round(rows[1]["p95_ms"] / rows[0]["p95_ms"], 2))
+
+
+@contextmanager
+def served(rows: int, columns: int) -> Iterator[tuple[Host, str, list[str]]]:
+    """A model process, the built-in density package, and an exam of this size."""
+    with tempfile.TemporaryDirectory(prefix="senogate-bench-") as name:
+        real = REAL.exists() and rows == 2600
+        parts = (
+            demo_exam(REAL) if real else build_exam(draw_exam(1, rows=rows, columns=columns).images, seed="b")
+        )
+        paths = [Path(name, f"{number}.dcm") for number in range(len(parts))]
+        for path, part in zip(paths, parts, strict=True):
+            path.write_bytes(part)
+        options = {"--home": name, "--readings": READINGS, "--threads": READINGS}
+        host = Host([str(one) for option in options.items() for one in option])
+        folder = str(installed.active(Path(name), Task.DENSITY).folder)
+        try:
+            host.read(folder, list(map(str, paths)))
+            yield host, folder, list(map(str, paths))
+        finally:
+            host.close()
+
+
+def one_reading(host: Host, folder: str, paths: list[str]) -> float:
+    begun = time.perf_counter()
+    assert host.read(folder, paths).answer
+    return time.perf_counter() - begun
+
+
+def measure_capacity(host: Host, folder: str, paths: list[str]) -> float:
+    """Exams a second with as many under way as the process reads at once."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(READINGS) as pool:
+        done = list(pool.map(lambda _: one_reading(host, folder, paths), range(20 * READINGS)))
+    return len(done) / (time.perf_counter() - begun)
+
+
+def under_load(host: Host, folder: str, paths: list[str], rate: float) -> list[float]:
+    """Seconds from an exam's coming, which nobody's wait puts off, to its answer."""
+    chance = random.Random(7)
+
+    def read(came: float) -> float:
+        assert host.read(folder, paths).answer
+        return time.perf_counter() - came
+
+    with ThreadPoolExecutor(64) as pool:
+        answers, end = [], time.perf_counter() + SECONDS
+        while time.perf_counter() < end:
+            time.sleep(chance.expovariate(rate))
+            answers.append(pool.submit(read, time.perf_counter()))
+        return [answer.result() for answer in answers]
+
+
+def memory(readings: int) -> None:
+    with served(208, 160) as (host, folder, paths), ThreadPoolExecutor(READINGS) as pool:
+        rows, done = [], 0
+        while done < readings:
+            some = min(1000, readings - done)
+            assert all(pool.map(lambda _: host.read(folder, paths).answer, range(some)))
+            done += some
+            pages = int(Path(f"/proc/{host.pid}/statm").read_text().split()[1])
+            rows.append({"readings": done, "mib": round(pages * os.sysconf("SC_PAGESIZE") / 2**20, 1)})
+    keep("inference_memory", rows)
+
+
+if __name__ == "__main__":
+    main()
