@@ -1,6 +1,7 @@
-"""How well a model answers: accuracy, Cohen's κ, area under the curve, bootstrap intervals. Pure functions."""
+"""How well a model answers: accuracy, κ, areas under curves, free response, bootstrap intervals. Pure functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -59,3 +60,51 @@ def bootstrap(
     draws = random.integers(0, truth.size, (rounds, truth.size))
     low, high = np.percentile([measure(truth[draw], answer[draw]) for draw in draws], (2.5, 97.5))
     return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Detections:
+    """What a detector did in one image: the score of each lesion (0 where it was missed), and of each false mark."""
+
+    lesions: tuple[float, ...]
+    false: tuple[float, ...]
+
+    @classmethod
+    def joined(cls, several: Iterable["Detections"]) -> "Detections":
+        """Those of several kinds in one image."""
+        kinds = list(several)
+        return cls(
+            tuple(score for one in kinds for score in one.lesions),
+            tuple(score for one in kinds for score in one.false),
+        )
+
+
+def sensitivity_at(
+    images: Sequence[Detections], false_positives: float, *, rounds: int = 500, seed: int = 0
+) -> tuple[float, float, float]:
+    """The share of lesions found where there are `false_positives` an image, with its 95 % interval.
+
+    A point of the free-response curve (Chakraborty, Med. Phys. 16 (1989) 561): the threshold is the lowest at which no
+    more false marks are left. The interval is that of images drawn again with replacement.
+    """
+    value = _sensitivity(images, false_positives)
+    random = np.random.default_rng(seed)
+    drawn = [
+        _sensitivity([images[one] for one in random.integers(0, len(images), len(images))], false_positives)
+        for _ in range(rounds)
+    ]
+    low, high = (float(one) for one in np.percentile(drawn, (2.5, 97.5)))
+    return value, min(low, value), max(high, value)
+
+
+def threshold_at(images: Sequence[Detections], false_positives: float) -> float:
+    """The score above which there are at most so many false marks an image."""
+    false = sorted((score for one in images for score in one.false), reverse=True)
+    allowed = int(false_positives * len(images))
+    return false[allowed] if allowed < len(false) else 0.0
+
+
+def _sensitivity(images: Sequence[Detections], false_positives: float) -> float:
+    threshold = threshold_at(images, false_positives)
+    lesions = [score for one in images for score in one.lesions]
+    return sum(score > threshold for score in lesions) / len(lesions) if lesions else float("nan")
