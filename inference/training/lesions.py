@@ -24,7 +24,7 @@ from inference.training.lesion_images import Example
 from inference.training.running import metrics, runner
 
 SEED = 20240302
-STEPS = 1200
+STEPS = 1500
 BATCH = 6
 SIDE = 384
 STRIDE = 4
@@ -37,6 +37,26 @@ CLASSES = len(population.KINDS)
 Tensor = npt.NDArray[np.float32]
 
 
+class _Layer(nn.Module):
+    """A convolution whose outputs are normalised over the batch while it learns, and a ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+        self.norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, value: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.norm(self.convolution(value)))
+
+    def weights(self) -> Weights:
+        """Those of one convolution that does the same once learning has ended."""
+        norm, convolution = self.norm, self.convolution
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        weight = convolution.weight * scale[:, None, None, None]
+        bias = (convolution.bias - norm.running_mean) * scale + norm.bias
+        return weight.detach().numpy(), bias.detach().numpy()
+
+
 class Detector(nn.Module):
     """`image` (n, 1, rows, columns) to, at a quarter of its size, logits of lesions' middles, sides, and masks.
 
@@ -47,21 +67,21 @@ class Detector(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         steps = list(zip((1, *WIDTHS), WIDTHS, strict=False))
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in steps)
-        self.look = nn.ModuleList(nn.Conv2d(b, b, 3, padding=1) for _, b in steps[1:])
+        self.down = nn.ModuleList(_Layer(a, b, stride=2) for a, b in steps)
+        self.look = nn.ModuleList(_Layer(b, b) for _, b in steps[1:])
         back = list(zip(WIDTHS[:1:-1], WIDTHS[-2:0:-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in back)
-        self.join = nn.ModuleList(nn.Conv2d(2 * b, b, 3, padding=1) for _, b in back)
+        self.join = nn.ModuleList(_Layer(2 * b, b) for _, b in back)
         self.tell = nn.Conv2d(WIDTHS[1], 2 * CLASSES + 4, 3, padding=1)
         nn.init.constant_(self.tell.bias[:CLASSES], -4.0)
 
     def forward(self, value: torch.Tensor) -> torch.Tensor:
-        value, seen = torch.relu(self.down[0](value)), []
+        value, seen = self.down[0](value), []
         for down, look in zip(self.down[1:], self.look, strict=True):
-            value = torch.relu(look(torch.relu(down(value))))
+            value = look(down(value))
             seen.append(value)
         for up, join, beside in zip(self.up, self.join, seen[-2::-1], strict=True):
-            value = torch.relu(join(torch.cat([up(value), beside], dim=1)))
+            value = join(torch.cat([up(value), beside], dim=1))
         told: torch.Tensor = self.tell(value)
         return told
 
@@ -71,14 +91,14 @@ class Detector(nn.Module):
         k counts the cells of a quarter of the size; boxes are left, top, right, bottom in pixels of the image.
         """
         graph = Graph()
-        value, seen = graph.add("Relu", [graph.convolve("image", _weights(self.down[0]), stride=2)]), []
+        value, seen = graph.add("Relu", [graph.convolve("image", self.down[0].weights(), stride=2)]), []
         for down, look in zip(self.down[1:], self.look, strict=True):
-            value = graph.add("Relu", [graph.convolve(value, _weights(down), stride=2)])
-            value = graph.add("Relu", [graph.convolve(value, _weights(look))])
+            value = graph.add("Relu", [graph.convolve(value, down.weights(), stride=2)])
+            value = graph.add("Relu", [graph.convolve(value, look.weights())])
             seen.append(value)
         for up, join, beside in zip(self.up, self.join, seen[-2::-1], strict=True):
             value = graph.add("Concat", [graph.double(value, _weights(up)), beside], axis=1)
-            value = graph.add("Relu", [graph.convolve(value, _weights(join))])
+            value = graph.add("Relu", [graph.convolve(value, join.weights())])
         _add_heads(graph, value, _weights(self.tell))
         outputs = {
             "boxes": ("k", 4),
@@ -126,7 +146,7 @@ def train(examples: Sequence[Example], *, steps: int = STEPS) -> Detector:
     random = np.random.default_rng(SEED)
     network = Detector()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=3e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
     shown = [number for number, one in enumerate(examples) if one.marks]
     for _ in range(steps):
         chosen = [int(random.choice(shown)) for _ in range(BATCH - 1)] + [int(random.integers(len(examples)))]
@@ -137,7 +157,7 @@ def train(examples: Sequence[Example], *, steps: int = STEPS) -> Detector:
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
         schedule.step()
-    return network
+    return network.eval()
 
 
 def _crop(random: np.random.Generator, example: Example) -> tuple[Tensor, Tensor]:
@@ -200,8 +220,10 @@ def _loss(told: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     apart = ((sides - target[:, CLASSES : CLASSES + 4]).abs() * near).sum() / near.sum().clamp(min=1)
     masks, outlines = told[:, CLASSES + 4 :], target[:, CLASSES + 4 : -1]
     share = torch.sigmoid(masks)
-    overlap = (2 * (share * outlines).sum() + 1) / (share.sum() + outlines.sum() + 1)
-    return focal + apart + nn.functional.binary_cross_entropy_with_logits(masks, outlines) + 1 - overlap
+    each = (0, 2, 3)
+    overlaps = (2 * (share * outlines).sum(each) + 1) / (share.sum(each) + outlines.sum(each) + 1)
+    apart = apart + 5 * nn.functional.binary_cross_entropy_with_logits(masks, outlines)
+    return focal + apart + (1 - overlaps).sum()
 
 
 def write_package(network: Detector, folder: Path) -> Package:
