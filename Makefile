@@ -23,7 +23,8 @@ bench: setup-test
 
 bench-inference: setup-test  ## what reading costs, against the network alone and the way a plugin does it; latency
 	test -x .venv-bench/bin/python || python3 -m venv .venv-bench
-	.venv-bench/bin/pip install --quiet --disable-pip-version-check torch numpy pydicom onnx
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check \
+		--extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0 numpy pydicom onnx
 	.venv/bin/python -m benchmarks inference detection latency
 
 bench-gpu: setup-test  ## the same on a GPU; says so where there is none
