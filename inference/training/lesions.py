@@ -1,4 +1,4 @@
-"""Trains the built-in lesion detector on phantoms: `python -m inference.training.lesions FOLDER`.
+"""Trains a lesion detector for mammograms on phantoms: `python -m inference.training.lesions FOLDER`.
 
 Seeded, on one thread, about twenty minutes on a CPU. The network is written as ONNX from its weights, and the
 passport's figures are those of the written network, run by onnxruntime on phantoms of wider parameters than it was
@@ -278,7 +278,7 @@ def main(folder: Path) -> Package:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Train the built-in lesion detector on phantoms.")
+    parser = argparse.ArgumentParser(description="Train a lesion detector for mammograms on phantoms.")
     parser.add_argument("folder", type=Path, help="where to write the model package")
     for metric in main(parser.parse_args().folder).passport.metrics:
         print(f"{metric.name}: {metric.value} ({metric.low} to {metric.high})")
