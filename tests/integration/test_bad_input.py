@@ -165,9 +165,10 @@ def test_a_truncated_ultrasound_is_refused_and_not_held(site: LiveSite, shared: 
     assert (len(answer["refused"]), answer["held"]) == (1, [])
 
 
-def test_a_study_of_another_modality_is_not_applicable(site: LiveSite, shared: Path) -> None:
+def test_a_study_of_a_modality_that_no_model_reads_has_no_reading(site: LiveSite, shared: Path) -> None:
     answer = site.send(shared / "data" / "dicom" / "sr-seg-pr" / "ct_image.dcm")
-    assert answer["studies"][0]["reading"]["state"] == "not-applicable"
+    assert answer["sent"] == 1
+    assert [study["reading"] for study in answer["studies"]] == [None]
 
 
 def test_send_goes_on_past_what_is_not_dicom(site: LiveSite, instance: bytes, tmp_path: Path) -> None:
