@@ -63,6 +63,15 @@ def in_orthanc(site: LiveSite, study: str) -> bool:
         return any(orthanc.get(f"/instances/{identifier}").status_code == 200 for (identifier,) in found)
 
 
+def _is_read(site: LiveSite, study: str) -> bool:
+    """Whether the reading that a workitem asked for has ended, and its report is in the index."""
+    with site.database() as database:
+        rows = database.execute("select state from reading where study_instance_uid = %s", [study]).fetchall()
+        statement = "select count(*) from instance where study_instance_uid = %s"
+        (instances,) = database.execute(statement, [study]).fetchone() or (0,)
+    return {state for (state,) in rows} == {"done"} and instances == 5
+
+
 class TestAStudy:
     def test_is_gone_from_everywhere_but_the_records_of_it(
         self, site: LiveSite, sent: str, exam: list[bytes]
@@ -77,6 +86,7 @@ class TestAStudy:
                 client.post("/workitems", json=_reading_workitem(sent), headers=DICOM_JSON).status_code == 201
             )
         assert (len(files), all(file.exists() for file in files)) == (5, True)
+        eventually(lambda: _is_read(site, sent))
         statement = erase(site, "study", original(exam))
         assert not any(file.exists() for file in files)
         assert rows_with(site, sent) <= {"audit", "erasure"}

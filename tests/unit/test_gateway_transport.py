@@ -161,11 +161,11 @@ class TestTLS:
 class TestBoundTokens:
     """RFC 8705 section 3."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def site(cls, tmp_path_factory):
+    @pytest.fixture
+    def site(self, tmp_path):
+        """One for each test: who is refused often is refused with 429."""
         settings = {"trusted_proxies": "127.0.0.0/8", "client_certificate_header": "Client-Cert"}
-        return fake_site.build(tmp_path_factory.mktemp("home"), **settings)
+        return fake_site.build(tmp_path, **settings)
 
     def ask(self, site, bound_to, *shown):
         token = oauth.issue(site.keys, site.settings, subject="p", thumbprint=thumbprint(bound_to.der))
