@@ -20,7 +20,7 @@ import numpy.typing as npt
 from archive.findings import Lesion, Level, Measurement, Region, Shape, Target
 from inference.answers.answer import Answer
 from inference.answers.calibration import calibrated
-from inference.answers.mask import AREA, LONG_AXIS, MM, MM2
+from inference.answers.mask import AREA, LONG_AXIS, MM, MM2, stacked
 from inference.errors import ReadingFailed
 from inference.passport import Passport
 from inference.picture import Picture
@@ -127,7 +127,7 @@ def _marks(told: Mapping[str, Any], picture: Picture, passport: Passport) -> Ite
     for one in found[: int(outputs.parameters.get("most", MOST))]:
         inside = _inside(one, picture)
         if inside is not None:
-            outline = _outline(inside, told.get("mask"), picture)
+            outline = _outline(inside, told.get("mask"), stacked([picture], passport))
             yield _Mark(inside, picture, outline, _nipple_distance(inside, picture))
 
 
@@ -140,14 +140,17 @@ def _inside(found: Found, picture: Picture) -> Found | None:
     return replace(found, box=(left, top, right, bottom)) if left < right and top < bottom else None
 
 
-def _outline(found: Found, mask: Any, picture: Picture) -> Points:
-    """A closed polygon, in the picture's pixels: the mask's largest part in the box, or the box."""
+def _outline(found: Found, mask: Any, shape: tuple[int, int]) -> Points:
+    """A closed polygon, in the picture's pixels: the mask's largest part in the box, or the box.
+
+    The mask covers the tensor that the picture was stacked into, of this shape.
+    """
     left, top, right, bottom = found.box
     sides = ((left, top), (right, top), (right, bottom), (left, bottom), (left, top))
     if mask is None:
         return sides
     plane = np.asarray(mask, np.float32)[0, found.kind]
-    step = round(max(picture.pixels.shape) / max(plane.shape)) or 1
+    step = round(shape[0] / plane.shape[0]) or 1
     row, column = max(int(top) // step - 1, 0), max(int(left) // step - 1, 0)
     part = plane[row : int(bottom) // step + 2, column : int(right) // step + 2]
     if min(part.shape) < 2 or part.max() < 0.5:

@@ -47,7 +47,7 @@ def answer(outputs: Mapping[str, Any], pictures: Sequence[Picture], passport: Pa
     lesions: list[Lesion] = []
     measurements: list[Measurement] = []
     for planes, picture in zip(outputs["mask"], pictures, strict=True):
-        shape = _stacked(pictures if passport.inputs.per is Per.EXAM else [picture], passport)
+        shape = stacked(pictures if passport.inputs.per is Per.EXAM else [picture], passport)
         for plane, told in zip(planes, passport.outputs.classes, strict=True):
             probabilities = calibrated(plane.astype(np.float32), passport.outputs.calibration)
             for part in _parts(_spread(probabilities, shape, picture), told, passport):
@@ -57,7 +57,7 @@ def answer(outputs: Mapping[str, Any], pictures: Sequence[Picture], passport: Pa
     return Answer(lesions=tuple(lesions), measurements=tuple(measurements))
 
 
-def _stacked(pictures: Sequence[Picture], passport: Passport) -> tuple[int, int]:
+def stacked(pictures: Sequence[Picture], passport: Passport) -> tuple[int, int]:
     """Rows and columns of the tensor that the pictures were stacked to."""
     steps = [one for one in passport.inputs.preprocessing if one.name == "stack"]
     multiple = int(steps[-1].parameters.get("multiple", 1)) if steps else 1

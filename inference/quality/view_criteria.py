@@ -73,8 +73,9 @@ def _judge_cut_off(one: Measured, limits: Limits) -> Verdict:
     cut = one.cut_off
     grade = limits.most(f"cut_off_{one.view[1].lower()}_mm", cut.length)
     measurement = _measure(one, codes.CUT_OFF_LENGTH, cut.length, codes.MM, (Shape.POLYLINE, cut.points))
-    medial = {True: "bottom", False: "top"}.get(is_medial_down(one.chart.picture.instance))  # type: ignore[arg-type]
-    lost_medially = one.view[1] == "CC" and cut.border == medial
+    medial_down = is_medial_down(one.chart.picture.instance)
+    medial = "bottom" if medial_down else "top"
+    lost_medially = one.view[1] == "CC" and medial_down is not None and cut.border == medial
     failure = codes.MEDIAL_TISSUE_MISSING if lost_medially else codes.POSITIONING
     return judge(target_of(one), codes.WHOLE_BREAST, failure, grade, (measurement,))
 

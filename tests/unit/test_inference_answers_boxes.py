@@ -107,6 +107,17 @@ def test_the_mask_outlines_what_the_box_holds() -> None:
     assert lesion.regions[0].box == pytest.approx((12, 16, 24, 32), abs=2)
 
 
+def test_the_mask_of_a_padded_picture_begins_at_its_corner() -> None:
+    """40 × 40 pixels are stacked to 64 × 64, so a mask of 16 × 16 has cells of 4 pixels."""
+    mask = np.zeros((1, 2, 16, 16), np.float32)
+    mask[0, 0, 4:8, 3:6] = 1
+    small = picture(("L", "CC"), shape=(40, 40), spacing=None)
+    inputs = mammography("view") | {"preprocessing": [{"name": "stack", "multiple": 32}]}
+    asked = passport("boxes", inputs, {"threshold": 0.5, "classes": KINDS})
+    (lesion,) = answer(told(((8, 12, 30, 36), 0.9, 0)) | {"mask": (mask,)}, [small], asked).lesions
+    assert lesion.regions[0].box == pytest.approx((12, 16, 24, 32), abs=2)
+
+
 def test_sizes_are_in_millimetres_of_the_detector() -> None:
     fine = replace(view(("L", "CC")), spacing=(0.5, 0.25))
     found = answer(told(((10, 20, 30, 60), 0.9, 0)), [fine], boxes())
