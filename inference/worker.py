@@ -1,7 +1,9 @@
 """The worker: follows Orthanc into the index, and reads studies and cleans pixels on procrastinate's queues.
 
 What is to be read stands in the table `reading`, what is to be cleaned in `spool`; a job is only the nudge to do it,
-so a job that is lost, doubled or cut short changes nothing but the time.
+so a job that is lost, doubled or cut short changes nothing but the time. No job is tried again: what is still due is
+put on the queue anew. (A job that procrastinate tries again while another of its name waits would keep its lock for
+good.)
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from archive.orthanc import Orthanc
 from archive.pool import connect, connection_string, queries, translated_errors
 from archive.settings import Settings
 from inference.cleaning.spooled import Cleaning
+from inference.errors import ModelProcessEnded
 from inference.reader import Due, Reader
 
 READINGS, OTHERS = "readings", "default"
@@ -62,9 +65,8 @@ class Worker:
         self._ended = asyncio.Event()
         connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
         self._queue = procrastinate.App(connector=connector)
-        again = procrastinate.RetryStrategy(max_attempts=10, linear_wait=2)  # seconds more each time
-        self._read = self._queue.task(name="read", queue=READINGS, retry=again)(self._run)
-        self._clean = self._queue.task(name="clean", retry=again)(self._cleaning.clean)
+        self._read = self._queue.task(name="read", queue=READINGS)(self._read_due)
+        self._clean = self._queue.task(name="clean")(self._clean_due)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
@@ -94,14 +96,29 @@ class Worker:
             queues=queues,
             concurrency=concurrency,
             install_signal_handlers=False,
-            delete_jobs="successful",
+            delete_jobs="always",
             update_heartbeat_interval=_HEARTBEAT,
             stalled_worker_timeout=_STALLED,
             fetch_job_polling_interval=1.0,
         )
 
-    def _run(self, study_instance_uid: str, task: str, modality: str = "MG", shadow: bool = False) -> None:
-        self._reader.read(Due(study_instance_uid, Task(task), modality, shadow))
+    async def _read_due(
+        self, study_instance_uid: str, task: str, modality: str = "MG", shadow: bool = False
+    ) -> None:
+        await self._do(self._reader.read, Due(study_instance_uid, Task(task), modality, shadow))
+
+    async def _clean_due(self, identifier: str) -> None:
+        await self._do(self._cleaning.clean, identifier)
+
+    async def _do(self, work: Callable[[Any], None], due: Any) -> None:
+        """Do what is due, in a thread; where a part of the site does not answer it stays due, and a moment passes."""
+        try:
+            await asyncio.to_thread(work, due)
+        except ModelProcessEnded as error:
+            _log.warning("a reading came to no end: %s", error)
+        except Unavailable as error:
+            _log.warning("what is due waits: %s", error)
+            await self._pause(_PAUSE)
 
     async def _follow(self) -> None:
         """Follow Orthanc's log as long as this process lives, also across times when a part does not answer."""
