@@ -14,7 +14,6 @@ export default {
       routeName: "read",
       displayName: "Read",
       hide: false,
-      extensions: { ...modeInstance.extensions, "@senogate/extension": "1.0.0" },
       hangingProtocol: [PROTOCOL],
       routes: [
         {
