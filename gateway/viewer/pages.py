@@ -29,7 +29,8 @@ WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-sr
 READ = "/viewer/read"  # the page of one study or of several
 _KEPT = "public, max-age=31536000, immutable"
 _SCRIPTS = frozenset(
-    ["extension.js", "mode.js", "protocol.js", "windows.js", "findings.js", "overlay.js", "panel.js"]
+    f"{name}.js"
+    for name in ("extension", "mode", "view", "protocol", "windows", "findings", "overlay", "panel")
 )
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
