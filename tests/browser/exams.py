@@ -16,7 +16,8 @@ from archive.findings import Lesion, Region, Shape
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
-from inference.demo import build_exam, to_part10
+from inference.demo import build_exam
+from inference.phantom.mammogram import add_pixels, begin_instance, name_uids, to_part10
 from inference.results.writers import write as write_results
 from tests.live import LiveSite, eventually
 from tests.unit.findings import MASS, lesion_findings, without_lesions
@@ -26,7 +27,12 @@ VIEWS: tuple[View, ...] = (("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO"))
 ROWS, COLUMNS = 832, 640
 SIZE = 80  # pixels of a square that is brighter than all else
 AWAY = 120  # pixels from the chest wall to the square
-ROW = {("L", "CC"): 200, ("R", "CC"): 300, ("L", "MLO"): 400, ("R", "MLO"): 500}  # the square's first in each view
+ROW = {
+    ("L", "CC"): 200,
+    ("R", "CC"): 300,
+    ("L", "MLO"): 400,
+    ("R", "MLO"): 500,
+}  # the square's first in each view
 FORM = 'multipart/related; type="application/dicom"; boundary=x'
 
 
@@ -50,7 +56,10 @@ def changed(part10: bytes, **values: Any) -> bytes:
     """An instance with other values; None removes an attribute."""
     dataset: FileDataset = dcmread(io.BytesIO(part10))
     for keyword, value in values.items():
-        delattr(dataset, keyword) if value is None else setattr(dataset, keyword, value)
+        if value is not None:
+            setattr(dataset, keyword, value)
+        elif keyword in dataset:
+            delattr(dataset, keyword)
     return to_part10(dataset)
 
 
@@ -70,7 +79,9 @@ def later(instances: Iterable[bytes], date: str) -> list[bytes]:
 
 def store(site: LiveSite, instances: Sequence[bytes]) -> str:
     """Store a study by STOW-RS and wait until it can be asked for; the UID that it has in the site."""
-    study = site.pseudonyms().uid(str(dcmread(io.BytesIO(instances[0]), stop_before_pixels=True).StudyInstanceUID))
+    study = site.pseudonyms().uid(
+        str(dcmread(io.BytesIO(instances[0]), stop_before_pixels=True).StudyInstanceUID)
+    )
     body = b"".join(b"--x\r\nContent-Type: application/dicom\r\n\r\n" + each + b"\r\n" for each in instances)
     with site.client() as client:
         answer = client.post("/studies", content=body + b"--x--\r\n", headers={"Content-Type": FORM})
@@ -114,5 +125,25 @@ def _count(answer: Any) -> int:
 
 def shared_study(path: Path, **values: object) -> list[bytes]:
     """A real instance as a study of its own."""
-    new = {name: f"2.25.{uuid.uuid4().int}" for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    new = {
+        name: f"2.25.{uuid.uuid4().int}"
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    }
     return [changed(path.read_bytes(), PatientID=uuid.uuid4().hex[:12], **new, **values)]
+
+
+def pixels_of(part10: bytes) -> np.ndarray:
+    return dcmread(io.BytesIO(part10)).pixel_array
+
+
+def picture(sop_class_uid: str, modality: str, pixels: np.ndarray) -> bytes:
+    """One instance of 8 bits, or of 12, of somebody of her own."""
+    uid = name_uids(uuid.uuid4().hex)
+    dataset = begin_instance(1, uid, sop_class_uid)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, uid("instance 1")
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid("study"), uid("series")
+    dataset.Modality, dataset.PatientID, dataset.InstanceNumber = modality, uuid.uuid4().hex[:12], 1
+    dataset.StudyDate, dataset.StudyTime, dataset.ImageType = "20240229", "101500", ["ORIGINAL", "PRIMARY"]
+    dataset.BurnedInAnnotation = "NO"
+    add_pixels(dataset, pixels, bits=8 if pixels.dtype == np.uint8 else 12)
+    return to_part10(dataset)
