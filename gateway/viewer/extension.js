@@ -1,7 +1,8 @@
 // This site's extension of OHIF: hanging protocol, windows, findings over the pictures, and the panel beside them.
-import { begin } from "./overlay.js";
+import { begin as beginOverlay } from "./overlay.js";
 import { register as registerProtocol } from "./protocol.js";
-import { register as registerWindows } from "./windows.js";
+import { begin as beginTurning } from "./turning.js";
+import { begin as beginWindows } from "./windows.js";
 
 const PANEL = "./panel.js"; // exports mount(element, { studyInstanceUID, servicesManager, findings })
 let findings;
@@ -14,8 +15,9 @@ export default {
     const { hangingProtocolService, displaySetService } = servicesManager.services;
     const { cornerstone } = window; // OHIF's extension for it makes it known
     registerProtocol(hangingProtocolService);
-    registerWindows(cornerstone);
-    findings = begin({ displaySetService, cornerstone });
+    beginWindows({ displaySetService, cornerstone });
+    beginTurning({ cornerstone });
+    findings = beginOverlay({ displaySetService, cornerstone });
   },
 
   getCommandsModule() {

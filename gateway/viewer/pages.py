@@ -30,7 +30,17 @@ READ = "/viewer/read"  # the page of one study or of several
 _KEPT = "public, max-age=31536000, immutable"
 _SCRIPTS = frozenset(
     f"{name}.js"
-    for name in ("extension", "mode", "view", "protocol", "windows", "findings", "overlay", "panel")
+    for name in (
+        "extension",
+        "mode",
+        "view",
+        "protocol",
+        "turning",
+        "windows",
+        "findings",
+        "overlay",
+        "panel",
+    )
 )
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
