@@ -5,25 +5,24 @@ export function begin({ cornerstone }) {
   const { ELEMENT_ENABLED, IMAGE_RENDERED } = cornerstone.Enums.Events;
   cornerstone.eventTarget.addEventListener(ELEMENT_ENABLED, ({ detail: { element } }) => {
     const { viewport } = cornerstone.getEnabledElement(element);
-    const shown = () => cornerstone.metaData.get("instance", viewport.getCurrentImageId?.());
-    let turned; // the instance that was turned last; what the reader then does with it stays
-    const turn = () => {
-      const instance = shown();
-      if (!place(instance)) return false;
-      turned = instance.SOPInstanceUID;
-      const camera = viewport.getCamera();
-      const wrong = Object.entries(turns(instance)).filter(([name, value]) => Boolean(camera[name]) !== value);
-      for (const [name, value] of wrong) viewport.setCamera({ [name]: value }); // one after the other: both at once is one
-      return wrong.length > 0;
-    };
+    let turned; // the instance that was turned last; how the reader then turns it stays
     const reset = viewport.resetCamera?.bind(viewport);
     viewport.resetCamera = (...options) => {
-      const answer = reset(...options);
-      turn();
-      return answer;
+      turned = undefined;
+      return reset(...options);
     };
     element.addEventListener(IMAGE_RENDERED, () => {
-      if (shown()?.SOPInstanceUID !== turned && turn()) viewport.render();
+      const instance = cornerstone.metaData.get("instance", viewport.getCurrentImageId?.());
+      if (!instance || instance.SOPInstanceUID === turned) return;
+      turned = instance.SOPInstanceUID;
+      if (place(instance)) turn(viewport, turns(instance));
     });
   });
+}
+
+/** One after the other: a viewport that is told to mirror both ways at once mirrors one. */
+function turn(viewport, wanted) {
+  const wrong = Object.entries(wanted).filter(([name, value]) => Boolean(viewport.getCamera()[name]) !== value);
+  for (const [name, value] of wrong) viewport.setCamera({ [name]: value });
+  if (wrong.length) viewport.render();
 }

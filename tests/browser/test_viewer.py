@@ -26,6 +26,7 @@ pytestmark = [
 ]
 CLOSE = 5  # pixels
 SHOWN = "svg.senogate-findings[data-image]:not([data-image=''])"
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @dataclass
@@ -75,6 +76,8 @@ def show(page: Page, site: LiveSite, study: str, panes: int) -> None:
     """Open a study as the worklist's link does, and wait until every viewport shows its picture."""
     page.goto(f"{site.base_url}/viewer/?StudyInstanceUIDs={study}")
     expect(page.locator(SHOWN)).to_have_count(panes)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(TWO_FRAMES)  # a first picture may be turned or windowed in the next one
 
 
 def panes_of(page: Page, artefacts: Path, name: str) -> list[Pane]:
