@@ -28,7 +28,7 @@ CONTENT_SECURITY_POLICY = (
 WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self' blob: data:"
 READ = "/viewer/read"  # the page of one study or of several
 _KEPT = "public, max-age=31536000, immutable"
-_SCRIPTS = frozenset(
+SCRIPTS = frozenset(
     f"{name}.js"
     for name in (
         "extension",
@@ -76,7 +76,7 @@ async def configuration(request: Request) -> Response:
 async def script(request: Request) -> Response:
     """GET /viewer/scripts/{name}: one of this site's own scripts."""
     name = request.path_params["name"]
-    if name not in _SCRIPTS:
+    if name not in SCRIPTS:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return _script(request, files("gateway.viewer").joinpath(name).read_bytes())
 
@@ -129,8 +129,11 @@ def _names(folder: Path) -> dict[str, Path]:
 
 PAGES = [Route("/viewer/", show, methods=["GET"]), Route(READ, show, methods=["GET"])]
 STATIC = [
-    Route("/viewer", lead),
-    Route("/viewer/app-config.js", configuration),
-    Route("/viewer/scripts/{name}", script),
-    Route(f"{PREFIX}{{path:path}}", ohif),
+    Route(path, endpoint, methods=["GET"], include_in_schema=False)
+    for path, endpoint in (
+        ("/viewer", lead),
+        ("/viewer/app-config.js", configuration),
+        ("/viewer/scripts/{name}", script),
+        (f"{PREFIX}{{path:path}}", ohif),
+    )
 ]
