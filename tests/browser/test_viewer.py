@@ -139,6 +139,14 @@ class TestScreeningExam:
         expect(layer).to_contain_text("Mammographic breast mass 90 %")
         expect(layer).to_contain_text("AI, research use only")
 
+    def test_it_is_hidden_and_shown_again(self, reader: Page, screening: list[Pane]) -> None:
+        marks = reader.locator("svg.senogate-findings polyline")
+        reader.get_by_role("button", name="Hide findings").click()
+        expect(marks).to_have_count(0)
+        reader.keyboard.press("f")
+        expect(marks).to_have_count(4)
+        expect(reader.get_by_role("button", name="Hide findings")).to_be_visible()
+
     def test_nobody_moves_it_by_accident(self, reader: Page, screening: list[Pane]) -> None:
         assert (
             reader.locator(SHOWN).first.evaluate("layer => getComputedStyle(layer).pointerEvents") == "none"
