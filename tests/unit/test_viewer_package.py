@@ -88,7 +88,8 @@ class TestRegistry:
         environment = {"NPM_CONFIG_REGISTRY": "https://env.test"}
         assert npm_configuration(environment, [str(tmp_path / "npmrc")])[0] == "https://env.test"
 
-    def test_that_cannot_be_reached_is_said(self, free_ports):
+    def test_that_cannot_be_reached_is_said(self, free_ports, monkeypatch):
         (port,) = free_ports(1)
+        monkeypatch.setattr(package, "PAUSES", (0.0,))
         with pytest.raises(PackageError, match="can't be reached"):
             package.fetch(f"http://127.0.0.1:{port}", None, io.BytesIO())

@@ -40,6 +40,10 @@ def test_a_study_opens_in_the_mode_in_which_it_is_read(site):
     assert (answer.status_code, answer.headers["location"]) == (303, "/viewer/read?StudyInstanceUIDs=1.2.3")
 
 
+def test_without_a_study_the_worklist_opens(site):
+    assert site.client.get("/viewer/", headers=site.bearer()).headers["location"] == "/worklist/"
+
+
 def test_the_page_names_this_versions_bundle_under_a_strict_policy(site):
     answer = site.client.get("/viewer/read?StudyInstanceUIDs=1.2.3", headers=site.bearer())
     assert f'src="{package.PREFIX}{BUNDLE}"' in answer.text
@@ -101,11 +105,11 @@ def test_no_other_file_of_the_package_is_a_script(site, name):
 
 
 def test_every_script_that_another_imports_is_served(site):
-    for name in pages.SCRIPTS:
+    for name in pages.scripts():
         text = site.client.get(f"/viewer/scripts/{name}").text
         assert {
             line.split('"./')[1].split('"')[0] for line in text.splitlines() if '"./' in line
-        } <= pages.SCRIPTS
+        } <= pages.scripts()
 
 
 def test_the_configuration_asks_this_origin(tmp_path):
