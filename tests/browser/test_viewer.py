@@ -22,7 +22,6 @@ from tests.unit.mammograms import encoded
 
 pytestmark = [
     pytest.mark.xdist_group("site"),
-    pytest.mark.filterwarnings("ignore:No bulk data URI handler"),
 ]
 CLOSE = 5  # pixels
 SHOWN = "svg.senogate-findings[data-image]:not([data-image=''])"
