@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive import secrets
@@ -229,6 +228,8 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
 
 def readiness(settings: Settings) -> dict:
     """The gateway's own word on whether every part answers; `{"ready": False}` when it gives none."""
+    import httpx  # which most commands do without
+
     scheme = "https" if settings.tls_certificate else "http"
     url = f"{scheme}://{_reachable_host(settings.host)}:{settings.port}/health/ready"
     try:
