@@ -87,7 +87,9 @@ class Holder:
 
     def client(self, **token: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(**token)}"}
-        return httpx.Client(base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(
+            base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False, verify=False
+        )
 
 
 def studies(client: httpx.Client, path: str = "/studies") -> list[str]:
