@@ -252,9 +252,10 @@ def _digest(address: Address, said: Mapping[str, str]) -> str:
     return hashlib.sha256(audit.canonical(address._asdict() | dict(said)).encode()).hexdigest()
 
 
-def due(connection: psycopg.Connection) -> Sequence[str]:
+async def due(connection: AsyncConnection) -> Sequence[str]:
     """The reviews whose SR is to be written now, the first first."""
-    return [identifier for (identifier,) in connection.execute(queries("review.sql")["due"])]
+    rows = await connection.execute(queries("review.sql")["due"])
+    return [identifier for (identifier,) in await rows.fetchall()]
 
 
 def study_of(connection: psycopg.Connection, review_id: str) -> str | None:

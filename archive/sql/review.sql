@@ -75,5 +75,5 @@ order by sop_instance_uid = any(%(sources)s) desc, is_image desc, sop_instance_u
 update review set sop_instance_uid = %(sop_instance_uid)s where review_id = %(review_id)s
 
 -- name: put_off
-update review set attempts = attempts + 1, due_at = now() + least(interval '5 seconds' * 2 ^ attempts, interval '1 hour')
+update review set attempts = attempts + 1, due_at = now() + interval '5 seconds' * 2 ^ least(attempts, 4)
 where review_id = %(review_id)s

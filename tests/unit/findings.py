@@ -174,7 +174,7 @@ def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     if "ReferencedContentItemIdentifier" in item:
         value = f"-> {'.'.join(str(one) for one in item.ReferencedContentItemIdentifier)}"
     words = (item.get("RelationshipType"), item.get("ValueType"), concept(item).meaning, value)
-    yield "  " * depth + " | ".join(str(word).replace("\r", "").replace("\n", " / ") for word in words if word)
+    yield "  " * depth + " | ".join(" / ".join(str(word).splitlines()) for word in words if word)
     for child in item.get("ContentSequence", []):
         yield from tree(child, depth + 1)
 
