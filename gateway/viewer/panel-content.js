@@ -27,7 +27,8 @@ export function contentOf(answer, actions) {
   const content = [];
   if (answer.awaits_images)
     content.push(make("p", {}, "Images may still be coming. Models begin once none has come for a while."));
-  else if (!readings.length) content.push(make("p", {}, "Without AI: no model is enabled here for what this study has."));
+  else if (!readings.length)
+    content.push(make("p", {}, "Without AI: no model is enabled here for what this study has."));
   content.push(...readings.map((each) => articleOf(each, actions)));
   if (!actions.mayReview) content.push(make("p", { class: "hint" }, "Your role does not let you review findings."));
   return content;
@@ -42,7 +43,7 @@ function articleOf(reading, actions) {
     { "aria-labelledby": id, class: reading.state },
     heading,
     isDone ? foundOf(reading, actions) : stateOf(reading),
-    isDone ? modelOf(reading.findings, reading) : reading.model && make("p", { class: "hint" }, `Model: ${reading.model}`),
+    isDone ? modelOf(reading) : reading.model && make("p", { class: "hint" }, `Model: ${reading.model}`),
     reviewOf(reading, "", actions),
   );
 }
@@ -85,9 +86,10 @@ function headlineOf(evaluation) {
       make("td", { class: "number" }, percent(each.probability)),
     ),
   );
+  const letter = make("strong", {}, labelOf(evaluation).toUpperCase());
   const caption = make("caption", {}, `${evaluation.concept.meaning}: probability of each answer`);
   return [
-    make("p", { class: "headline" }, make("strong", {}, labelOf(evaluation).toUpperCase()), ` ${evaluation.value.meaning}`),
+    make("p", { class: "headline" }, letter, ` ${evaluation.value.meaning}`),
     make("table", {}, caption, make("tbody", {}, rows)),
   ];
 }
@@ -131,11 +133,13 @@ function placesOf(findings, reading) {
     }
   if (!places.size) return undefined;
   const parts = [...places].map(([place, said]) => [make("h4", {}, capital(place)), linesOf(said)]);
-  return make("details", { open: reading.task === "quality" }, make("summary", {}, "Each breast and view"), ...parts.flat());
+  const summary = make("summary", {}, "Each breast and view");
+  return make("details", { open: reading.task === "quality" }, summary, ...parts.flat());
 }
 
 function placeOf(target, findings) {
-  const source = findings.sources.find((each) => each.sop_instance_uid && each.sop_instance_uid === target.sop_instance_uid);
+  const uid = target.sop_instance_uid;
+  const source = uid && findings.sources.find((each) => each.sop_instance_uid === uid);
   if (!source) return SIDES[target.laterality] ?? "image";
   return [SIDES[source.laterality], source.view].filter(Boolean).join(" ") || "image";
 }
@@ -147,7 +151,8 @@ function capital(text) {
 function lesionsOf(reading, actions) {
   const { lesions, operating_point: point } = reading.findings;
   if (!lesions.length) return make("p", {}, `No lesion was found${point ? ` at the operating point ${point}` : ""}.`);
-  return make("ol", { class: "lesions", "aria-label": "Lesions" }, lesions.map((each) => lesionOf(each, reading, actions)));
+  const list = lesions.map((each) => lesionOf(each, reading, actions));
+  return make("ol", { class: "lesions", "aria-label": "Lesions" }, list);
 }
 
 function lesionOf(lesion, reading, actions) {
@@ -175,7 +180,8 @@ function lesionOf(lesion, reading, actions) {
   );
 }
 
-function modelOf({ model, operating_point: point, applicability }, reading) {
+function modelOf(reading) {
+  const { model, operating_point: point, applicability } = reading.findings;
   const rows = {
     Model: `${model.title} ${model.version}`,
     "Trained on": model.trained_on,
@@ -231,8 +237,8 @@ function formOf(reading, lesion, name, actions) {
   const buttons = ["accept", "reject", "comment"].map((decision) => {
     const click = () => actions.say(reading, lesion, decision);
     const label = `${capital(decision)} ${decision === "comment" ? "on " : ""}${name}`;
-    const attributes = { type: "button", class: decision, "aria-label": label, "data-key": `${decision} ${key}`, click };
-    return make("button", attributes, capital(decision));
+    const name = { "aria-label": label, "data-key": `${decision} ${key}` };
+    return make("button", { type: "button", class: decision, ...name, click }, capital(decision));
   });
   buttons[2].disabled = !text.value.trim();
   const label = make("label", {}, `Comment on ${name} (name no patient: it goes into the study)`, text);

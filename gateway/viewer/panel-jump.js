@@ -58,7 +58,8 @@ function centre(viewport, region) {
   const [a, b] = [imageData.indexToWorld([left, top, 0]), imageData.indexToWorld([right, bottom, 0])];
   const size = Math.max(...a.map((each, axis) => Math.abs(each - b[axis])));
   const { focalPoint, position, parallelScale } = viewport.getCamera();
-  const camera = { focalPoint: [...world], position: position.map((each, axis) => each - focalPoint[axis] + world[axis]) };
+  const moved = position.map((each, axis) => each - focalPoint[axis] + world[axis]);
+  const camera = { focalPoint: [...world], position: moved };
   if (size > 0) camera.parallelScale = Math.min(parallelScale, ROOM * size);
   viewport.setCamera(camera);
   viewport.render();

@@ -6,9 +6,12 @@ import { STYLE } from "./panel-style.js";
 const SOON = 2000; // milliseconds to the next look while something is still to come
 const LATER = 30000;
 
-/** Show a study's findings in an element; what is returned ends that. `servicesManager` is OHIF's, if there is one. */
-export function mount(element, { studyInstanceUID, servicesManager }) {
-  const panel = new Panel(element, studyInstanceUID, servicesManager?.services);
+/**
+ * Show a study's findings in an element; what is returned ends that. `servicesManager` is OHIF's, and `findings` what draws
+ * them over the pictures; without them nothing is shown there.
+ */
+export function mount(element, { studyInstanceUID, servicesManager, findings }) {
+  const panel = new Panel(element, studyInstanceUID, servicesManager?.services, findings);
   panel.look();
   return () => panel.end();
 }
@@ -24,9 +27,10 @@ class Panel {
   #shown = ""; // the answer that the content was made of
   #states = new Map();
 
-  constructor(element, study, services) {
+  constructor(element, study, services, outlines) {
     this.address = `/api/studies/${encodeURIComponent(study ?? "")}/readings`;
     this.services = services;
+    this.outlines = outlines;
     const style = new CSSStyleSheet();
     style.replaceSync(STYLE);
     const root = this.#host.attachShadow({ mode: "open" });
@@ -84,8 +88,11 @@ class Panel {
 
   /** Bring a lesion's region into view. */
   async point(lesion, region, place) {
+    this.outlines?.show(true);
+    this.outlines?.choose(lesion.name);
     const isShown = await jumpTo(this.services, region);
-    this.#announce(isShown ? `${lesion.name} is shown in ${place}.` : `The image of ${lesion.name} can't be shown here.`);
+    const said = isShown ? `${lesion.name} is shown in ${place}.` : `The image of ${lesion.name} can't be shown here.`;
+    this.#announce(said);
   }
 
   async #ask(address, options = {}) {
