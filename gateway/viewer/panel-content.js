@@ -12,7 +12,7 @@ export function make(tag, attributes, ...children) {
     if (typeof value === "function") element.addEventListener(name, value);
     else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((each) => each != null));
+  element.append(...children.flat(Infinity).filter((each) => each));
   return element;
 }
 
@@ -237,8 +237,8 @@ function formOf(reading, lesion, name, actions) {
   const buttons = ["accept", "reject", "comment"].map((decision) => {
     const click = () => actions.say(reading, lesion, decision);
     const label = `${capital(decision)} ${decision === "comment" ? "on " : ""}${name}`;
-    const name = { "aria-label": label, "data-key": `${decision} ${key}` };
-    return make("button", { type: "button", class: decision, ...name, click }, capital(decision));
+    const named = { "aria-label": label, "data-key": `${decision} ${key}` };
+    return make("button", { type: "button", class: decision, ...named, click }, capital(decision));
   });
   buttons[2].disabled = !text.value.trim();
   const label = make("label", {}, `Comment on ${name} (name no patient: it goes into the study)`, text);

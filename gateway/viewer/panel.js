@@ -7,8 +7,8 @@ const SOON = 2000; // milliseconds to the next look while something is still to 
 const LATER = 30000;
 
 /**
- * Show a study's findings in an element; what is returned ends that. `servicesManager` is OHIF's, and `findings` what draws
- * them over the pictures; without them nothing is shown there.
+ * Show a study's findings in an element; what is returned ends that. `servicesManager` is OHIF's, `findings` is what
+ * draws them over the pictures; without them nothing is shown there.
  */
 export function mount(element, { studyInstanceUID, servicesManager, findings }) {
   const panel = new Panel(element, studyInstanceUID, servicesManager?.services, findings);
@@ -48,21 +48,18 @@ class Panel {
 
   /** Ask how things stand, show it, and ask again after a while. */
   async look() {
-    clearTimeout(this.#timer);
-    let isPending = true;
+    let answer;
     try {
       this.#session ??= await this.#ask("/api/session");
-      const answer = await this.#ask(this.address);
-      this.#show(answer);
-      isPending = answer.awaits_images || answer.readings.some(isToCome);
+      answer = await this.#ask(this.address);
     } catch (error) {
-      if (this.#ending.signal.aborted) return;
-      this.#tell(error);
+      if (!this.#ending.signal.aborted) this.#tell(error);
     }
-    if (!this.#ending.signal.aborted) {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.look(), isPending && !document.hidden ? SOON : LATER);
-    }
+    if (this.#ending.signal.aborted) return;
+    clearTimeout(this.#timer);
+    const isPending = !answer || answer.awaits_images || answer.readings.some(isToCome);
+    this.#timer = setTimeout(() => this.look(), isPending && !document.hidden ? SOON : LATER);
+    if (answer) this.#show(answer);
   }
 
   /** Send what the reader says of a reading, or of a lesion of it. */
