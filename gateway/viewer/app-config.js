@@ -19,7 +19,33 @@
     });
   }
 
-  window.config = {
+  /** Name the patient's last mammograms before these in the address as well, so that they hang beside them. */
+  async function addPrior() {
+    const query = new URLSearchParams(window.location.search);
+    const study = query.get("StudyInstanceUIDs");
+    if (!study || study.includes(",")) return;
+    const value = (row, tag) => row?.[tag]?.Value?.[0] ?? "";
+    const search = async (parameters) => {
+      const answer = await fetch(`${site.dicomweb}/studies?${new URLSearchParams(parameters)}`, {
+        headers: { Accept: "application/dicom+json" },
+        signal: AbortSignal.timeout(2000),
+      });
+      return answer.status === 200 ? answer.json() : [];
+    };
+    const [current] = await search({ StudyInstanceUID: study, includefield: "ModalitiesInStudy,PatientID,StudyDate" });
+    const [patient, date] = [value(current, "00100020"), value(current, "00080020")];
+    if (!patient || !date || !current["00080061"]?.Value?.includes("MG")) return;
+    const found = await search({ PatientID: patient, ModalitiesInStudy: "MG", StudyDate: `-${date}` });
+    const earlier = found.filter((row) => value(row, "0020000D") !== study && value(row, "00080020") < date);
+    earlier.sort((one, other) => value(other, "00080020").localeCompare(value(one, "00080020")));
+    if (!earlier.length) return;
+    query.set("StudyInstanceUIDs", `${study},${value(earlier[0], "0020000D")}`);
+    window.history.replaceState(null, "", `${window.location.pathname}?${query}`);
+  }
+
+  const prior = addPrior().catch((error) => console.info("No prior was looked for:", error.name)); // while OHIF loads
+
+  const configuration = {
     routerBasename: "/viewer",
     extensions: ["/viewer/scripts/extension.js"],
     modes: ["/viewer/scripts/mode.js"],
@@ -66,4 +92,6 @@
       }
     },
   };
+
+  window.config = Object.assign(async () => (await prior, configuration), { routerBasename: configuration.routerBasename });
 })();

@@ -1,17 +1,19 @@
 // What an instance shows, from its attributes as OHIF names them: which breast, which view, which way round.
 
+// View Position by the codes of PS3.16 CID 4014, and the codes of SNOMED's that were used before
 const VIEWS = {
   "399162004": "CC", "R-10242": "CC",
   "399368009": "MLO", "R-10226": "MLO",
   "399260004": "ML", "R-10224": "ML",
   "399352003": "LM", "R-10228": "LM",
-  "399101009": "LMO", "R-10230": "LMO",
-  "399196006": "FB", "R-10244": "FB",
+  "399099002": "LMO", "R-10230": "LMO",
+  "399192008": "XCCL", "R-1024A": "XCCL",
+  "399101009": "XCCM", "R-1024B": "XCCM",
   "399188001": "SIO", "R-102D0": "SIO",
-  "399265009": "XCCL", "Y-X1770": "XCCL",
-  "399192008": "XCCM", "Y-X1771": "XCCM",
+  "441555000": "ISO", "R-40AAA": "ISO",
 }; // prettier-ignore
-const OBLIQUE = new Set(["MLO", "ML", "LM", "LMO", "SIO"]);
+const HARMLESS = new Set(["442581004", "R-40AB3", "442593008", "R-40ABE"]); // nipple in profile, inframammary fold
+const OBLIQUE = new Set(["MLO", "ML", "LM", "LMO", "SIO", "ISO"]);
 const TOMOSYNTHESIS = new Set(["1.2.840.10008.5.1.4.1.1.13.1.3"]);
 
 /** A sequence's items; OHIF gives a sequence as a list, or its one item. */
@@ -56,7 +58,9 @@ export function isTomosynthesis(instance) {
 
 /** Whether a view is one of the four of screening: neither magnified nor spot-compressed nor a part. */
 export function isStandard(instance) {
-  const modifiers = items(first(instance?.ViewCodeSequence)?.ViewModifierCodeSequence);
+  const modifiers = items(first(instance?.ViewCodeSequence)?.ViewModifierCodeSequence).filter(
+    (modifier) => !HARMLESS.has(modifier.CodeValue),
+  );
   const magnification = Number(instance?.EstimatedRadiographicMagnificationFactor ?? 1);
   return ["CC", "MLO"].includes(viewPosition(instance)) && modifiers.length === 0 && magnification < 1.3;
 }
