@@ -55,6 +55,7 @@ class Event(StrEnum):
     CROSSWALK_OPENED = "crosswalk.opened"
     SPOOL_OPENED = "spool.opened"
     INFERENCE_DONE = "inference.done"
+    REVIEW = "inference.reviewed"
     DELIVERY_DONE = "delivery.done"
     TRAINING_ROUND = "training.round"
     CLIENT_CHANGED = "client.changed"

@@ -63,6 +63,7 @@ KINDS: dict[Event, Kind] = {
     Event.CROSSWALK_OPENED: _RESTRICTED,
     Event.SPOOL_OPENED: _RESTRICTED,
     Event.INFERENCE_DONE: Kind(Code("110103", "DICOM Instances Accessed"), None, "R"),
+    Event.REVIEW: Kind(_ACTIVITY, None, "C"),
     Event.DELIVERY_DONE: Kind(Code("110106", "Export"), None, "R"),
     Event.TRAINING_ROUND: Kind(_ACTIVITY, None, "E"),
     Event.CLIENT_CHANGED: _USERS,

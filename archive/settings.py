@@ -58,6 +58,7 @@ class Settings:
     pixel_cleaning: str = "review"
     documents: str = "quarantine"
     results: tuple[str, ...] = ("sr",)
+    reviewers: str = "pseudonym"
     viewer: str = ""
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
@@ -95,6 +96,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.reviewers not in ("pseudonym", "subject"):
+            raise ConfigurationError("reviewers must be pseudonym or subject")
         if self.inference_device not in ("auto", "cpu", "cuda", "tensorrt"):
             raise ConfigurationError("inference_device must be auto, cpu, cuda or tensorrt")
         if min(self.inference_gpu, self.inference_readings, self.inference_memory) < 0:

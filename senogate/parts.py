@@ -139,6 +139,7 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.text import Finder
     from inference.execution.host import Host
     from inference.reader import Reader
+    from inference.reviews import ReviewWriter
     from inference.worker import Worker
     from senogate.erasure import go_on
 
@@ -151,7 +152,8 @@ def run_worker(settings: Settings) -> None:
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
+        reviews = ReviewWriter(settings, deidentifier)
+        asyncio.run(Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings)).run())
     finally:
         host.close()
 

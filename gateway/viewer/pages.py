@@ -28,10 +28,8 @@ CONTENT_SECURITY_POLICY = (
 WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self' blob: data:"
 READ = "/viewer/read"  # the page of one study or of several
 _KEPT = "public, max-age=31536000, immutable"
-_SCRIPTS = frozenset(
-    f"{name}.js"
-    for name in ("extension", "mode", "view", "protocol", "windows", "findings", "overlay", "panel")
-)
+_OURS = "extension mode view protocol windows findings overlay panel panel-content panel-jump panel-style"
+_SCRIPTS = frozenset(f"{name}.js" for name in _OURS.split())
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
 
