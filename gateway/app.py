@@ -38,7 +38,7 @@ from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.floods import Floods
 from gateway.granted import Granted
 from gateway.issuers import Issuers
-from gateway.portal import access, admin
+from gateway.portal import access, admin, worklist
 from gateway.portal.sign_in import to_sign_in
 from gateway.problem import HANDLERS, LastResort
 from gateway.rate_limit import Buckets, Rate, RateLimit
@@ -106,11 +106,18 @@ def create(
     ]
     signed_in = [
         Route(each.path, each.endpoint, methods=each.methods, middleware=pages, include_in_schema=False)
-        for each in (*access.ROUTES, *admin.ROUTES)
+        for each in (*access.ROUTES, *admin.ROUTES, *worklist.PAGES)
+    ]
+    unattended = Middleware(
+        Authentication, tokens=tokens, sessions=sessions, floods=floods, is_attended=False
+    )
+    scripted = [
+        Route(each.path, each.endpoint, methods=each.methods, middleware=[audited, unattended, *known[2:]])
+        for each in worklist.SCRIPTED
     ]
     managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*dicomweb, *_ROUTES, *signed_in, *managed],
+        routes=[*dicomweb, *_ROUTES, *signed_in, *scripted, *managed],
         middleware=[
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
