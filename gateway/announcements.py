@@ -31,7 +31,7 @@ class Watch:
     session: str
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     studies: set[str] = field(default_factory=set)
-    is_all: bool = True
+    is_all: bool = False
     is_over: bool = False
 
     def take(self) -> set[str] | None:
@@ -63,6 +63,7 @@ class Announcements:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._watches: set[Watch] = set()
         self._listening: asyncio.Task[None] | None = None
+        self._hears = False
         self.is_ending = False
 
     @contextlib.contextmanager
@@ -81,12 +82,17 @@ class Announcements:
 
     @contextlib.contextmanager
     def watch(self, subject: str, session: str = "") -> Iterator[Watch]:
-        """Changes of studies, until the session is ended. Raises TooManyRequests."""
+        """Changes of studies, until the session is ended. Raises TooManyRequests.
+
+        From the first that is told on, which is that all may have changed, none is missed.
+        """
         if sum(each.subject == subject for each in self._watches) >= MOST_WATCHES:
             raise TooManyRequests(AGAIN)
         watch = Watch(subject, session)
         self._watches.add(watch)
         self._begin()
+        if self._hears:
+            watch.add()
         try:
             yield watch
         finally:
@@ -106,7 +112,7 @@ class Announcements:
     def _end_if_idle(self) -> None:
         if not self._waiting and not self._watches and self._listening:
             self._listening.cancel()
-            self._listening = None
+            self._listening, self._hears = None, False
 
     async def _listen(self) -> None:
         while True:
@@ -114,9 +120,11 @@ class Announcements:
                 async with await AsyncConnection.connect(self._address, autocommit=True) as connection:
                     for channel in (EVENTS, STUDIES, SESSIONS):
                         await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                    self._hears = True
                     self._wake_all()  # what came while nobody listened was not announced
                     async for notice in connection.notifies():
                         self._hear(notice.channel, notice.payload)
+            self._hears = False
             await asyncio.sleep(PAUSE)
 
     def _hear(self, channel: str, payload: str) -> None:

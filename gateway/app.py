@@ -112,7 +112,7 @@ def create(
         Authentication, tokens=tokens, sessions=sessions, floods=floods, is_attended=False
     )
     scripted = [
-        Route(each.path, each.endpoint, methods=each.methods, middleware=[audited, unattended, *known[2:]])
+        Route(each.path, each.endpoint, middleware=[audited, unattended, *known[2:]], include_in_schema=False)
         for each in worklist.SCRIPTED
     ]
     managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]

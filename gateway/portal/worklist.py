@@ -141,10 +141,10 @@ async def script(request: Request) -> Response:
     return Response(render("worklist.js"), media_type="text/javascript")
 
 
-PUBLIC = [Route("/worklist", to_worklist), Route("/worklist.js", script)]
-PAGES = [Route(PATH, worklist_page, methods=["GET"]), Route(f"{PATH}marks", mark, methods=["POST"])]
-SCRIPTED = [
-    Route(f"{PATH}rows", rows, methods=["GET"]),
-    Route(f"{PATH}events", events, methods=["GET"]),
+PUBLIC = [
+    Route("/worklist", to_worklist, include_in_schema=False),
+    Route("/worklist.js", script, include_in_schema=False),
 ]
+PAGES = [Route(PATH, worklist_page, methods=["GET"]), Route(f"{PATH}marks", mark, methods=["POST"])]
+SCRIPTED = [Route(f"{PATH}rows", rows), Route(f"{PATH}events", events)]
 """What a page's script asks by itself."""
