@@ -58,6 +58,7 @@ class Settings:
     pixel_cleaning: str = "review"
     documents: str = "quarantine"
     results: tuple[str, ...] = ("sr",)
+    viewer: str = ""
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2

@@ -49,6 +49,7 @@ from gateway.sessions import Sessions
 from gateway.signing import Keyring, SigningKeys
 from gateway.stored import StoredFiles
 from gateway.transport import PatientBody, TrustedProxies
+from gateway.viewer import pages as viewer
 
 _EXPOSED = [
     *("Accept-Ranges", "Content-Location", "Content-Range", "ETag", "Location"),
@@ -115,9 +116,13 @@ def create(
         Route(each.path, each.endpoint, middleware=[audited, unattended, *known[2:]], include_in_schema=False)
         for each in worklist.SCRIPTED
     ]
+    seen = [  # what a page of the viewer asks for is on record; the page itself is public software
+        Route(each.path, each.endpoint, methods=each.methods, middleware=pages[1:3], include_in_schema=False)
+        for each in viewer.PAGES
+    ]
     managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*dicomweb, *_ROUTES, *signed_in, *scripted, *managed],
+        routes=[*dicomweb, *_ROUTES, *signed_in, *scripted, *seen, *managed],
         middleware=[
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
@@ -201,6 +206,7 @@ _DICOMWEB: list[BaseRoute] = [
 ]
 _ROUTES: list[BaseRoute] = [
     *portal.ROUTES,
+    *viewer.STATIC,
     *health.ROUTES,
     *openapi.ROUTES,
     Route("/oauth/token", oauth.token, methods=["POST"]),

@@ -113,8 +113,13 @@ install_npm_client() { # the npm package dicomweb-client, with the node that the
     echo "$stamp" >"$folder/node_modules/.senogate"
 }
 
+install_viewer() { # OHIF from npm; a site runs without, and says at /viewer/ what is missing
+    .venv/bin/python -m gateway.viewer.package || [ "$purpose" = run ] || exit 1
+}
+
 install_packages
 install_environment
 install_orthanc
 install_embedded_wheels
 install_npm_client
+install_viewer

@@ -1,0 +1,5 @@
+// The panel of findings.
+export function mount(element, { studyInstanceUID }) {
+  element.replaceChildren();
+  return () => element.replaceChildren();
+}
