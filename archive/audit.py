@@ -56,6 +56,8 @@ class Event(StrEnum):
     SPOOL_OPENED = "spool.opened"
     INFERENCE_DONE = "inference.done"
     DELIVERY_DONE = "delivery.done"
+    DELIVERY_CHANGED = "delivery.changed"
+    DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
     TRAINING_ROUND = "training.round"
     CLIENT_CHANGED = "client.changed"
     ACCOUNT_CHANGED = "account.changed"

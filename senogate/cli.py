@@ -22,7 +22,19 @@ from archive.findings import Task
 from archive.migration import migrate
 from archive.permits import Purpose
 from archive.settings import Settings
-from senogate import accounts, audit, crosswalk, erasure, models, optout, permits, site, spool, tokens
+from senogate import (
+    accounts,
+    audit,
+    crosswalk,
+    delivery,
+    erasure,
+    models,
+    optout,
+    permits,
+    site,
+    spool,
+    tokens,
+)
 from senogate.configuration import note_configuration
 from senogate.operator import seconds
 
@@ -34,6 +46,7 @@ app.add_typer(accounts.issuer_app, name="issuer")
 app.add_typer(models.app, name="model")
 app.add_typer(spool.app, name="spool")
 app.add_typer(crosswalk.app, name="crosswalk")
+app.add_typer(delivery.app, name="delivery")
 app.add_typer(optout.app, name="optout")
 app.add_typer(erasure.app, name="erase")
 app.add_typer(permits.dataset_app, name="dataset")

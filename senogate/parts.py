@@ -134,9 +134,10 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.delivery.delivering import delivering
     from inference.execution.host import Host
     from inference.reader import Reader
     from inference.worker import Worker
@@ -151,7 +152,8 @@ def run_worker(settings: Settings) -> None:
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
+        with delivering(settings, deidentifier):
+            asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
     finally:
         host.close()
 
