@@ -71,8 +71,8 @@ def cancel(numbers: Numbers) -> None:
     say(f"{len(numbers)} deliveries are cancelled")
 
 
-@app.command()
-def test(name: Annotated[str, typer.Argument(metavar="DESTINATION")], as_json: AsJson = False) -> None:
+@app.command("test")
+def probe(name: Annotated[str, typer.Argument(metavar="DESTINATION")], as_json: AsJson = False) -> None:
     """C-ECHO, and what the destination accepts; exit status 1 where it does not answer. Nothing is sent."""
     from inference.delivery.association import Association
     from inference.delivery.described import SOP_CLASSES
