@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import kwargs_row
 
 from archive.audit import Event, Outcome, write
 from archive.destinations import Destination
@@ -112,8 +112,12 @@ def find(
         "id": id,
         "limit": limit,
     }
-    with connection.cursor(row_factory=class_row(Delivery)) as cursor:
+    with connection.cursor(row_factory=kwargs_row(_delivery)) as cursor:
         return cursor.execute(queries("delivery.sql")["list"], wanted).fetchall()
+
+
+def _delivery(**row: Any) -> Delivery:
+    return Delivery(**row | {"state": State(row["state"])})
 
 
 def read(connection: psycopg.Connection, identifier: int) -> Delivery:

@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from archive.destinations import KINDS
 from archive.settings import Settings
 from inference.delivery.described import SOP_CLASSES
 from senogate import site
@@ -122,21 +123,28 @@ def _answers(pacs: Pacs) -> bool:
 class Provider:
     """A storage provider that does as `answer` says; it keeps the SOP Instance UIDs of all C-STOREs, in order."""
 
-    def __init__(self, answer: Callable[["Provider"], int], *, finds: bool = False) -> None:
+    def __init__(
+        self,
+        answer: Callable[["Provider"], int],
+        *,
+        finds: bool = False,
+        port: int = 0,
+        kinds: tuple[str, ...] = KINDS,
+    ) -> None:
         self.received: list[str] = []
         self.stored: dict[str, Dataset] = {}
         self.asked = 0
         self.release = threading.Event()
         self.answer = answer
         entity = AE(ae_title=AET)
-        for uid in {*SOP_CLASSES.values()}:
+        for uid in {SOP_CLASSES[kind] for kind in kinds}:
             entity.add_supported_context(uid)
         entity.add_supported_context(Verification)
         handlers: list[Any] = [(evt.EVT_C_STORE, self._store)]
         if finds:
             entity.add_supported_context("1.2.840.10008.5.1.4.1.2.2.1")
             handlers.append((evt.EVT_C_FIND, self._find))
-        self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        self._server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         assert self._server
         self.port = int(self._server.server_address[1])
 

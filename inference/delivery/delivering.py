@@ -28,6 +28,7 @@ def delivering(settings: Settings, deidentifier: Deidentifier) -> Iterator[None]
         _log.warning("nothing is delivered: the settings do not acknowledge research use (docs/delivery.md)")
         yield
         return
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it could quote what is sent
     ended = threading.Event()
     lanes = [Lane(settings, deidentifier, each, ended).run for each in settings.destinations]
     threads = [threading.Thread(target=run, name="delivery", daemon=True) for run in lanes]

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from archive import audit_log
+from archive import audit_log, deliveries
 from archive.audit import Event
+from archive.deliveries import Delivery
 from archive.settings import RESULTS
 from tests import certificates
 from tests.integration.conftest import edit
@@ -46,9 +47,9 @@ class Delivered:
         known = {each.SOPInstanceUID for each in self.originals}
         return [each for each in self.pacs.instances() if each.SOPInstanceUID not in known]
 
-    def deliveries(self, destination: str) -> list[dict]:
-        told = self.site.run("delivery", "list", "--destination", destination, "--json").stdout
-        return json.loads(told)
+    def deliveries(self, destination: str) -> list[Delivery]:
+        with self.site.database() as database:
+            return deliveries.find(database, destination=destination)
 
 
 def name(dataset: Dataset) -> None:
@@ -164,8 +165,8 @@ def test_dciodvfy_finds_no_error_in_what_arrives(delivered: Delivered, tmp_path:
 def test_each_is_committed_and_on_record(delivered: Delivered) -> None:
     """Storage commitment came by N-EVENT-REPORT on an association of its own (PS3.4 J.3.3)."""
     rows = delivered.deliveries("clinic")
-    assert {row["state"] for row in rows} == {"committed"} and len(rows) == len(delivered.results)
-    assert all(row["attempts"] == 1 for row in rows)
+    assert {row.state for row in rows} == {"committed"} and len(rows) == len(delivered.results)
+    assert all(row.attempts == 1 for row in rows)
     with delivered.site.database() as database:
         recorded = list(audit_log.entries(database, event=Event.DELIVERY_DONE))
         acknowledged = next(audit_log.entries(database, event=Event.DELIVERY_ACKNOWLEDGED, last=1))
@@ -195,13 +196,13 @@ def test_reading_again_delivers_nothing_twice(delivered: Delivered) -> None:
     delivered.site.run("infer", delivered.study)
     eventually(lambda: is_complete(delivered, "clinic", "committed"))
     assert {each.SOPInstanceUID for each in delivered.results} == before
-    assert all(row["attempts"] == 1 for row in delivered.deliveries("clinic"))
+    assert all(row.attempts == 1 for row in delivered.deliveries("clinic"))
 
 
 def test_a_slow_pacs_holds_up_no_other_and_a_killed_worker_doubles_nothing(delivered: Delivered) -> None:
     """The clinic has all long since. What was on its way is asked for by C-FIND before it would be sent again."""
     (first,) = delivered.stalled.received
-    assert "delivering" in {row["state"] for row in delivered.deliveries("stalled")}
+    assert "delivering" in {row.state for row in delivered.deliveries("stalled")}
     worker = delivered.site.child("worker")
     os.kill(worker, signal.SIGKILL)
     delivered.stalled.release.set()
