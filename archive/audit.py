@@ -57,6 +57,8 @@ class Event(StrEnum):
     INFERENCE_DONE = "inference.done"
     REVIEW = "inference.reviewed"
     DELIVERY_DONE = "delivery.done"
+    DELIVERY_CHANGED = "delivery.changed"
+    DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
     TRAINING_ROUND = "training.round"
     CLIENT_CHANGED = "client.changed"
     ACCOUNT_CHANGED = "account.changed"

@@ -65,6 +65,8 @@ KINDS: dict[Event, Kind] = {
     Event.INFERENCE_DONE: Kind(Code("110103", "DICOM Instances Accessed"), None, "R"),
     Event.REVIEW: Kind(_ACTIVITY, None, "C"),
     Event.DELIVERY_DONE: Kind(Code("110106", "Export"), None, "R"),
+    Event.DELIVERY_CHANGED: Kind(_ACTIVITY, None, "E"),
+    Event.DELIVERY_ACKNOWLEDGED: _SECURITY,
     Event.TRAINING_ROUND: Kind(_ACTIVITY, None, "E"),
     Event.CLIENT_CHANGED: _USERS,
     Event.ACCOUNT_CHANGED: _USERS,

@@ -147,9 +147,10 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.delivery.delivering import delivering
     from inference.execution.host import Host
     from inference.reader import Reader
     from inference.reviews import ReviewWriter
@@ -166,7 +167,9 @@ def run_worker(settings: Settings) -> None:
     )
     try:
         reviews = ReviewWriter(settings, deidentifier)
-        asyncio.run(Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings)).run())
+        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings))
+        with delivering(settings, deidentifier):
+            asyncio.run(worker.run())
     finally:
         host.close()
 
