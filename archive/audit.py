@@ -56,6 +56,7 @@ class Event(StrEnum):
     SPOOL_OPENED = "spool.opened"
     INFERENCE_DONE = "inference.done"
     DELIVERY_DONE = "delivery.done"
+    NOTICE_SENT = "notice.sent"
     TRAINING_ROUND = "training.round"
     CLIENT_CHANGED = "client.changed"
     ACCOUNT_CHANGED = "account.changed"
@@ -63,6 +64,7 @@ class Event(StrEnum):
     KEY_ROTATED = "key.rotated"
     CONFIGURATION_CHANGED = "configuration.changed"
     MODEL_CHANGED = "model.changed"
+    WEBHOOK_CHANGED = "webhook.changed"
     EXPORT = "export"
 
 

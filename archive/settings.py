@@ -67,6 +67,8 @@ class Settings:
     inference_memory: int = 0
     inference_seconds: int = 900
     audit_retention_days: int = 0
+    webhook_networks: str = ""
+    webhook_authorities: str = ""
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -84,7 +86,13 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
-        for name in ("tls_certificate", "tls_key", "tls_client_authorities", "issuer_authorities"):
+        for name in (
+            "tls_certificate",
+            "tls_key",
+            "tls_client_authorities",
+            "issuer_authorities",
+            "webhook_authorities",
+        ):
             if getattr(self, name):
                 object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in ("port", "dicom_port", "orthanc_port"):
@@ -122,11 +130,12 @@ class Settings:
                 raise ConfigurationError(f"{name} must be 1 at least")
         if self.rate_limit < 0:
             raise ConfigurationError("rate_limit must be 0 at least")
-        try:
-            for each in self.trusted_proxies.replace(",", " ").split():
-                ip_network(each)
-        except ValueError:
-            raise ConfigurationError("trusted_proxies must be addresses and networks") from None
+        for name in ("trusted_proxies", "webhook_networks"):
+            try:
+                for each in getattr(self, name).replace(",", " ").split():
+                    ip_network(each)
+            except ValueError:
+                raise ConfigurationError(f"{name} must be addresses and networks") from None
 
     @property
     def spool(self) -> Path:

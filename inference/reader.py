@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from pydicom import Dataset
 
-from archive import instances
+from archive import instances, notices
 from archive.audit import WORKER, Event, Outcome, write
 from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
@@ -114,6 +114,7 @@ class Reader:
             with connection.transaction():
                 connection.execute(self._sql["finish"], _NO_OUTCOME | read.outcome | key)
                 _record(connection, self._sql["log"], due, fingerprint, read)
+                notices.want(connection, key, read.outcome["state"])
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
 
     def _read(

@@ -27,6 +27,7 @@ from archive.pool import connect, connection_string, queries, translated_errors
 from archive.settings import Settings
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
+from inference.notification.lanes import Notifier
 from inference.reader import Due, Reader
 
 READINGS, OTHERS = "readings", "default"
@@ -56,9 +57,11 @@ class Worker:
         cleaning: Cleaning,
         readings: int = 1,
         erase: Callable[[], int] = lambda: 0,
+        notifier: Notifier | None = None,
     ) -> None:
         self._settings = settings
         self._go_on_erasing = erase
+        self._notifier = notifier
         self._reader = reader
         self._cleaning = cleaning
         self._readings = readings
@@ -80,7 +83,7 @@ class Worker:
             ]
             ended = asyncio.create_task(self._ended.wait())
             loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase)
-            others = [asyncio.create_task(each()) for each in loops]
+            others = [asyncio.create_task(each()) for each in (*loops, self._notify)]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._ended.set()
             for queue in queues:
@@ -182,6 +185,12 @@ class Worker:
             except (BadRequest, Conflict, NotFound):
                 _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
+
+    async def _notify(self) -> None:
+        """Tell webhooks of readings that have ended."""
+        if self._notifier:
+            await self._notifier.run(self._ended)
+        await self._ended.wait()
 
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""

@@ -22,7 +22,19 @@ from archive.findings import Task
 from archive.migration import migrate
 from archive.permits import Purpose
 from archive.settings import Settings
-from senogate import accounts, audit, crosswalk, erasure, models, optout, permits, site, spool, tokens
+from senogate import (
+    accounts,
+    audit,
+    crosswalk,
+    erasure,
+    models,
+    optout,
+    permits,
+    site,
+    spool,
+    tokens,
+    webhooks,
+)
 from senogate.configuration import note_configuration
 from senogate.operator import seconds
 
@@ -40,6 +52,7 @@ app.add_typer(permits.dataset_app, name="dataset")
 app.add_typer(permits.permit_app, name="permit")
 app.add_typer(permits.role_app, name="role")
 app.add_typer(audit.app, name="audit")
+app.add_typer(webhooks.app, name="webhook")
 
 
 class Density(StrEnum):

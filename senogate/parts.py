@@ -138,6 +138,8 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
     from inference.execution.host import Host
+    from inference.notification.lanes import Notifier
+    from inference.notification.sending import Sender
     from inference.reader import Reader
     from inference.worker import Worker
     from senogate.erasure import go_on
@@ -150,9 +152,12 @@ def run_worker(settings: Settings) -> None:
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
+    sender = Sender(settings)
+    notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
+        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings), notifier).run())
     finally:
+        sender.close()
         host.close()
 
 
