@@ -79,6 +79,8 @@ class Settings:
     acknowledge: str = ""
     commitment_port: int = 0
     audit_retention_days: int = 0
+    webhook_networks: str = ""
+    webhook_authorities: str = ""
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -96,7 +98,13 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
-        for name in ("tls_certificate", "tls_key", "tls_client_authorities", "issuer_authorities"):
+        for name in (
+            "tls_certificate",
+            "tls_key",
+            "tls_client_authorities",
+            "issuer_authorities",
+            "webhook_authorities",
+        ):
             if getattr(self, name):
                 object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in ("port", "dicom_port", "orthanc_port"):
@@ -137,11 +145,12 @@ class Settings:
                 raise ConfigurationError(f"{name} must be 1 at least")
         if self.rate_limit < 0:
             raise ConfigurationError("rate_limit must be 0 at least")
-        try:
-            for each in self.trusted_proxies.replace(",", " ").split():
-                ip_network(each)
-        except ValueError:
-            raise ConfigurationError("trusted_proxies must be addresses and networks") from None
+        for name in ("trusted_proxies", "webhook_networks"):
+            try:
+                for each in getattr(self, name).replace(",", " ").split():
+                    ip_network(each)
+            except ValueError:
+                raise ConfigurationError(f"{name} must be addresses and networks") from None
 
     def _check_delivery(self) -> None:
         if self.acknowledge:

@@ -15,6 +15,7 @@ GROUPS = {
     "spool": "spool.app",
     "crosswalk": "crosswalk.app",
     "delivery": "delivery.app",
+    "webhook": "webhooks.app",
     "optout": "optout.app",
     "erase": "erasure.app",
     "dataset": "permits.dataset_app",

@@ -152,6 +152,8 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.text import Finder
     from inference.delivery.delivering import delivering
     from inference.execution.host import Host
+    from inference.notification.lanes import Notifier
+    from inference.notification.sending import Sender
     from inference.reader import Reader
     from inference.reviews import ReviewWriter
     from inference.worker import Worker
@@ -165,12 +167,15 @@ def run_worker(settings: Settings) -> None:
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
+    sender = Sender(settings)
+    notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     try:
         reviews = ReviewWriter(settings, deidentifier)
-        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings))
+        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings), notifier)
         with delivering(settings, deidentifier):
             asyncio.run(worker.run())
     finally:
+        sender.close()
         host.close()
 
 
