@@ -52,9 +52,9 @@ class Set:
     lesions: tuple[int, ...]
 
 
-TRAINING = Set(range(5_000_000, 5_000_400), TRAINED, (2, 3, 4))
-VALIDATION = Set(range(5_500_000, 5_500_060), TRAINED, (0, 1, 2))
-HELD_OUT = Set(range(6_000_000, 6_000_150), OTHER, (0, 1, 2))
+TRAINING = Set(range(5_000_000, 5_000_240), TRAINED, (2, 3, 4))
+VALIDATION = Set(range(5_500_000, 5_500_048), TRAINED, (0, 1, 2))
+HELD_OUT = Set(range(6_000_000, 6_000_120), OTHER, (0, 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,9 @@ def draw(drawn: Set) -> Iterator[Example]:
 def _exam(drawn: Set, seed: int) -> list[Example]:
     count = drawn.lesions[seed % len(drawn.lesions)]
     kinds = tuple(KINDS[(seed // len(drawn.lesions) + one) % 2] for one in range(count))
-    return list(examples(draw_study(seed, Order(lesions=kinds, spacing=SPACING, population=drawn.population))))
+    return list(
+        examples(draw_study(seed, Order(lesions=kinds, spacing=SPACING, population=drawn.population)))
+    )
 
 
 def examples(study: Study) -> Iterator[Example]:
