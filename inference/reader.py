@@ -21,7 +21,7 @@ from archive.errors import SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, from_json, to_json
 from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
-from archive.readings import Wanted
+from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
@@ -88,6 +88,11 @@ class Reader:
         except (PackageError, KeyFileError) as error:
             raise Unavailable(str(error)) from error
 
+    def prepare(self) -> None:
+        """Have models ready to run, where one is enabled: a reading is likely soon. Raises Unavailable."""
+        if self.wanted():
+            self._host.prepare()
+
     def read(self, due: Due) -> None:
         """Do a reading that is due; one that is not is left alone.
 
@@ -98,6 +103,7 @@ class Reader:
             begun = connection.execute(self._sql["begin"], due.key).fetchone()
             if begun is None:
                 return
+            announce(connection, CHANGED)
             attempts, fingerprint, reason = begun
             key = due.key | {"fingerprint": fingerprint}
             try:
@@ -114,6 +120,7 @@ class Reader:
             with connection.transaction():
                 connection.execute(self._sql["finish"], _NO_OUTCOME | read.outcome | key)
                 _record(connection, self._sql["log"], due, fingerprint, read)
+                connection.execute(self._sql["announce_end"], key)
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
 
     def _read(
