@@ -10,6 +10,7 @@ from typing import Any
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
+from archive import readings
 from archive import workitem as ups
 from archive.attributes import Level, tag
 from archive.conditions import Parameters, every, match_attribute
@@ -86,6 +87,8 @@ async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload:
             raise Conflict("a workitem of this UID exists already")
         if reading and not (await _execute(connection, "want_readings", row)).rowcount:
             raise BadRequest("the study that is to be read has no images here")
+        if reading:
+            await connection.execute(queries("reading.sql")["announce"], {"change": readings.DUE})
         await _execute(connection, "forget_events", {})
         subscribers = await _subscribers_of_worklists(connection, uid)
         for subscriber in subscribers:
