@@ -8,7 +8,7 @@ ALL = (
     *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
     *("inference", "cleaning", "borders", "audit", "permits"),
 )
-LONGER = ("growth", "permits", "scaling")  # by name alone
+LONGER = ("growth", "permits", "scaling", "viewer")  # by name alone
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALL, *LONGER)))
