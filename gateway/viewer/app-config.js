@@ -28,7 +28,7 @@
     const search = async (parameters) => {
       const answer = await fetch(`${site.dicomweb}/studies?${new URLSearchParams(parameters)}`, {
         headers: { Accept: "application/dicom+json" },
-        signal: AbortSignal.timeout(2000),
+        signal: AbortSignal.timeout(10_000),
       });
       return answer.status === 200 ? answer.json() : [];
     };
@@ -54,6 +54,7 @@
     showLoadingIndicator: true,
     showWarningMessageForCrossOrigin: false,
     showCPUFallbackMessage: false,
+    useCPURendering: new URLSearchParams(window.location.search).get("rendering") === "cpu",
     strictZSpacingForVolumeViewport: true,
     disableConfirmationPrompts: true,
     maxNumberOfWebWorkers: 4,
