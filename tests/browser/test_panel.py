@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from inference.demo import demo_exam
-from tests.browser.conftest import PATIENCE, Watched
+from tests.browser.conftest import watching
 from tests.browser.people import sign_in
 from tests.integration.test_reviews import reviews_in, written
 from tests.integration.test_whole_way import write
@@ -47,16 +47,10 @@ def study(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def viewer(browser: Browser, site: LiveSite, study: str) -> Iterator[Page]:
-    """The exam in the viewer, before a clinician; it asks no other origin and tells of no error."""
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    watched = Watched(context.new_page(), site.base_url)
-    sign_in(watched.page, site, "clinician", f"/viewer/?StudyInstanceUIDs={study}")
-    expect(article(watched.page, "Density")).to_be_visible(timeout=PATIENCE)
-    watched.errors.clear()  # the page on which one signs in is not what is tested here
-    yield watched.page
-    context.close()
-    assert (watched.foreign, watched.errors) == ([], [])
+    """The exam in the viewer, before a clinician."""
+    with watching(browser, site) as page:
+        sign_in(page, site, "clinician", f"/viewer/?StudyInstanceUIDs={study}")
+        yield page
 
 
 def article(page: Page, name: str) -> Locator:
@@ -78,8 +72,7 @@ def test_density_and_its_model_are_told(viewer: Page) -> None:
 
 def test_a_lesion_is_brought_into_the_middle_of_its_view(viewer: Page, artefacts: Path) -> None:
     viewer.get_by_role("button", name="Show L1 in left MLO").click()
-    said = viewer.get_by_role("status").filter(has_text="L1 is shown in left MLO.")
-    expect(said).to_be_visible(timeout=PATIENCE)
+    expect(viewer.get_by_role("status").filter(has_text="L1 is shown in left MLO.")).to_be_visible()
     viewer.wait_for_function(f"() => ({OFF_CENTRE})().flat().every((each) => Math.abs(each) < 5)")
     assert len(viewer.evaluate(OFF_CENTRE)) == 1
     viewer.screenshot(path=artefacts / "panel-lesion.png")
@@ -142,11 +135,8 @@ class Alone:
 
 @pytest.fixture
 def alone(browser: Browser, site: LiveSite) -> Iterator[Alone]:
-    context = browser.new_context()
-    watched = Watched(context.new_page(), site.base_url)
-    yield Alone(watched.page, site)
-    context.close()
-    assert (watched.foreign, watched.errors) == ([], [])
+    with watching(browser, site) as page:
+        yield Alone(page, site)
 
 
 def reading(state: str, reason: str | None = None) -> dict[str, Any]:
