@@ -249,7 +249,7 @@ function formOf(reading, lesion, name, actions) {
     const word = WORDS[decision];
     const label = `${word} ${decision === "comment" ? "on " : ""}${name}`;
     const named = { "aria-label": label, "data-key": `${decision} ${key}` };
-    return make("button", { type: "button", class: decision, ...named, click }, word);
+    return make("button", { type: "button", ...named, click }, word);
   });
   buttons[2].disabled = !text.value.trim();
   const label = make("label", {}, `Comment on ${name}`, text);

@@ -38,6 +38,9 @@ class Panel {
     root.adoptedStyleSheets = [style];
     const title = make("h2", { id: "title" }, "AI, research use only");
     root.append(make("section", { "aria-labelledby": "title" }, title, this.#status, this.#content));
+    // OHIF takes keys for its own unless they come from a text, which it does not see in a shadow tree.
+    const keep = (event) => event.stopPropagation();
+    for (const kind of ["keydown", "keypress", "keyup"]) this.#host.addEventListener(kind, keep);
     element.replaceChildren(this.#host);
   }
 
