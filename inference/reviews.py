@@ -1,5 +1,7 @@
 """Reviews of readers into their studies: each that has no SR yet gets one, by the door that everything enters by.
 
+Where results are delivered to clinical PACS, it follows them.
+
 The row says what is to be written until it is; the SR's UID hangs on the review alone, so that who is killed between
 writing and noting it is followed by who writes the same again.
 """
@@ -9,7 +11,7 @@ from contextlib import closing
 
 import psycopg
 
-from archive import instances, reviews
+from archive import deliveries, instances, reviews
 from archive.erasure import storing
 from archive.errors import NotFound, SenogateError
 from archive.orthanc import Orthanc
@@ -17,6 +19,7 @@ from archive.pool import connect, translated_errors
 from archive.reviews import Due
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
+from inference.delivery.described import describe
 from inference.instance import read_dataset
 from inference.results.review import review_sr, sop_instance_uid
 
@@ -56,5 +59,8 @@ class ReviewWriter:
         written = self._deidentifier.prove(review_sr(review, header, uid))
         with closing(Orthanc(self._settings)) as orthanc:
             orthanc.store(written)
-        reviews.finish(connection, review.review_id, sop_instance_uid(review.review_id, uid))
+        with connection.transaction():
+            reviews.finish(connection, review.review_id, sop_instance_uid(review.review_id, uid))
+            result = describe(written, "review")
+            deliveries.want(connection, self._settings.destinations, review.study_instance_uid, [result])
         _log.info("a review is in its study")

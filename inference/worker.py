@@ -27,6 +27,7 @@ from archive.pool import connect, connection_string, queries, translated_errors
 from archive.settings import Settings
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
+from inference.notification.lanes import Notifier
 from inference.reader import Due, Reader
 from inference.reviews import ReviewWriter
 
@@ -59,9 +60,11 @@ class Worker:
         review_writer: ReviewWriter,
         readings: int = 1,
         erase: Callable[[], int] = lambda: 0,
+        notifier: Notifier | None = None,
     ) -> None:
         self._settings = settings
         self._go_on_erasing = erase
+        self._notifier = notifier
         self._reader = reader
         self._cleaning = cleaning
         self._review_writer = review_writer
@@ -85,7 +88,7 @@ class Worker:
             ended = asyncio.create_task(self._ended.wait())
             loops = (
                 *(self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase),
-                self._write_reviews,
+                *(self._write_reviews, self._notify),
             )
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -203,6 +206,12 @@ class Worker:
             except (psycopg.Error, Unavailable) as error:
                 _log.warning("reviews wait (%s)", type(error).__name__)
             await self._pause(_PAUSE)
+
+    async def _notify(self) -> None:
+        """Tell webhooks of readings that have ended."""
+        if self._notifier:
+            await self._notifier.run(self._ended)
+        await self._ended.wait()
 
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""
