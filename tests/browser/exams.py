@@ -26,7 +26,12 @@ VIEWS: tuple[View, ...] = (("L", "CC"), ("R", "CC"), ("L", "MLO"), ("R", "MLO"))
 ROWS, COLUMNS = 832, 640
 SIZE = 80  # pixels of a square that is brighter than all else
 AWAY = 120  # pixels from the chest wall to the square
-ROW = {("L", "CC"): 200, ("R", "CC"): 300, ("L", "MLO"): 400, ("R", "MLO"): 500}  # the square's first in each view
+ROW = {
+    ("L", "CC"): 200,
+    ("R", "CC"): 300,
+    ("L", "MLO"): 400,
+    ("R", "MLO"): 500,
+}  # the square's first in each view
 FORM = 'multipart/related; type="application/dicom"; boundary=x'
 
 
@@ -70,7 +75,9 @@ def later(instances: Iterable[bytes], date: str) -> list[bytes]:
 
 def store(site: LiveSite, instances: Sequence[bytes]) -> str:
     """Store a study by STOW-RS and wait until it can be asked for; the UID that it has in the site."""
-    study = site.pseudonyms().uid(str(dcmread(io.BytesIO(instances[0]), stop_before_pixels=True).StudyInstanceUID))
+    study = site.pseudonyms().uid(
+        str(dcmread(io.BytesIO(instances[0]), stop_before_pixels=True).StudyInstanceUID)
+    )
     body = b"".join(b"--x\r\nContent-Type: application/dicom\r\n\r\n" + each + b"\r\n" for each in instances)
     with site.client() as client:
         answer = client.post("/studies", content=body + b"--x--\r\n", headers={"Content-Type": FORM})
@@ -114,5 +121,8 @@ def _count(answer: Any) -> int:
 
 def shared_study(path: Path, **values: object) -> list[bytes]:
     """A real instance as a study of its own."""
-    new = {name: f"2.25.{uuid.uuid4().int}" for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    new = {
+        name: f"2.25.{uuid.uuid4().int}"
+        for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    }
     return [changed(path.read_bytes(), PatientID=uuid.uuid4().hex[:12], **new, **values)]
