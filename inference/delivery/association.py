@@ -175,7 +175,10 @@ class Association:
         return Answer(Meaning.UNKNOWN, None, "no answer came")
 
     def holds(self, result: Reidentified) -> bool | None:
-        """Whether the destination tells by C-FIND that it holds the instance; None where it does not say."""
+        """Whether the destination tells by C-FIND that it holds the instance; None where it does not say.
+
+        Raises Unreachable where it offers that and no answer comes.
+        """
         if not self.offers_find:
             return None
         wanted = Dataset()
@@ -186,8 +189,11 @@ class Association:
         try:
             answers = list(self._connection.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind))
         except _BROKEN:
-            return None
-        if not answers or "Status" not in answers[-1][0] or answers[-1][0].Status != 0:
+            answers = []
+        if not answers or "Status" not in answers[-1][0]:
+            self.abort()
+            raise Unreachable("no answer came to a query")
+        if answers[-1][0].Status != 0:
             return None
         return any(found and found.get("SOPInstanceUID") == result.sop_instance_uid for _, found in answers)
 

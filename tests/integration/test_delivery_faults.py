@@ -141,8 +141,9 @@ def test_a_pacs_that_answers_too_late_holds_it_once(worker: Worker, finds: bool)
     name = f"late-{finds}".lower()
     with Provider(store, finds=finds) as provider, worker.delivering(name, provider.port, timeout=1):
         row = worker.await_state(name, State.STORED)
-    assert row.attempts == 2 and len(provider.stored) == 1
-    assert len(provider.received) == (1 if finds else 2) and len(set(provider.received)) == 1
+    assert row.attempts > 1 and len(provider.stored) == 1
+    assert len(set(provider.received)) == 1
+    assert (len(provider.received) == 1) == finds
 
 
 def test_a_pacs_that_never_says_a_word_is_not_waited_for(worker: Worker) -> None:

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import cache
 
 import pytest
@@ -21,7 +22,7 @@ from inference.delivery.association import Meaning, judge
 from inference.delivery.described import describe
 from inference.delivery.errors import Undeliverable
 from inference.delivery.lane import LONGEST_WAIT, wait_after
-from inference.delivery.reidentified import Reidentified, Study, own_uids
+from inference.delivery.reidentified import Edition, Reidentified, Study, own_uids
 from inference.instance import read_dataset
 from inference.results.writers import WRITERS, write
 from tests.integration.conftest import edit
@@ -30,6 +31,7 @@ from tests.unit.mammograms import small_exam
 
 DOOR = Deidentifier(Keys.derive(bytes(range(32))), Profile.load("breast-screening"))
 PSEUDONYMS = DOOR.pseudonyms
+MADE_AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FRAMES = "1.2.826.0.1.3680043.8.498.7"
 
 
@@ -62,10 +64,9 @@ def study(identity: Identity | None = None) -> Study:
     return Study(identity or EXAM[0].identity, originals)
 
 
-def reidentified(instance: bytes, whose: Study | None = None) -> Reidentified:
-    result = describe(instance)
-    known = {result.sop_instance_uid: result.content}
-    return Reidentified(instance, whose or study(), known, PSEUDONYMS)
+def reidentified(instance: bytes, whose: Study | None = None, replaces: str = "") -> Reidentified:
+    edition = Edition(describe(instance).content, MADE_AT, replaces)
+    return Reidentified(instance, whose or study(), edition, {}, PSEUDONYMS)
 
 
 def delivered(instance: bytes, *, explicit: bool = True) -> Dataset:
@@ -118,6 +119,25 @@ def test_the_same_content_goes_out_under_the_same_uid_and_another_under_another(
     first, again, changed = (delivered(results("sr", lesions=number)[0]) for number in (2, 2, 1))
     assert first.SOPInstanceUID == again.SOPInstanceUID != changed.SOPInstanceUID
     assert first.SeriesInstanceUID == changed.SeriesInstanceUID
+
+
+def test_a_report_that_replaces_another_names_it() -> None:
+    """PS3.3 C.17.2, Predecessor Documents Sequence."""
+    (report,), (image, *_) = results("sr"), results("sc")
+    encoded = reidentified(report, replaces="before").dataset(explicit=True)
+    found = read_elements(io.BytesIO(encoded), False, True)
+    (named,) = found.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0].ReferencedSOPSequence
+    own = describe(report).sop_instance_uid
+    assert named.ReferencedSOPInstanceUID == PSEUDONYMS.outward_uid(own, "before") != found.SOPInstanceUID
+    picture = reidentified(image, replaces="before").dataset(explicit=True)
+    assert "PredecessorDocumentsSequence" not in read_elements(io.BytesIO(picture), False, True)
+
+
+def test_the_latest_of_several_is_told_by_its_creation() -> None:
+    """In the time zone that the result names (PS3.3 C.12.1.1.8)."""
+    zoned = edit(results("kos")[0], lambda each: setattr(each, "TimezoneOffsetFromUTC", "-0330"))
+    found = delivered(zoned)
+    assert (found.InstanceCreationDate, found.InstanceCreationTime) == ("20261123", "083000")
 
 
 def test_what_leaves_is_no_pseudonym_when_it_comes_back() -> None:
