@@ -65,6 +65,8 @@ class Settings:
     pixel_cleaning: str = "review"
     documents: str = "quarantine"
     results: tuple[str, ...] = ("sr",)
+    reviewers: str = "pseudonym"
+    viewer: str = ""
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
@@ -77,6 +79,8 @@ class Settings:
     acknowledge: str = ""
     commitment_port: int = 0
     audit_retention_days: int = 0
+    webhook_networks: str = ""
+    webhook_authorities: str = ""
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -94,7 +98,13 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
-        for name in ("tls_certificate", "tls_key", "tls_client_authorities", "issuer_authorities"):
+        for name in (
+            "tls_certificate",
+            "tls_key",
+            "tls_client_authorities",
+            "issuer_authorities",
+            "webhook_authorities",
+        ):
             if getattr(self, name):
                 object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in ("port", "dicom_port", "orthanc_port"):
@@ -104,6 +114,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.reviewers not in ("pseudonym", "subject"):
+            raise ConfigurationError("reviewers must be pseudonym or subject")
         if self.inference_device not in ("auto", "cpu", "cuda", "tensorrt"):
             raise ConfigurationError("inference_device must be auto, cpu, cuda or tensorrt")
         if min(self.inference_gpu, self.inference_readings, self.inference_memory) < 0:
@@ -133,11 +145,12 @@ class Settings:
                 raise ConfigurationError(f"{name} must be 1 at least")
         if self.rate_limit < 0:
             raise ConfigurationError("rate_limit must be 0 at least")
-        try:
-            for each in self.trusted_proxies.replace(",", " ").split():
-                ip_network(each)
-        except ValueError:
-            raise ConfigurationError("trusted_proxies must be addresses and networks") from None
+        for name in ("trusted_proxies", "webhook_networks"):
+            try:
+                for each in getattr(self, name).replace(",", " ").split():
+                    ip_network(each)
+            except ValueError:
+                raise ConfigurationError(f"{name} must be addresses and networks") from None
 
     def _check_delivery(self) -> None:
         if self.acknowledge:

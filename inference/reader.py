@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from pydicom import Dataset
 
-from archive import deliveries, instances
+from archive import deliveries, instances, notices
 from archive.audit import WORKER, Event, Outcome, write
 from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
@@ -126,6 +126,7 @@ class Reader:
                 _record(connection, self._sql["log"], due, fingerprint, read)
                 if read.made:
                     self._want_delivery(connection, due, read.made)
+                notices.want(connection, key, read.outcome["state"])
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
 
     def _want_delivery(self, connection: psycopg.Connection, due: Due, made: _Made) -> None:
