@@ -113,6 +113,7 @@ where id = any(%(ids)s)
 -- Of these results those which a destination holds or is to hold.
 select sop_instance_uid, coalesce(nullif(stored_version, ''), version) from delivery
 where destination = %(destination)s and sop_instance_uid = any(%(uids)s)
+    and (stored_version <> '' or state not in ('refused', 'cancelled'))
 
 -- name: list
 select id, destination, kind, state, attempts, next_try, status, reason, study_instance_uid, sop_instance_uid,
