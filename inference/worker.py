@@ -18,7 +18,7 @@ import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from archive import checkpoints, worklist
+from archive import checkpoints, performing
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
@@ -178,7 +178,7 @@ class Worker:
             try:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
                     while not self._ended.is_set():
-                        await worklist.perform(connection)
+                        await performing.perform(connection)
                         await self._pause(_TELL)
             except psycopg.Error as error:
                 _log.warning("the worklist does not answer (%s)", type(error).__name__)

@@ -39,6 +39,7 @@ class LiveSite:
             "SENOGATE_ORTHANC_PORT": str(orthanc_port),
             "SENOGATE_STABLE_AGE": "1",
             "SENOGATE_PIXEL_CLEANING": "automatic",
+            "SENOGATE_WEBHOOK_NETWORKS": "127.0.0.1",
             **(extra or {}),
         }
         plain = Settings(home=home, port=port, dicom_port=dicom_port, orthanc_port=orthanc_port, stable_age=1)

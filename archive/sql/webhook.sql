@@ -42,7 +42,7 @@ select pg_try_advisory_lock(%(key)s)
 -- name: waiting
 -- Webhooks to which something can be delivered now, and the scope of the client that each is of.
 select w.number, w.name, url, subject, permit, coalesce(dataset, 0), algorithm, salt,
-    case when previous_until > now() then previous_salt end, client.scope
+    case when w.previous_until > now() then previous_salt end, client.scope
 from webhook w left join client on w.subject = 'client:' || client_id
 where (%(webhook)s::integer is null or w.number = %(webhook)s)
     and stopped_at is null and retry_at <= now() and exists (select from notice where webhook = w.number)
