@@ -1,3 +1,5 @@
+-- A condition that a statement takes in braces is composed of constants, its values being parameters.
+
 -- name: add
 insert into webhook (name, url, subject, permit, dataset, events, algorithm, salt, created_by)
 values (%(name)s, %(url)s, %(subject)s, %(permit)s,
@@ -59,7 +61,6 @@ where n.webhook = %(webhook)s and (n.result_sop_instance_uid is null or i.sop_in
 order by n.attempts, n.number limit 1
 
 -- name: is_seen
--- {matches} is a condition composed of constants, its values being parameters.
 select exists (
     select from study
     where study_instance_uid = %(study)s and {matches}
