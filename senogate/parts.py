@@ -6,6 +6,7 @@ import signal
 import socket
 import ssl
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
@@ -84,7 +85,7 @@ async def _serve(settings: Settings) -> None:
             **tls_options(settings),
         )
         configuration.load()
-        server = uvicorn.Server(configuration)
+        server = _Server(configuration, application.state.services.announcements.end)
         listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
         listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         beside = [asyncio.create_task(renew_certificate(configuration.ssl, settings)), listening]
@@ -94,6 +95,18 @@ async def _serve(settings: Settings) -> None:
             for task in beside:
                 task.cancel()
             await application.state.services.floods.aclose()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's, which has answers that go on for ever ended before it waits for those under way."""
+
+    def __init__(self, configuration: uvicorn.Config, end: Callable[[], None]) -> None:
+        super().__init__(configuration)
+        self._end = end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
@@ -134,13 +147,15 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.delivery.delivering import delivering
     from inference.execution.host import Host
     from inference.notification.lanes import Notifier
     from inference.notification.sending import Sender
     from inference.reader import Reader
+    from inference.reviews import ReviewWriter
     from inference.worker import Worker
     from senogate.erasure import go_on
 
@@ -155,7 +170,10 @@ def run_worker(settings: Settings) -> None:
     sender = Sender(settings)
     notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings), notifier).run())
+        reviews = ReviewWriter(settings, deidentifier)
+        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings), notifier)
+        with delivering(settings, deidentifier):
+            asyncio.run(worker.run())
     finally:
         sender.close()
         host.close()

@@ -1,32 +1,64 @@
-"""Debian's Chromium, as a person without scripts has it."""
+"""Debian's Chromium, and people who sit at it: one without scripts, and one whose page is watched."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
+
+from tests.browser.people import sign_in
+from tests.live import LiveSite
 
 PATIENCE = 30_000  # milliseconds
+FLAGS = [
+    "--no-sandbox",  # it may run as root
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
+    *("--no-first-run", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
+]
+
+
+@dataclass
+class Watched:
+    """A page with scripts, and what it did that it should not."""
+
+    page: Page
+    origin: str
+    foreign: list[str] = field(default_factory=list)  # requests to other origins
+    errors: list[str] = field(default_factory=list)  # of the console, and exceptions that nothing caught
+
+    def __post_init__(self) -> None:
+        self.page.on("request", self._see)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on(
+            "console", lambda message: self.errors.append(message.text) if message.type == "error" else None
+        )
+
+    def _see(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("blob", "data") and f"{parts.scheme}://{parts.netloc}" != self.origin:
+            self.foreign.append(request.url)
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser of its own for each module: as long as it is there, this thread runs Playwright's event loop."""
+def browser() -> Iterator[Browser]:
+    """One browser for each module: as long as it is there, this thread runs Playwright's event loop."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed; tools/setup.sh test installs it")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"]
-        )  # it may run as root
-        yield browser
-        browser.close()
+        opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
     """A page of a person of its own, on which nothing that the policy refuses and no script is tried."""
-    context = chromium.new_context(java_script_enabled=False)
+    context = browser.new_context(java_script_enabled=False)
     context.set_default_timeout(PATIENCE)
     said: list[str] = []
     page = context.new_page()
@@ -34,3 +66,33 @@ def page(chromium: Browser) -> Iterator[Page]:
     yield page
     context.close()
     assert [text for text in said if "Content Security Policy" in text or "Refused" in text] == []
+
+
+@pytest.fixture
+def open_as(browser: Browser, site: LiveSite) -> Iterator[Callable[[str, str], Page]]:
+    """A callable: somebody new with a role ("researcher": with none) signs in on the way to a path.
+
+    The page runs scripts. At the end it must have asked no other origin for anything and told of no error.
+    """
+    watched: list[Watched] = []
+
+    def open_page(role: str, path: str) -> Page:
+        context = browser.new_context(viewport={"width": 1600, "height": 1000})
+        context.set_default_timeout(PATIENCE)
+        watched.append(Watched(context.new_page(), site.base_url))
+        sign_in(watched[-1].page, site, role, path)
+        return watched[-1].page
+
+    yield open_page
+    for each in watched:
+        each.page.context.close()
+    assert [url for each in watched for url in each.foreign] == []
+    assert [text for each in watched for text in each.errors] == []
+
+
+@pytest.fixture
+def artefacts(tmp_path: Path) -> Path:
+    """The folder for screenshots that are kept."""
+    folder = Path(os.environ.get("SENOGATE_TEST_ARTEFACTS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

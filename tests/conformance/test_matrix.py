@@ -232,6 +232,37 @@ def test_who_is_answered(world, client, method, path, study):
     assert found == {asker.name: rule(asker, study == SEEN) for asker in world.askers}
 
 
+def test_whose_worklist_lists_a_study(world, client):
+    """The pages are not in the table of routes; a page of studies is one row, if it is seen."""
+    told = {asker.name: worklist_of(world, client, asker) for asker in world.askers}
+    pages = {
+        asker.name: f'data-study="{SEEN}"' if asker.sees else "" for asker in world.askers if asker.holder
+    }
+    assert told == {name: [row, row, "200", ""] for name, row in pages.items()} | {
+        "nobody": ["303", "401", "401", "401"]
+    }
+
+
+def worklist_of(world, client, asker: Asker) -> list[str]:
+    """What is told of the studies by the list, by the rows of all of them, by the stream and to a mark."""
+    base, named = world.gateway.settings.public_url, f"{SEEN},{OPTED_OUT},{ABSENT}"
+    found = [
+        client.get(base + "/worklist/?to=2020-01-31", headers=asker.headers),
+        client.get(base + f"/worklist/rows?StudyInstanceUID={named}", headers=asker.headers),
+    ]
+    with client.stream("GET", base + "/worklist/events?since=1:1:", headers=asker.headers) as stream:
+        status = str(stream.status_code)
+    mark = client.post(base + "/worklist/marks", headers=asker.headers, data={"read": SEEN})
+    is_marked = mark.status_code == (303 if asker.sees else 404)
+    rows = [
+        " ".join(re.findall('data-study="[^"]+"', each.text))
+        if each.status_code == 200
+        else str(each.status_code)
+        for each in found
+    ]
+    return [*rows, status, "" if is_marked else str(mark.status_code)]
+
+
 @pytest.fixture(scope="module")
 def client():
     with httpx.Client(trust_env=False, timeout=30) as made:

@@ -15,8 +15,8 @@ from archive import datasets, listing, permits, search
 from archive.attributes import Level
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
-from archive.permits import Purpose
 from archive.policy import Action, Role, Scope
+from archive.purpose import Purpose
 from archive.query import parse_query
 from archive.resource import Resource
 from archive.workitem import READING_SCHEME
