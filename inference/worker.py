@@ -18,7 +18,7 @@ import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from archive import checkpoints, reviews, worklist
+from archive import checkpoints, performing, reviews
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
@@ -220,7 +220,7 @@ class Worker:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
                     while not self._ended.is_set():
                         self._changed.clear()
-                        await worklist.perform(connection)
+                        await performing.perform(connection)
                         with suppress(TimeoutError):
                             await asyncio.wait_for(self._changed.wait(), _TELL)
             except psycopg.Error as error:
