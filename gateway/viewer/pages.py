@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from gateway.portal.pages import page
+from gateway.portal.worklist import mark_opened
 from gateway.services import services_of
 from gateway.viewer.package import FOLDER, PREFIX, VERSION, is_unpacked
 
@@ -54,6 +55,7 @@ async def show(request: Request) -> Response:
     if request.url.path == "/viewer/":
         asked = "StudyInstanceUIDs" in request.query_params
         return RedirectResponse(f"{READ}?{request.url.query}" if asked else WORKLIST, HTTPStatus.SEE_OTHER)
+    await mark_opened(request)
     headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
     return HTMLResponse(_document(folder), headers=headers)
 
