@@ -30,7 +30,7 @@ WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-sr
 WORKLIST = "/worklist/"
 READ = "/viewer/read"  # the page of one study or of several
 # OHIF's parts that the mode needs, by their numbers
-CHUNKS = "1673 6938 6489 6495 8478 89 2623 341 3552 6749 9383 7248".split()
+CHUNKS = ["1673", "6938", "6489", "6495", "8478", "89", "2623", "341", "3552", "6749", "9383", "7248"]
 _KEPT = "public, max-age=31536000, immutable"
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
@@ -71,7 +71,8 @@ async def script(request: Request) -> Response:
 
 async def ohif(request: Request) -> Response:
     """GET /viewer/{version}/{path}: a file of OHIF, which stays as it is under its address."""
-    path = _names(folder_of(request)).get(request.path_params["path"])
+    folder = folder_of(request)
+    path = _names(folder).get(request.path_params["path"]) if is_unpacked(folder) else None
     if path is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     headers = {"cache-control": _KEPT, "vary": "accept-encoding"}
