@@ -18,7 +18,7 @@ import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from archive import checkpoints, worklist
+from archive import checkpoints, performing, reviews
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
@@ -28,7 +28,9 @@ from archive.readings import CHANNEL, DUE
 from archive.settings import Settings
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
+from inference.notification.lanes import Notifier
 from inference.reader import Due, Reader
+from inference.reviews import ReviewWriter
 
 READINGS, OTHERS = "readings", "default"
 """Queues: cleanings are done beside readings, so that neither waits for the other."""
@@ -36,6 +38,7 @@ _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing n
 _PAUSE = 2.0  # seconds at most before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
 _TELL = 1.0  # seconds between two looks at what the worklist is to be told, where none was announced
+_REVIEW = 1.0  # seconds between two looks for reviews to be written
 _SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
 _ERASE = 5.0  # seconds between two looks for erasures that were cut short
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
@@ -55,13 +58,17 @@ class Worker:
         settings: Settings,
         reader: Reader,
         cleaning: Cleaning,
+        review_writer: ReviewWriter,
         readings: int = 1,
         erase: Callable[[], int] = lambda: 0,
+        notifier: Notifier | None = None,
     ) -> None:
         self._settings = settings
         self._go_on_erasing = erase
+        self._notifier = notifier
         self._reader = reader
         self._cleaning = cleaning
+        self._review_writer = review_writer
         self._readings = readings
         self._ended = asyncio.Event()
         self._changed = asyncio.Event()
@@ -84,7 +91,10 @@ class Worker:
                 asyncio.create_task(self._listen()),
             ]
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase)
+            loops = (
+                *(self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase),
+                *(self._write_reviews, self._notify),
+            )
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
             self._end()
@@ -210,7 +220,7 @@ class Worker:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
                     while not self._ended.is_set():
                         self._changed.clear()
-                        await worklist.perform(connection)
+                        await performing.perform(connection)
                         with suppress(TimeoutError):
                             await asyncio.wait_for(self._changed.wait(), _TELL)
             except psycopg.Error as error:
@@ -218,6 +228,26 @@ class Worker:
             except (BadRequest, Conflict, NotFound):
                 _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
+
+    async def _write_reviews(self) -> None:
+        """Write what readers said into their studies."""
+        address = connection_string(self._settings.database_url)
+        while not self._ended.is_set():
+            try:
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    while not self._ended.is_set():
+                        for identifier in await reviews.due(connection):
+                            await asyncio.to_thread(self._review_writer.write, identifier)
+                        await self._pause(_REVIEW)
+            except (psycopg.Error, Unavailable) as error:
+                _log.warning("reviews wait (%s)", type(error).__name__)
+            await self._pause(_PAUSE)
+
+    async def _notify(self) -> None:
+        """Tell webhooks of readings that have ended."""
+        if self._notifier:
+            await self._notifier.run(self._ended)
+        await self._ended.wait()
 
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""

@@ -14,6 +14,8 @@ GROUPS = {
     "model": "models.app",
     "spool": "spool.app",
     "crosswalk": "crosswalk.app",
+    "delivery": "delivery.app",
+    "webhook": "webhooks.app",
     "optout": "optout.app",
     "erase": "erasure.app",
     "dataset": "permits.dataset_app",

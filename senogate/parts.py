@@ -45,7 +45,7 @@ async def _serve(settings: Settings) -> None:
 
     from gateway import app
     from gateway.signing import SigningKeys
-    from gateway.transport import Protocol, renew_certificate
+    from gateway.transport import Protocol, Server, renew_certificate
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
@@ -79,7 +79,7 @@ async def _serve(settings: Settings) -> None:
             **tls_options(settings),
         )
         configuration.load()
-        server = uvicorn.Server(configuration)
+        server = Server(configuration, application.state.services.announcements.end)
         listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
         listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         beside = [asyncio.create_task(renew_certificate(configuration.ssl, settings)), listening]
@@ -142,11 +142,15 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.delivery.delivering import delivering
     from inference.execution.host import Host
+    from inference.notification.lanes import Notifier
+    from inference.notification.sending import Sender
     from inference.reader import Reader
+    from inference.reviews import ReviewWriter
     from inference.worker import Worker
     from senogate.erasure import go_on
 
@@ -158,9 +162,15 @@ def run_worker(settings: Settings) -> None:
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
+    sender = Sender(settings)
+    notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
+        reviews = ReviewWriter(settings, deidentifier)
+        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings), notifier)
+        with delivering(settings, deidentifier):
+            asyncio.run(worker.run())
     finally:
+        sender.close()
         host.close()
 
 
