@@ -18,8 +18,6 @@ from tests.lesions_in_studies import add_lesions
 from tests.live import LiveSite
 from tests.unit.findings import code, only
 
-pytestmark = pytest.mark.xdist_group("site")
-
 PAGE = """<!doctype html><html lang="en"><title>Panel</title><link rel="icon" href="data:,">
 <div id="panel"></div><script type="module" src="/panel-of-a-test.js"></script></html>"""
 SCRIPT = """import { mount } from "/viewer/scripts/panel.js";

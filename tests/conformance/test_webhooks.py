@@ -14,8 +14,6 @@ from archive.settings import Settings
 from archive.webhooks import Wanted, Webhook
 from tests.conformance.permitted import BY, Holder, dataset, run
 
-pytestmark = pytest.mark.xdist_group("site")
-
 SITE_KEY = bytes(32)
 STUDY = "1.1"
 READING = {"study_instance_uid": STUDY, "task": "density", "modality": "MG", "shadow": False}

@@ -29,8 +29,6 @@ from tests.lesions_in_studies import add_lesions
 from tests.live import LiveSite, eventually
 from tests.unit.findings import children, code, only
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def study(
