@@ -39,6 +39,7 @@ class LiveSite:
             "SENOGATE_ORTHANC_PORT": str(orthanc_port),
             "SENOGATE_STABLE_AGE": "1",
             "SENOGATE_PIXEL_CLEANING": "automatic",
+            "SENOGATE_WEBHOOK_NETWORKS": "127.0.0.1",
             **(extra or {}),
         }
         self.settings = sites.complete(load(self.environment))

@@ -65,3 +65,4 @@ for each row when (not new.shadow) execute function list_reading();
 -- Its maker knows a workitem by this one, all others by its own.
 alter table workitem add column given_uid text collate "C";
 create index workitem_by_given_uid on workitem (created_by, given_uid) where given_uid is not null;
+create index workitem_by_study on workitem (study_instance_uid, task);

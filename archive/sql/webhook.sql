@@ -1,3 +1,5 @@
+-- A condition that a statement takes in braces is composed of constants, its values being parameters.
+
 -- name: add
 insert into webhook (name, url, subject, permit, dataset, events, algorithm, salt, created_by)
 values (%(name)s, %(url)s, %(subject)s, %(permit)s,
@@ -42,7 +44,7 @@ select pg_try_advisory_lock(%(key)s)
 -- name: waiting
 -- Webhooks to which something can be delivered now, and the scope of the client that each is of.
 select w.number, w.name, url, subject, permit, coalesce(dataset, 0), algorithm, salt,
-    case when previous_until > now() then previous_salt end, client.scope
+    case when w.previous_until > now() then previous_salt end, client.scope
 from webhook w left join client on w.subject = 'client:' || client_id
 where (%(webhook)s::integer is null or w.number = %(webhook)s)
     and stopped_at is null and retry_at <= now() and exists (select from notice where webhook = w.number)
@@ -59,7 +61,6 @@ where n.webhook = %(webhook)s and (n.result_sop_instance_uid is null or i.sop_in
 order by n.attempts, n.number limit 1
 
 -- name: is_seen
--- {matches} is a condition composed of constants, its values being parameters.
 select exists (
     select from study
     where study_instance_uid = %(study)s and {matches}

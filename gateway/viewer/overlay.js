@@ -13,6 +13,7 @@ export function begin({ displaySetService, cornerstone }) {
   const marks = new Map(); // of an image's SOP Instance UID
   const read = new Set(); // reports
   const layers = new Map(); // of an element
+  const watchers = new Set();
   let isShown = true;
   let chosen = "";
 
@@ -35,6 +36,7 @@ export function begin({ displaySetService, cornerstone }) {
     const here = (marks.get(instance?.SOPInstanceUID) ?? []).filter(
       (mark) => mark.frames.length === 0 || mark.frames.includes(frame),
     );
+    if (!layer.dataset.image) performance.mark("senogate-picture"); // the viewport's first
     layer.dataset.place = place(instance);
     layer.dataset.image = instance?.SOPInstanceUID ?? "";
     layer.replaceChildren(...(isShown ? here.flatMap((mark) => shapes(mark, canvasOf(viewport), mark.lesion === chosen, element.clientWidth)) : []));
@@ -63,6 +65,12 @@ export function begin({ displaySetService, cornerstone }) {
     show(value) {
       isShown = value;
       redraw();
+      watchers.forEach((watcher) => watcher(isShown));
+    },
+    /** Call back whenever they are shown or hidden, until what this returns is called. */
+    watch(watcher) {
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
     },
     /** Make one lesion stand out, in every view that has it. */
     choose(lesion) {

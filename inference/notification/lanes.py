@@ -7,7 +7,6 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool
 
 from archive import notices
-from archive.errors import Unavailable
 from archive.notices import Lane
 from archive.pool import connection_string
 from archive.settings import Settings
@@ -36,7 +35,7 @@ class Notifier:
         while not ended.is_set():
             try:
                 await self._deliver_alone(ended)
-            except (psycopg.Error, Unavailable) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 _log.warning("webhooks are told nothing now (%s)", type(error).__name__)
             await _wait(ended, _PAUSE)
 
@@ -84,7 +83,7 @@ class Notifier:
             while now and await self._tell_next(pool, now):
                 async with pool.connection() as connection:
                     now = next(iter(await notices.waiting(connection, lane.number)), None)
-        except (psycopg.Error, Unavailable) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             _log.warning("the webhook %s is told nothing now (%s)", lane.name, type(error).__name__)
 
     async def _tell_next(self, pool: AsyncConnectionPool, lane: Lane) -> bool:

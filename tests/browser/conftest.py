@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from tests.browser.people import sign_in
 from tests.live import LiveSite
 
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 120_000  # milliseconds: the machine may be busy with other tests
 FLAGS = [
     "--no-sandbox",  # it may run as root
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),

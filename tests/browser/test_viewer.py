@@ -26,6 +26,7 @@ pytestmark = [
 ]
 CLOSE = 5  # pixels
 SHOWN = "svg.senogate-findings[data-image]:not([data-image=''])"
+TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 @dataclass
@@ -75,6 +76,8 @@ def show(page: Page, site: LiveSite, study: str, panes: int) -> None:
     """Open a study as the worklist's link does, and wait until every viewport shows its picture."""
     page.goto(f"{site.base_url}/viewer/?StudyInstanceUIDs={study}")
     expect(page.locator(SHOWN)).to_have_count(panes)
+    page.wait_for_load_state("networkidle")
+    page.evaluate(TWO_FRAMES)  # a first picture may be turned or windowed in the next one
 
 
 def panes_of(page: Page, artefacts: Path, name: str) -> list[Pane]:
@@ -135,6 +138,14 @@ class TestScreeningExam:
         layer = reader.locator(f"{SHOWN}[data-place='L CC']")
         expect(layer).to_contain_text("Mammographic breast mass 90 %")
         expect(layer).to_contain_text("AI, research use only")
+
+    def test_it_is_hidden_and_shown_again(self, reader: Page, screening: list[Pane]) -> None:
+        marks = reader.locator("svg.senogate-findings polyline")
+        reader.get_by_role("button", name="Hide findings").click()
+        expect(marks).to_have_count(0)
+        reader.keyboard.press("f")
+        expect(marks).to_have_count(4)
+        expect(reader.get_by_role("button", name="Hide findings")).to_be_visible()
 
     def test_nobody_moves_it_by_accident(self, reader: Page, screening: list[Pane]) -> None:
         assert (
