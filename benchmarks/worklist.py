@@ -124,7 +124,7 @@ def _index(url: str, studies: int) -> str:
     name = f"worklist_{studies}"
     address = make_conninfo(url, dbname=name)
     with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("select from pg_database where datname = %s", [name]).fetchone():
+        if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             return address
         connection.execute(f"drop database if exists {name}_part")
         connection.execute(f"create database {name}_part")
@@ -189,7 +189,9 @@ async def _places(connection: AsyncConnection, scope: Scope, query: str, rounds:
     if not first.behind:
         return []
     pick = random.Random(1)
-    these = "study_summary where score is not null" if filters.order is summaries.Order.SCORE else "study_summary"
+    these = (
+        "study_summary where score is not null" if filters.order is summaries.Order.SCORE else "study_summary"
+    )
     statement = f"select study_date, score, arrived_at, study_instance_uid from {these} offset %s limit 1"
     ((total,),) = await (await connection.execute(f"select count(*) from {these}")).fetchall()
     places: list[Place | None] = []

@@ -31,7 +31,11 @@ LABELS = {
     "none": "no model",
 }
 """What a page calls the status of a model."""
-ORDERS = {Order.DATE: "newest first", Order.SCORE: "highest score first, of those with one", Order.ARRIVAL: "last arrived first"}
+ORDERS = {
+    Order.DATE: "newest first",
+    Order.SCORE: "highest score first, of those with one",
+    Order.ARRIVAL: "last arrived first",
+}
 MODALITIES = ("MG", "US", "MR")
 _NOWHERE = Page([], before=False, behind=False, snapshot="")
 
