@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
-from archive.permits import Purpose
 from archive.policy import Principal, Role, parse_actions
+from archive.purpose import Purpose
 from archive.subjects import client_subject
 from gateway.auditing import note
 from gateway.floods import Floods

@@ -97,6 +97,22 @@ def sensitivity_at(
     return value, min(low, value), max(high, value)
 
 
+def average_precision(images: Sequence[Detections]) -> float:
+    """The area under precision over recall, precision at a recall being the best at that or a higher one.
+
+    As in the PASCAL VOC challenge from 2010 on. NaN where there is no lesion.
+    """
+    lesions = np.array([score for one in images for score in one.lesions])
+    if not lesions.size:
+        return float("nan")
+    false = np.sort(np.array([score for one in images for score in one.false]))
+    found = np.sort(lesions[lesions > 0])[::-1]
+    wrong = false.size - np.searchsorted(false, found, "left")
+    right = np.searchsorted(-found, -found, "right")
+    precision = np.maximum.accumulate((right / (right + wrong))[::-1])[::-1]
+    return float(precision.sum() / lesions.size)
+
+
 def threshold_at(images: Sequence[Detections], false_positives: float) -> float:
     """The score above which there are at most so many false marks an image."""
     false = sorted((score for one in images for score in one.false), reverse=True)

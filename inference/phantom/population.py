@@ -29,10 +29,10 @@ class Population:
     pectoral: Range = (0.55, 0.85)
     noise: Range = (0.008, 0.016)
     mass_radius: Range = (4.0, 12.0)
-    mass_attenuation: Range = (0.082, 0.095)
-    speck_radius: Range = (0.12, 0.30)
+    mass_attenuation: Range = (0.088, 0.106)
+    speck_radius: Range = (0.12, 0.36)
     speck_attenuation: Range = (0.9, 1.4)
-    cluster_radius: Range = (3.0, 9.0)
+    cluster_radius: Range = (2.5, 7.0)
 
 
 TRAINED = Population()
@@ -47,9 +47,9 @@ OTHER = Population(
     pectoral=(0.5, 0.9),
     noise=(0.010, 0.020),
     mass_radius=(3.5, 14.0),
-    mass_attenuation=(0.080, 0.095),
-    speck_radius=(0.11, 0.32),
-    cluster_radius=(2.5, 10.0),
+    mass_attenuation=(0.085, 0.106),
+    speck_radius=(0.11, 0.40),
+    cluster_radius=(2.0, 8.0),
 )
 """Wider than what models are trained on, so that figures on it are not those of their training."""
 

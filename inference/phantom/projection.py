@@ -133,7 +133,7 @@ def _texture(
     ligaments = np.exp(-((webs / np.float32(0.08)) ** 2))
     ducts = _draw_ducts(tissue, geometry, shape, spacing)
     amount = np.float32(breast.texture)
-    fine = share * (1 + np.float32(0.22) * amount * grain) + np.float32(0.015) * grain
+    fine = share * (1 + np.float32(0.10) * amount * grain) + np.float32(0.012) * grain
     fine += (np.float32(0.06) * ligaments + np.float32(0.10) * ducts) * amount * (1 - share)
     return np.asarray(np.clip(fine, 0, 1), np.float32)
 

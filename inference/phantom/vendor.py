@@ -9,8 +9,11 @@ import numpy.typing as npt
 
 from inference.phantom.noise import Plane
 
-FULL_SCALE = 1.2
-"""What a processed signal can reach; 1 is a breast that is all gland."""
+FULL_SCALE = 1.4
+"""Where the stored range would end if nothing were brighter; 1 is a breast that is all gland."""
+
+_KNEE = 0.8
+"""The share of the range above which brighter and brighter values take ever less of it, so that none is cut off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Vendor:
 
     def store(self, signal: Plane) -> npt.NDArray[np.uint16]:
         """Stored values of a processed signal, inverted where the photometric interpretation is MONOCHROME1."""
-        share = np.clip(signal / np.float32(FULL_SCALE), 0, 1) ** np.float32(self.gamma)
+        share = _compress(np.maximum(signal / np.float32(FULL_SCALE), 0)) ** np.float32(self.gamma)
         values = np.rint(share * self.top).astype(np.uint16)
         return np.asarray(self.top - values if self.photometric == "MONOCHROME1" else values, np.uint16)
 
@@ -74,12 +77,19 @@ class Vendor:
         return np.clip((share - self.centre) / self.width + 0.5, 0, 1)
 
 
+def _compress(share: Plane) -> Plane:
+    """Shares of the range, 0 to 1, of shares from 0 on: unchanged to the knee, then towards 1 and never there."""
+    rest = np.float32(1 - _KNEE)
+    above = np.maximum(share - np.float32(_KNEE), 0)
+    return np.asarray(np.minimum(share, np.float32(_KNEE)) + rest * -np.expm1(-above / rest), np.float32)
+
+
 VENDORS: Mapping[str, Vendor] = {
     one.name: one
     for one in (
         Vendor("alpha", "A-70", 0.07, 3328, 2560, 12, "MONOCHROME2", "SIGMOID", 0.9, 0.6, 0.5, 0.45, 0.75),
         Vendor("beta", "B-100", 0.1, 2294, 1914, 12, "MONOCHROME1", "TABLE", 1.0, 0.4, 0.8),
         Vendor("gamma", "C-85", 0.085, 2800, 2082, 14, "MONOCHROME2", "LINEAR", 0.8, 0.9, 0.4, 0.5, 0.9),
-        Vendor("delta", "D-50", 0.05, 4728, 3540, 12, "MONOCHROME1", "LINEAR", 1.15, 0.3, 1.2, 0.42, 0.8),
+        Vendor("delta", "D-50", 0.05, 4728, 3540, 12, "MONOCHROME1", "LINEAR", 1.15, 0.3, 1.2, 0.46, 0.9),
     )
 }

@@ -10,7 +10,7 @@ from inference.picture import Picture
 from inference.preprocess.assemblers import ASSEMBLERS, Assembler, Shape
 from inference.preprocess.breast import breast_mask
 from inference.preprocess.geometry import LARGEST, chest_wall_left, crop_to_breast, fit, spacing
-from inference.preprocess.grey import standardise, unit, voi
+from inference.preprocess.grey import relative, standardise, unit, voi
 from inference.preprocess.levels import Image, Tensor, thumbnails
 from inference.preprocess.parameters import Parameters, whole
 
@@ -41,6 +41,7 @@ STEPS: Mapping[str, Step] = {
     "spacing": spacing,
     "fit": fit,
     "standardise": standardise,
+    "relative": relative,
     "unit": unit,
 }
 

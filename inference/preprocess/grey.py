@@ -50,6 +50,19 @@ def standardise(picture: Picture, parameters: Parameters) -> Picture:
     return replace(picture, pixels=(pixels - np.float32(mean)) * np.float32(1 / deviation))
 
 
+def relative(picture: Picture, parameters: Parameters) -> Picture:
+    """Grey values over their mean over the mask (else everywhere), so that black stays 0, as padding is; float32.
+
+    Raises ReadingFailed where that mean is not above 0.
+    """
+    pixels = np.asarray(picture.pixels, np.float32)
+    mask = None if picture.mask is None else np.ascontiguousarray(picture.mask).view(np.uint8)
+    mean = float(cv2.mean(pixels, mask=mask)[0])
+    if not mean > 0:
+        raise ReadingFailed("an image is black")
+    return replace(picture, pixels=pixels * np.float32(1 / mean))
+
+
 def unit(picture: Picture, parameters: Parameters) -> Picture:
     """Grey values from 0, at the percentile `low` (0 if absent), to 1, at `high` (100 if absent); float32.
 

@@ -1,28 +1,31 @@
-"""The lesion detector's population: what it is trained on, and what its passport's figures are of.
+"""The lesion detector's population: what it is trained on, tuned on, and what its passport's figures are of.
 
-The figures are made again from the seeds given here by anyone who doubts them.
+Phantoms are drawn at the network's own spacing and go the way of a site's studies: written as DICOM, read again and
+preprocessed by the passport's steps. The figures are made again from the seeds given here by anyone who doubts them.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
-from inference.answers.boxes import Found, find
-from inference.evaluation import Detections, sensitivity_at
-from inference.instance import Instance
+from inference.instance import read_instance
+from inference.phantom.instances import write_instances
 from inference.phantom.population import OTHER, TRAINED, Population
 from inference.phantom.study import Order, Study, draw_study
 from inference.phantom.truth import Kind, Seen
-from inference.picture import Picture
-from inference.preprocess import assemble, prepare
-from inference.training.running import Figure, Run
+from inference.picture import Picture, View
+from inference.pixels import read_picture
+from inference.preprocess import prepare
 
 SPACING = 0.2
-MULTIPLE = 32
+MULTIPLE = 64
 KINDS = (Kind.MASS, Kind.CALCIFICATIONS)
 """In the order of the network's classes."""
 
@@ -32,32 +35,34 @@ PREPROCESSING: list[dict[str, Any]] = [
     {"name": "crop_to_breast", "margin_mm": 2},
     {"name": "spacing", "mm": SPACING},
     {"name": "voi"},
-    {"name": "standardise"},
+    {"name": "relative"},
     {"name": "stack", "multiple": MULTIPLE},
 ]
-TRAINING_SEEDS = range(5_000_000, 5_000_260)
-HELD_OUT_SEEDS = range(6_000_000, 6_000_100)
-FALSE_POSITIVES = (0.25, 0.5, 1.0)
-"""Per image, at which the sensitivity is told."""
+STEPS = [(one["name"], {key: value for key, value in one.items() if key != "name"}) for one in PREPROCESSING]
 
-_DRAWN_IN = tuple(one for one in PREPROCESSING if one["name"] not in ("spacing", "voi"))
-_NOBODY = Instance(
-    *(b"", "", "", "", "", "MG", "FOR PRESENTATION", (), "", "", "", ""),
-    modified=False,
-    partial=False,
-    quality_control=False,
-    number_of_frames=1,
-    acquired=("", "", 0),
-)
+Pixels = npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Exams by their seeds. Those of training have lesions; of the others every third has none, as `lesions` tells."""
+
+    seeds: range
+    population: Population
+    lesions: tuple[int, ...]
+
+
+TRAINING = Set(range(5_000_000, 5_000_240), TRAINED, (2, 3, 4))
+VALIDATION = Set(range(5_500_000, 5_500_048), TRAINED, (0, 1, 2))
+HELD_OUT = Set(range(6_000_000, 6_000_120), OTHER, (0, 1, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A lesion in one picture: its kind's number, its outline (column, row), and its breast's name for it."""
+    """A lesion in one view: its kind's number, and its outline, (column, row) of the view's pixels."""
 
     kind: int
     outline: npt.NDArray[np.float32]
-    name: str
 
     @property
     def box(self) -> tuple[float, float, float, float]:
@@ -69,87 +74,52 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One view as the network takes it, with the lesions that it shows."""
+    """One view as the network takes it, (rows, columns) before it is padded, with the lesions that it shows.
 
-    picture: Picture
+    `exam` is the seed of its exam and `category` that one's density.
+    """
+
+    exam: int
+    category: str
+    view: View
+    pixels: Pixels
     marks: tuple[Mark, ...]
 
 
-def training_population() -> Iterator[Example]:
-    """Exams with a mass and a cluster at least, each in one breast or the other."""
-    return _draw(TRAINING_SEEDS, TRAINED, (2, 4))
+def draw(drawn: Set) -> Iterator[Example]:
+    """The views of a set's exams, in the order of their seeds, drawn by as many processes as there are cores."""
+    exam = partial(_exam, drawn)
+    if (os.cpu_count() or 1) == 1:
+        yield from chain.from_iterable(map(exam, drawn.seeds))
+        return
+    with ProcessPoolExecutor() as pool:
+        yield from chain.from_iterable(pool.map(exam, drawn.seeds, chunksize=4))
 
 
-def held_out_population() -> Iterator[Example]:
-    """Exams of wider parameters than those of training, a third of them without a lesion."""
-    return _draw(HELD_OUT_SEEDS, OTHER, (0, 3))
-
-
-def _draw(seeds: range, population: Population, lesions: tuple[int, int]) -> Iterator[Example]:
-    for seed in seeds:
-        count = lesions[0] + seed % (lesions[1] - lesions[0])
-        kinds = tuple(KINDS[(seed + one) % 2] for one in range(count))
-        yield from examples(draw_study(seed, Order(lesions=kinds, spacing=SPACING, population=population)))
+def _exam(drawn: Set, seed: int) -> list[Example]:
+    count = drawn.lesions[seed % len(drawn.lesions)]
+    kinds = tuple(KINDS[(seed // len(drawn.lesions) + one) % 2] for one in range(count))
+    return list(
+        examples(draw_study(seed, Order(lesions=kinds, spacing=SPACING, population=drawn.population)))
+    )
 
 
 def examples(study: Study) -> Iterator[Example]:
-    """The views of a phantom that was drawn at the network's own spacing."""
-    steps = [(str(one["name"]), one) for one in _DRAWN_IN]
-    for view, stored in study.images.items():
-        dark = study.vendor.photometric == "MONOCHROME1"
-        greys = study.vendor.curve(np.asarray(study.vendor.top - stored if dark else stored, np.float32))
-        drawn = Picture(_NOBODY, view, greys.astype(np.float32), (study.spacing, study.spacing))
-        picture = prepare(drawn, steps)
-        seen = study.truth.seen(view)
-        yield Example(picture, tuple(_mark(picture, one.kind, where, one.name) for one, where in seen))
+    """The views of a phantom as a site would prepare them."""
+    for view, _, content in write_instances(study):
+        picture = prepare(read_picture(read_instance(content), view), STEPS)
+        marks = tuple(_mark(picture, one.kind, where) for one, where in study.truth.seen(view))
+        truth = study.truth
+        yield Example(truth.seed, truth.category, view, picture.pixels.astype(np.float16), marks)
 
 
-def _mark(picture: Picture, kind: Kind, seen: Seen, name: str) -> Mark:
-    outline = np.array(picture.placement.own(seen.outline), np.float32)
-    return Mark(KINDS.index(kind), outline, name)
+def _mark(picture: Picture, kind: Kind, seen: Seen) -> Mark:
+    return Mark(KINDS.index(kind), np.array(picture.placement.own(seen.outline), np.float32))
 
 
-def tensor(picture: Picture) -> npt.NDArray[np.float32]:
-    """What the network takes: (1, 1, rows, columns)."""
-    return assemble([picture], [("stack", {"multiple": MULTIPLE})])
-
-
-def measure(run: Run) -> dict[str, Figure]:
-    """Sensitivity at so many false positives an image (FROC), for each kind and for both.
-
-    A lesion counts as found where a box of its kind has its middle inside the lesion's outline.
-    """
-    detections: list[list[Detections]] = [[] for _ in KINDS]
-    for example in held_out_population():
-        found = find(run(tensor(example.picture)), least=0.02)
-        for kind, collected in enumerate(detections):
-            collected.append(_compare(example, [one for one in found if one.kind == kind], kind))
-    both = [Detections.joined(pair) for pair in zip(*detections, strict=True)]
-    figures = {}
-    for name, images in (
-        ("lesions", both),
-        ("masses", detections[0]),
-        ("calcification clusters", detections[1]),
-    ):
-        for rate in FALSE_POSITIVES:
-            figures[f"sensitivity for {name} at {rate:g} false positives an image"] = sensitivity_at(
-                images, rate
-            )
-    return figures
-
-
-def _compare(example: Example, found: list[Found], kind: int) -> Detections:
-    """The best score that each lesion of a kind got, 0 for none, and the scores of boxes that lie on no lesion."""
-    outlines = [mark.outline for mark in example.marks if mark.kind == kind]
-    hits, false = [0.0] * len(outlines), []
-    for one in found:
-        inside = [number for number, outline in enumerate(outlines) if _holds(outline, one.middle)]
-        for number in inside:
-            hits[number] = max(hits[number], one.score)
-        if not inside:
-            false.append(one.score)
-    return Detections(tuple(hits), tuple(false))
-
-
-def _holds(outline: npt.NDArray[np.float32], point: tuple[float, float]) -> bool:
-    return bool(cv2.pointPolygonTest(outline.reshape(-1, 1, 2), point, False) >= 0)
+def tensor(pixels: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """What the network takes, as the passport's `stack` assembles it: (1, 1, rows, columns)."""
+    rows, columns = (-(-size // MULTIPLE) * MULTIPLE for size in pixels.shape)
+    padded = np.zeros((1, 1, rows, columns), np.float32)
+    padded[0, 0, : pixels.shape[0], : pixels.shape[1]] = pixels
+    return padded

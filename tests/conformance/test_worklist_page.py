@@ -418,12 +418,14 @@ class TestEvents:
 
     def test_nobody_hears_of_what_is_hidden(self, gateway, holder):
         headers = {"Authorization": f"Bearer {holder.token()}"}
-        with httpx.Client(base_url=gateway.settings.public_url, headers=headers, trust_env=False) as client:
-            with listening(client) as told:
-                with come(gateway, "1.6.5"):
-                    add_reading(gateway, "1.5.21", Task.DENSITY, "due")
-                    add_reading(gateway, "1.5.7", Task.DENSITY, "due")
-                    assert told.next("changed") == {"studies": ["1.5.7"]}
+        with (
+            httpx.Client(base_url=gateway.settings.public_url, headers=headers, trust_env=False) as client,
+            listening(client) as told,
+            come(gateway, "1.6.5"),
+        ):
+            add_reading(gateway, "1.5.21", Task.DENSITY, "due")
+            add_reading(gateway, "1.5.7", Task.DENSITY, "due")
+            assert told.next("changed") == {"studies": ["1.5.7"]}
 
     def test_the_stream_ends_with_the_session(self, clinician):
         with listening(clinician) as told:
@@ -436,11 +438,13 @@ class TestEvents:
         made = Holder(gateway.settings)
         permit = made.permit("everything")
         headers = {"Authorization": f"Bearer {made.token()}"}
-        with httpx.Client(base_url=gateway.settings.public_url, headers=headers, trust_env=False) as client:
-            with listening(client) as told:
-                made.revoke(permit)
-                with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-                    told.rest()
+        with (
+            httpx.Client(base_url=gateway.settings.public_url, headers=headers, trust_env=False) as client,
+            listening(client) as told,
+        ):
+            made.revoke(permit)
+            with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+                told.rest()
 
     def test_listening_does_not_keep_a_session_from_idling(self, gateway, clinician):
         digest = Sessions(gateway.settings, lambda: None).name_of(clinician.cookies["senogate"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.evaluation import Detections, sensitivity_at
+from inference.evaluation import Detections, average_precision, sensitivity_at
 
 
 def test_sensitivity_is_told_where_there_are_so_many_false_marks_an_image() -> None:
@@ -20,3 +20,28 @@ def test_sensitivity_is_told_where_there_are_so_many_false_marks_an_image() -> N
 def test_marks_of_several_kinds_in_an_image_are_joined() -> None:
     pair = Detections((0.9,), ()), Detections((0.1,), (0.2,))
     assert Detections.joined(pair) == Detections((0.9, 0.1), (0.2,))
+
+
+@pytest.mark.parametrize(
+    ("lesions", "false", "expected"),
+    [
+        ((0.9, 0.8), (), 1.0),
+        ((0.9, 0.7), (0.8,), (1 + 2 / 3) / 2),
+        (
+            (0.6, 0.5),
+            (0.9, 0.8),
+            0.5,
+        ),  # precision at the first lesion is 1/3, and the better one of the second counts
+        ((0.9, 0.0), (0.1,), 0.5),  # a missed lesion adds nothing
+        ((0.0,), (), 0.0),
+    ],
+)
+def test_average_precision_is_the_area_under_precision_over_recall(
+    lesions: tuple[float, ...], false: tuple[float, ...], expected: float
+) -> None:
+    """Everingham et al., Int. J. Comput. Vis. 111 (2015) 98."""
+    assert average_precision([Detections(lesions, false)]) == pytest.approx(expected)
+
+
+def test_without_lesions_there_is_no_precision() -> None:
+    assert average_precision([Detections((), (0.9,))]) != average_precision([Detections((), (0.9,))])

@@ -229,6 +229,21 @@ class TestGrey:
         inside = one.pixels[one.mask]
         assert (inside.mean(), inside.std()) == (pytest.approx(0, abs=1e-4), pytest.approx(1, abs=1e-4))
 
+    def test_relative_grey_has_the_mean_1_over_the_mask_and_black_stays_0(self) -> None:
+        one = apply("relative", apply("breast_mask", picture(EXAMS[0].images["L", "CC"])))
+        assert one.pixels[one.mask].mean() == pytest.approx(1, abs=1e-4)
+        assert (one.pixels[EXAMS[0].images["L", "CC"] == 0] == 0).all()
+
+    @given(st.floats(0.01, 9))
+    def test_relative_grey_is_that_of_any_exposure(self, factor: float) -> None:
+        image = noisy(drawn()[0], 50).astype(np.float32)
+        one, other = (apply("relative", picture(each)) for each in (image, image * factor))
+        np.testing.assert_allclose(one.pixels, other.pixels, rtol=1e-4)
+
+    def test_relative_to_black_fails(self) -> None:
+        with pytest.raises(ReadingFailed, match="black"):
+            apply("relative", picture(np.zeros((20, 20), np.uint16)))
+
     def test_unit_goes_from_percentile_to_percentile(self) -> None:
         one = apply("unit", picture(np.arange(1000, dtype=np.uint16).reshape(20, 50)), low=10, high=90)
         assert (one.pixels == 0).mean() == pytest.approx(0.1, abs=0.002)

@@ -64,6 +64,25 @@ def test_masses_in_fatty_breasts_are_brighter_than_what_lies_around_them() -> No
     assert np.mean(ratios) > 1.1
 
 
+def test_calcifications_outshine_what_lies_around_them() -> None:
+    """The brightest pixel of a cluster stands above all but a hundredth of those around it."""
+    order = Order(lesions=(Kind.CALCIFICATIONS,), benign=False, category="b", vendor="alpha", spacing=0.2)
+    drawn = draw_study(11, order)
+    for seen in (seen for lesion in drawn.truth.lesions for seen in lesion.seen):
+        left, top, right, bottom = (int(side) for side in seen.box)
+        around = drawn.images[seen.view][top - 60 : bottom + 60, left - 60 : right + 60]
+        assert drawn.images[seen.view][top:bottom, left:right].max() > np.percentile(around, 99)
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_no_vendors_curve_cuts_a_dense_breast_off(vendor: str) -> None:
+    drawn = draw_study(3, Order(category="d", vendor=vendor, views=(("L", "CC"),), spacing=0.8))
+    (image,) = drawn.images.values()
+    make = drawn.vendor
+    shown = make.curve(make.top - image.astype(float) if make.photometric == "MONOCHROME1" else image)
+    assert (shown >= 1).mean() < 0.001
+
+
 def test_no_lesion_is_told_where_none_was_asked_for() -> None:
     assert not draw_study(8, Order(lesions=(), views=(("L", "CC"),), spacing=0.8)).truth.lesions
 
