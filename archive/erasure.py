@@ -27,7 +27,7 @@ MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
     *("study", "series", "instance", "reading", "crosswalk", "spool", "workitem", "workitem_event"),
     *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
-    *("inference_log", "review", "study_summary", "study_mark", "delivery", "notice", "unlisted_reading"),
+    *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading"),
 )
 """The tables that rows are erased from."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, DataError
 
-from archive.attributes import Level, tag
+from archive.attributes import Level
 from archive.conditions import Parameters, condition, every
 from archive.errors import BadRequest, NotFound
 from archive.findings import Task
@@ -30,11 +30,10 @@ NONE = "none"
 _STATES = ("due", "done", "not-applicable", "failed")
 STATUSES = (*_STATES, NONE)
 DENSITIES = ("a", "b", "c", "d")
-_STUDY_DATE = (tag("StudyDate"),)
 
 
 class Order(StrEnum):
-    """By which a list is sorted, the greatest first."""
+    """By which a list is sorted, the greatest first; by their scores, those that have one."""
 
     DATE = "date"
     SCORE = "score"
@@ -42,15 +41,22 @@ class Order(StrEnum):
 
 
 _KEYS = {
-    Order.DATE: ("listed.study_date",),
-    Order.SCORE: ("coalesce(listed.score, -1)", "listed.study_date"),
-    Order.ARRIVAL: ("listed.arrived_at",),
+    Order.DATE: ("study.study_date",),
+    Order.SCORE: ("study.score", "study.study_date"),
+    Order.ARRIVAL: ("study.arrived_at",),
 }
 _TYPES = {
     Order.DATE: ("text",),
     Order.SCORE: ("double precision", "text"),
     Order.ARRIVAL: ("timestamptz",),
 }
+
+# Bits that are joined to nothing lie in memory; those of a table would be fetched for each study.
+_READ_BY = "(select studies || '' from study_reader where subject = {subject})"
+_IS_UNREAD = f"""case when study.number < 8 * length({_READ_BY})
+    then get_bit({_READ_BY}, study.number) = 0 else true end"""
+MANY_READ = 15_000
+"""Studies that somebody has read, from which on those that are not are looked for among all, and not in datasets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class Summary:
         """The values that a list is sorted by."""
         keys = {
             Order.DATE: (self.study_date,),
-            Order.SCORE: (repr(-1.0 if self.score is None else self.score), self.study_date),
+            Order.SCORE: (repr(self.score), self.study_date),
             Order.ARRIVAL: (self.arrived_at.isoformat(),),
         }
         return (*keys[order], self.study_instance_uid)
@@ -151,14 +157,15 @@ async def list_studies(
         matches.append(_beyond(place, filters.order, parameters))
         begin = Begin(place.values[0], place.values[-1], 0)
     among = None
-    if filters.order is Order.DATE and not is_backward:
+    is_in_order = filters.order is Order.DATE and not is_backward
+    if is_in_order and not (filters.unread and await _has_read_many(connection, scope, subject)):
         among = datasets_in_order(scope, Resource(), filters.query, parameters, begin, is_filtered=True)
     statement = queries("summary.sql")["list_studies"].format(
         among=among.join if among else "",
         scope="not study.withheld" if among else restrict(scope, parameters),
         matches=every(matches),
-        order=_order(filters.order, "seen" if among else "listed", is_backward=is_backward),
-        page_order=_order(filters.order, "page"),
+        order=_order(filters.order, "seen" if among else "study", is_backward=is_backward),
+        page_order=_order(filters.order, "study"),
     )
     values = parameters.values | {"subject": subject, "limit": PAGE + 1}
     try:
@@ -179,9 +186,9 @@ async def find_studies(
     statement = queries("summary.sql")["list_studies"].format(
         among="",
         scope=restrict(scope, parameters),
-        matches=f"listed.study_instance_uid = any({parameters.add(list(studies))}::text[])",
-        order=_order(Order.DATE, "listed"),
-        page_order=_order(Order.DATE, "page"),
+        matches=f"study.study_instance_uid = any({parameters.add(list(studies))}::text[])",
+        order=_order(Order.DATE, "study"),
+        page_order=_order(Order.DATE, "study"),
     )
     values = parameters.values | {"subject": subject, "limit": len(studies)}
     return [_summary(row) for row in await fetch(connection, statement, values) if row[1] is not None]
@@ -218,8 +225,7 @@ async def mark(
     parameters = Parameters()
     statement = queries("summary.sql")["mark"].format(scope=restrict(scope, parameters))
     values = parameters.values | {"subject": subject, "study": study_instance_uid, "is_read": is_read}
-    ((is_there,),) = await fetch(connection, statement, values)
-    if not is_there:
+    if not await fetch(connection, statement, values):
         raise NotFound("no such study")
 
 
@@ -231,40 +237,44 @@ def parse_place(text: str, order: Order, *, is_end: bool = False) -> Place:
     return Place(values, is_end)
 
 
+async def _has_read_many(connection: AsyncConnection, scope: Scope, subject: str) -> bool:
+    """Whether most studies of a scope may be passed before an unread one is met."""
+    if scope.everything:
+        return False
+    rows = await fetch(connection, queries("summary.sql")["count_read"], {"subject": subject})
+    return bool(rows and rows[0][0] >= MANY_READ)
+
+
 def _matches(filters: Filters, subject: str, parameters: Parameters) -> list[str]:
-    """The filters as conditions on the tables `listed` and `study`."""
-    found = [
-        condition(match, parameters, table="listed" if match.path == _STUDY_DATE else "")
-        for match in filters.query.matches
-    ]
+    """The filters as conditions on `study_summary`, which has the name `study`."""
+    found = [condition(match, parameters) for match in filters.query.matches]
     if filters.modality:
-        found.append(f"listed.modalities @> {parameters.add([filters.modality])}::text[]")
+        found.append(f"study.modalities @> {parameters.add([filters.modality])}::text[]")
     if filters.densities:
-        found.append(f"listed.density = any({parameters.add(list(filters.densities))}::text[])")
+        found.append(f"study.density = any({parameters.add(list(filters.densities))}::text[])")
     if filters.minimum_score is not None:
-        found.append(f"listed.score >= {parameters.add(filters.minimum_score)}::double precision")
+        found.append(f"study.score >= {parameters.add(filters.minimum_score)}::double precision")
+    if filters.order is Order.SCORE:
+        found.append("study.score is not null")
     if filters.statuses:
         found.append(_has_status(filters, parameters))
     if filters.unread:
-        found.append(f"""not exists (
-            select from study_mark mark
-            where mark.subject = {parameters.add(subject)} and mark.study_instance_uid = listed.study_instance_uid
-                and mark.is_read)""")
+        found.append(_IS_UNREAD.format(subject=parameters.add(subject)))
     return found
 
 
 def _has_status(filters: Filters, parameters: Parameters) -> str:
     tasks = [filters.task] if filters.task else list(Task)
     wanted = [f"{task}:{status}" for task in tasks for status in filters.statuses if status != NONE]
-    parts = [f"listed.states && {parameters.add(wanted)}::text[]"] if wanted else []
+    parts = [f"study.states && {parameters.add(wanted)}::text[]"] if wanted else []
     if NONE in filters.statuses:
         theirs = [f"{task}:{state}" for task in tasks for state in _STATES]
-        parts.append(f"not listed.states && {parameters.add(theirs)}::text[]")
+        parts.append(f"not study.states && {parameters.add(theirs)}::text[]")
     return f"({' or '.join(parts)})"
 
 
 def _beyond(place: Place, order: Order, parameters: Parameters) -> str:
-    keys = ", ".join((*_KEYS[order], "listed.study_instance_uid"))
+    keys = ", ".join((*_KEYS[order], "study.study_instance_uid"))
     values = ", ".join(
         f"{parameters.add(value)}::text::{kind}"
         for value, kind in zip(place.values, (*_TYPES[order], "text"), strict=True)
@@ -274,7 +284,7 @@ def _beyond(place: Place, order: Order, parameters: Parameters) -> str:
 
 def _order(order: Order, table: str, *, is_backward: bool = False) -> str:
     direction = "asc" if is_backward else "desc"
-    keys = [key.replace("listed.", f"{table}.") for key in (*_KEYS[order], "listed.study_instance_uid")]
+    keys = [key.replace("study.", f"{table}.") for key in (*_KEYS[order], "study.study_instance_uid")]
     return ", ".join(f"{key} {direction}" for key in keys)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
+from archive import readings
 from archive import workitem as ups
 from archive.attributes import Level, tag
 from archive.conditions import Parameters, every, match_attribute
@@ -93,6 +94,7 @@ async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload:
             row = {"study_instance_uid": reading.study_instance_uid, "task": str(reading.task)}
             if not (await _execute(connection, "want_readings", row)).rowcount:
                 raise BadRequest("the study that is to be read has no images here")
+            await connection.execute(queries("reading.sql")["announce"], {"change": readings.DUE})
 
 
 async def add(

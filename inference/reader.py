@@ -21,7 +21,7 @@ from archive.errors import SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, from_json, to_json
 from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
-from archive.readings import Wanted
+from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
@@ -98,6 +98,11 @@ class Reader:
         except (PackageError, KeyFileError) as error:
             raise Unavailable(str(error)) from error
 
+    def prepare(self) -> None:
+        """Have models ready to run, where one is enabled: a reading is likely soon. Raises Unavailable."""
+        if self.wanted():
+            self._host.prepare()
+
     def read(self, due: Due) -> None:
         """Do a reading that is due; one that is not is left alone.
 
@@ -108,6 +113,7 @@ class Reader:
             begun = connection.execute(self._sql["begin"], due.key).fetchone()
             if begun is None:
                 return
+            announce(connection, CHANGED)
             attempts, fingerprint, reason = begun
             key = due.key | {"fingerprint": fingerprint}
             try:
@@ -127,6 +133,7 @@ class Reader:
                 if read.made:
                     self._want_delivery(connection, due, read.made)
                 notices.want(connection, key, read.outcome["state"])
+                connection.execute(self._sql["announce_end"], key)
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
 
     def _want_delivery(self, connection: psycopg.Connection, due: Due, made: _Made) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,11 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    Verification,
+)
 
 from archive.destinations import KINDS
 from archive.settings import Settings
@@ -128,6 +133,7 @@ class Provider:
         answer: Callable[["Provider"], int],
         *,
         finds: bool = False,
+        commits: bool = False,
         port: int = 0,
         kinds: tuple[str, ...] = KINDS,
     ) -> None:
@@ -144,6 +150,9 @@ class Provider:
         if finds:
             entity.add_supported_context("1.2.840.10008.5.1.4.1.2.2.1")
             handlers.append((evt.EVT_C_FIND, self._find))
+        if commits:
+            entity.add_supported_context(StorageCommitmentPushModel)
+            handlers.append((evt.EVT_N_ACTION, self._commit))
         self._server = entity.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
         assert self._server
         self.port = int(self._server.server_address[1])
@@ -163,6 +172,17 @@ class Provider:
         if status == 0 or status & 0xF000 == 0xB000:
             self.stored[str(dataset.SOPInstanceUID)] = dataset
         return status
+
+    def _commit(self, event: evt.Event) -> tuple[int, None]:
+        """Answer, and report on the same association."""
+        asked = event.action_information
+        report = Dataset()
+        report.TransactionUID = asked.TransactionUID
+        report.ReferencedSOPSequence = asked.ReferencedSOPSequence
+        uids = (StorageCommitmentPushModel, StorageCommitmentPushModelInstance)
+        send = partial(event.assoc.send_n_event_report, report, 1, *uids)
+        threading.Thread(target=send).start()
+        return 0x0000, None
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
         self.asked += 1

@@ -10,6 +10,9 @@ create table delivery (
     sop_class_uid       text collate "C" not null,
     kind                text not null,
     content             text collate "C" not null,       -- SHA-256 of the data set as it is stored here
+    edition             integer not null default 0,      -- how many others the destination was sent before
+    version             text collate "C" not null        -- what its UID at the destination is made from
+        generated always as (case when edition = 0 then content else content || ':' || edition::text end) stored,
     state               text not null default 'waiting' check (
         state in ('waiting', 'delivering', 'stored', 'committed', 'refused', 'cancelled')),
     is_uncertain        boolean not null default false,  -- an attempt began of which no answer came
@@ -17,7 +20,7 @@ create table delivery (
     next_try            timestamptz default now(),       -- of what is still to be done; null: nothing is
     status              integer,                         -- the last that the destination answered (PS3.4 table B.2-1)
     reason              text not null default '',        -- why the last attempt was not the last, or was
-    stored_content      text collate "C" not null default '',  -- what the destination holds, where it holds one
+    stored_version      text collate "C" not null default '',  -- that which the destination holds, where it holds one
     transaction_uid     text collate "C",                -- of the storage commitment that was asked for last
     asked               integer not null default 0,      -- requests for storage commitment
     wanted_at           timestamptz not null default now(),

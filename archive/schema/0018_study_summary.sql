@@ -3,7 +3,9 @@
 
 create table study_summary (
     study_instance_uid text collate "C" primary key references study on delete cascade,
+    number           integer not null generated always as identity,
     study_date       text collate "C" not null,
+    patient_id       text collate "C" not null,
     withheld         boolean not null,
     modalities       text[] not null,
     number_of_images integer not null default 0,
@@ -20,21 +22,30 @@ create table study_summary (
 
 -- Pages in the order of searches; what a page is filtered by lies in the index.
 create index study_summary_by_date on study_summary (study_date desc, study_instance_uid desc)
-    include (modalities, states, density, score) where not withheld;
-create index study_summary_by_score on study_summary (coalesce(score, -1) desc, study_date desc, study_instance_uid desc)
-    where not withheld;
+    include (number, modalities, states, density, score) where not withheld;
+create index study_summary_by_patient on study_summary (patient_id text_pattern_ops);
+create index study_summary_by_state on study_summary using gin (states) where not withheld;
+create index study_summary_by_score on study_summary (score desc, study_date desc, study_instance_uid desc)
+    where not withheld and score is not null;
 create index study_summary_by_arrival on study_summary (arrived_at desc, study_instance_uid desc) where not withheld;
 create index study_summary_by_transaction on study_summary (arrived_in);
 
--- What a person has opened, or set back to unread.
-create table study_mark (
-    subject            text collate "C" not null,
-    study_instance_uid text collate "C" not null references study on delete cascade,
-    is_read            boolean not null,
-    changed_at         timestamptz not null default now(),
-    primary key (subject, study_instance_uid)
+-- What a person has opened, and not set back to unread: a bit for each study, so that a list of those that are not is
+-- found along an index, however many they are. Bits are counted as get_bit does.
+create table study_reader (
+    subject text collate "C" primary key,
+    studies bytea not null
 );
-create index study_mark_by_study on study_mark (study_instance_uid);
+alter table study_reader alter column studies set storage external;
+
+create function turn_bit(bits bytea, place integer, is_set boolean) returns bytea language sql immutable as $$
+    select set_bit(
+        bits || decode(repeat('00', greatest(place / 8 - length(bits) + 1, 0)), 'hex'), place, is_set::integer)
+$$;
+
+create function has_bit(bits bytea, place integer) returns boolean language sql immutable as $$
+    select case when place < 8 * length(bits) then get_bit(bits, place) = 1 else false end
+$$;
 
 -- Gateways are told which study changed, and for whom alone if not for everybody; of one that has gone, or is withheld or
 -- given back, only that there is one.
@@ -60,11 +71,11 @@ $$;
 create function summarise_study() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        insert into study_summary (study_instance_uid, study_date, withheld, modalities)
-        values (new.study_instance_uid, new.study_date, new.withheld, new.modalities);
+        insert into study_summary (study_instance_uid, study_date, patient_id, withheld, modalities)
+        values (new.study_instance_uid, new.study_date, new.patient_id, new.withheld, new.modalities);
     else
         update study_summary set
-            study_date = new.study_date, withheld = new.withheld, modalities = new.modalities,
+            study_date = new.study_date, patient_id = new.patient_id, withheld = new.withheld, modalities = new.modalities,
             number_of_images = (
                 select count(*) from instance where study_instance_uid = new.study_instance_uid and is_image),
             picture = picture_of(new.study_instance_uid)
@@ -137,14 +148,6 @@ for each row when (
     and (old.state, old.attempts, old.reason, old.changed_at) is distinct from (new.state, new.attempts, new.reason, new.changed_at))
 execute function summarise_reading();
 
-create function tell_of_mark() returns trigger language plpgsql as $$
-begin
-    perform tell_of_study(new.study_instance_uid || ' ' || new.subject);
-    return null;
-end
-$$;
-create trigger mark_changes after insert or update on study_mark for each row execute function tell_of_mark();
-
 -- Gateways end at once what they still send to who has signed out.
 create function tell_of_sign_out() returns trigger language plpgsql as $$
 begin
@@ -156,8 +159,10 @@ create trigger session_ends after delete on session for each row execute functio
 
 create function summarise_all() returns void language sql as $$
     delete from study_summary;
-    insert into study_summary (study_instance_uid, study_date, withheld, modalities, number_of_images, picture, arrived_at)
-    select study_instance_uid, study_date, withheld, modalities, coalesce(images, 0), picture_of(study_instance_uid), indexed_at
+    insert into study_summary (
+        study_instance_uid, study_date, patient_id, withheld, modalities, number_of_images, picture, arrived_at)
+    select study_instance_uid, study_date, patient_id, withheld, modalities, coalesce(images, 0),
+        picture_of(study_instance_uid), indexed_at
     from study left join (
         select study_instance_uid, count(*) as images from instance where is_image group by 1) counted
         using (study_instance_uid);

@@ -6,7 +6,9 @@ select %(destination)s, study_instance_uid, %(series_instance_uid)s, %(sop_insta
     %(content)s
 from study where study_instance_uid = %(study_instance_uid)s and not withheld
 on conflict (sop_instance_uid, destination) do update set
-    content = excluded.content, state = 'waiting', is_uncertain = false, attempts = 0, next_try = now(), status = null,
+    content = excluded.content,
+    edition = delivery.edition + case when delivery.stored_version = '' and delivery.attempts = 0 then 0 else 1 end,
+    state = 'waiting', is_uncertain = false, attempts = 0, next_try = now(), status = null,
     reason = '', transaction_uid = null, asked = 0, wanted_at = now(), changed_at = now()
 where delivery.content <> excluded.content
 
@@ -28,7 +30,7 @@ where destination = %(destination)s and state = 'delivering'
 -- name: due
 -- What can be sent now: the study is for use, and the instance lies in the index.
 select d.id, d.study_instance_uid, d.series_instance_uid, d.sop_instance_uid, d.sop_class_uid, d.kind, d.content,
-    d.stored_content, d.is_uncertain, d.attempts, i.place,
+    d.version, d.stored_version, d.is_uncertain, d.wanted_at, i.place,
     exists (select from other_patient o where o.study_instance_uid = d.study_instance_uid) as of_several
 from delivery d
 join study s on s.study_instance_uid = d.study_instance_uid and not s.withheld
@@ -55,7 +57,7 @@ update delivery set
     is_uncertain = state = 'delivering' and %(is_uncertain)s,
     status = %(status)s,
     reason = case when state = 'delivering' then %(reason)s else reason end,
-    stored_content = case when %(is_stored)s then %(content)s else stored_content end,
+    stored_version = case when %(is_stored)s then %(version)s else stored_version end,
     stored_at = case when %(is_stored)s then now() else stored_at end,
     changed_at = now()
 where id = %(id)s
@@ -75,8 +77,8 @@ update delivery set state = 'refused', next_try = null, reason = %(reason)s, cha
 where id = %(id)s and content = %(content)s and state in ('waiting', 'delivering')
 
 -- name: due_commitments
-select id, study_instance_uid, sop_instance_uid, sop_class_uid, content, asked from delivery
-where destination = %(destination)s and state = 'stored' and next_try <= now() and content = stored_content
+select id, study_instance_uid, sop_instance_uid, sop_class_uid, version, asked from delivery
+where destination = %(destination)s and state = 'stored' and next_try <= now()
 order by stored_at limit %(limit)s
 
 -- name: ask_commitment
@@ -95,7 +97,7 @@ update delivery set next_try = null, reason = 'the destination offers no storage
 where id = any(%(ids)s) and state = 'stored'
 
 -- name: of_transaction
-select id, destination, study_instance_uid, sop_instance_uid, sop_class_uid, content, asked from delivery
+select id, destination, study_instance_uid, sop_instance_uid, sop_class_uid, version, asked from delivery
 where transaction_uid = %(transaction_uid)s and state = 'stored' for update
 
 -- name: commit_stored
@@ -103,14 +105,15 @@ update delivery set state = 'committed', next_try = null, reason = '', changed_a
 
 -- name: deliver_again
 -- The destination says that it does not hold it.
-update delivery set state = 'waiting', is_uncertain = false, stored_content = '', next_try = now(), transaction_uid = null,
+update delivery set state = 'waiting', is_uncertain = false, stored_version = '', next_try = now(), transaction_uid = null,
     reason = 'the destination says that it does not hold it', changed_at = now()
 where id = any(%(ids)s)
 
--- name: contents
--- What of these results a destination holds or is to hold.
-select sop_instance_uid, coalesce(nullif(stored_content, ''), content) from delivery
+-- name: versions
+-- Of these results those which a destination holds or is to hold.
+select sop_instance_uid, coalesce(nullif(stored_version, ''), version) from delivery
 where destination = %(destination)s and sop_instance_uid = any(%(uids)s)
+    and (stored_version <> '' or state not in ('refused', 'cancelled'))
 
 -- name: list
 select id, destination, kind, state, attempts, next_try, status, reason, study_instance_uid, sop_instance_uid,

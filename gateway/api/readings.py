@@ -23,6 +23,11 @@ from gateway.api.payload import Payload, read_payload, respond
 from gateway.services import grants_of, principal_of, scope_of, services_of
 
 _NAME = re.compile(r"[A-Za-z-]{1,16}")  # of a task or a modality
+_OF_OLD: dict[str, Any] = {
+    "measurements": [],
+    "lesions": [],
+    "operating_point": "",
+}  # where findings lack them
 _LONGEST_PSEUDONYM = 10  # hexadecimal digits
 
 
@@ -94,7 +99,7 @@ def _document(request: Request, study: str, found: Readings) -> Mapping[str, Any
 
 
 def _reading(request: Request, reading: Reading, found: Readings) -> Mapping[str, Any]:
-    findings = reading.findings and dict(reading.findings)
+    findings = reading.findings and _OF_OLD | reading.findings
     if findings and not _knows_readers(request):
         del findings["created_at"]
     return {

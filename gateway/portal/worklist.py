@@ -1,5 +1,6 @@
 """`/worklist/`: the studies that a person may see, what models found in them, and which of them the person has read."""
 
+from contextlib import suppress
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.routing import Route
 from archive import summaries
 from archive.errors import BadRequest, Forbidden, NotFound
 from archive.findings import Task
-from archive.policy import Action
+from archive.policy import Action, decide
 from archive.resource import is_uid
 from archive.summaries import DENSITIES, STATUSES, Filters, Order, Page, Summary
 from gateway.auditing import note
@@ -21,6 +22,7 @@ from gateway.services import principal_of, scope_of, services_of
 
 PATH = "/worklist/"
 MOST_ROWS = 100  # studies that are asked for by name at once
+MOST_OPENED = 16  # studies that are read by opening them at once
 LABELS = {
     "done": "done",
     "due": "waiting",
@@ -29,7 +31,11 @@ LABELS = {
     "none": "no model",
 }
 """What a page calls the status of a model."""
-ORDERS = {Order.DATE: "newest first", Order.SCORE: "highest score first", Order.ARRIVAL: "last arrived first"}
+ORDERS = {
+    Order.DATE: "newest first",
+    Order.SCORE: "highest score first, of those with one",
+    Order.ARRIVAL: "last arrived first",
+}
 MODALITIES = ("MG", "US", "MR")
 _NOWHERE = Page([], before=False, behind=False, snapshot="")
 
@@ -128,6 +134,23 @@ async def mark(request: Request) -> Response:
         return refusal(request, f"{error}.")
     query = f"?{request.url.query}" if request.url.query else ""
     return back_to(f"{PATH}{query}#study-{study}")
+
+
+async def mark_opened(request: Request) -> None:
+    """Set the studies that the viewer is opened with to read, as far as the person may see them.
+
+    Not where another site leads to the viewer. Raises Unavailable.
+    """
+    named = request.query_params.getlist("StudyInstanceUIDs")
+    studies = [uid for each in named for uid in each.split(",") if is_uid(uid)][:MOST_OPENED]
+    if not studies or request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return
+    services, principal = services_of(request), principal_of(request)
+    with suppress(NotFound, Forbidden):
+        scope = decide(principal, await services.granted.of(principal), Action.READ)
+        async with services.connection() as connection:
+            for study in studies:
+                await summaries.mark(connection, scope, principal.subject, study, is_read=True)
 
 
 async def to_worklist(request: Request) -> Response:

@@ -28,7 +28,6 @@
     const search = async (parameters) => {
       const answer = await fetch(`${site.dicomweb}/studies?${new URLSearchParams(parameters)}`, {
         headers: { Accept: "application/dicom+json" },
-        signal: AbortSignal.timeout(2000),
       });
       return answer.status === 200 ? answer.json() : [];
     };
@@ -49,7 +48,11 @@
     routerBasename: "/viewer",
     extensions: ["/viewer/scripts/extension.js"],
     modes: ["/viewer/scripts/mode.js"],
-    showStudyList: true,
+    showStudyList: false, // the site has a worklist
+    whiteLabeling: {
+      createLogoComponentFn: (React) =>
+        React.createElement("a", { href: "/worklist/", className: "text-white underline" }, "Worklist"),
+    },
     showErrorDetails: "dev",
     showLoadingIndicator: true,
     showWarningMessageForCrossOrigin: false,

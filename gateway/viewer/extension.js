@@ -1,7 +1,8 @@
 // This site's extension of OHIF: hanging protocol, windows, findings over the pictures, and the panel beside them.
-import { begin } from "./overlay.js";
+import { begin as beginOverlay } from "./overlay.js";
 import { register as registerProtocol } from "./protocol.js";
-import { register as registerWindows } from "./windows.js";
+import { begin as beginTurning } from "./turning.js";
+import { begin as beginWindows } from "./windows.js";
 
 const PANEL = "./panel.js"; // exports mount(element, { studyInstanceUID, servicesManager, findings })
 let findings;
@@ -14,8 +15,9 @@ export default {
     const { hangingProtocolService, displaySetService } = servicesManager.services;
     const { cornerstone } = window; // OHIF's extension for it makes it known
     registerProtocol(hangingProtocolService);
-    registerWindows(cornerstone);
-    findings = begin({ displaySetService, cornerstone });
+    beginWindows({ displaySetService, cornerstone });
+    beginTurning({ cornerstone });
+    findings = beginOverlay({ displaySetService, cornerstone });
   },
 
   getCommandsModule() {
@@ -36,19 +38,46 @@ export default {
   },
 };
 
-/** A component that leaves its element to panel.js; what `mount` returns is called when the element goes. */
+/** A component: a button that hides the findings, and below it what panel.js mounts. */
 function panel(servicesManager) {
-  let unmount;
-  const take = async (place) => {
-    unmount?.();
-    unmount = undefined;
-    if (!place) return;
-    const { mount } = await import(PANEL);
-    const studyInstanceUID = new URLSearchParams(window.location.search).get("StudyInstanceUIDs")?.split(",")[0];
-    if (place.isConnected) unmount = mount(place, { studyInstanceUID, servicesManager, findings });
+  let leave;
+  const take = (place) => {
+    leave?.();
+    leave = place && fill(place, servicesManager);
   };
-  const props = { className: "h-full overflow-auto text-white", "data-cy": "senogate-panel" };
-  return () => element("div", take, props);
+  return () => element("div", take, { className: "h-full overflow-auto text-white", "data-cy": "senogate-panel" });
+}
+
+/** Fill the panel; call what this returns when its element goes. */
+function fill(place, servicesManager) {
+  const body = document.createElement("div");
+  const [button, forget] = toggle();
+  const studyInstanceUID = new URLSearchParams(window.location.search).get("StudyInstanceUIDs")?.split(",")[0];
+  let unmount;
+  let isGone = false;
+  place.replaceChildren(button, body);
+  import(PANEL).then(({ mount }) => {
+    if (!isGone) unmount = mount(body, { studyInstanceUID, servicesManager, findings });
+  });
+  return () => {
+    isGone = true;
+    forget();
+    unmount?.();
+  };
+}
+
+/** The button, and what ends its watching. */
+function toggle() {
+  const button = document.createElement("button");
+  const say = (isShown) => {
+    button.textContent = isShown ? "Hide findings (F)" : "Show findings (F)";
+    button.setAttribute("aria-pressed", String(isShown));
+  };
+  button.type = "button";
+  button.style.cssText = "margin:8px;padding:4px 12px;border:1px solid #5acce6;border-radius:4px;color:#fff";
+  button.addEventListener("click", () => findings.show(!findings.isShown()));
+  say(findings.isShown());
+  return [button, findings.watch(say)];
 }
 
 /** An element as React 18 makes it: OHIF's own React is not to be had from outside. */

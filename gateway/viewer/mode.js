@@ -15,6 +15,12 @@ export default {
       displayName: "Read",
       hide: false,
       hangingProtocol: [PROTOCOL],
+      onModeEnter(given) {
+        modeInstance.onModeEnter.call(this, given);
+        const key = { commandName: "toggleFindings", label: "Show or hide findings", keys: ["f"] };
+        const { customizationService } = given.servicesManager.services;
+        customizationService.setCustomizations({ "ohif.hotkeyBindings": { $push: [key] } });
+      },
       routes: [
         {
           ...route,

@@ -5,6 +5,7 @@ import { instanceOf, place } from "./view.js";
 const SVG = "http://www.w3.org/2000/svg";
 const COLOUR = "#ffd400";
 const NOTE = "AI, research use only";
+const LETTER = 7; // pixels that a letter is wide
 const POINT = 14; // pixels of the screen around a finding that is a point
 
 /** Begins to watch a mode's studies and viewports; what it returns shows, hides and lists the findings. */
@@ -12,6 +13,7 @@ export function begin({ displaySetService, cornerstone }) {
   const marks = new Map(); // of an image's SOP Instance UID
   const read = new Set(); // reports
   const layers = new Map(); // of an element
+  const watchers = new Set();
   let isShown = true;
   let chosen = "";
 
@@ -34,9 +36,10 @@ export function begin({ displaySetService, cornerstone }) {
     const here = (marks.get(instance?.SOPInstanceUID) ?? []).filter(
       (mark) => mark.frames.length === 0 || mark.frames.includes(frame),
     );
+    if (!layer.dataset.image) performance.mark("senogate-picture"); // the viewport's first
     layer.dataset.place = place(instance);
     layer.dataset.image = instance?.SOPInstanceUID ?? "";
-    layer.replaceChildren(...(isShown ? here.flatMap((mark) => shapes(mark, canvasOf(viewport), mark.lesion === chosen)) : []));
+    layer.replaceChildren(...(isShown ? here.flatMap((mark) => shapes(mark, canvasOf(viewport), mark.lesion === chosen, element.clientWidth)) : []));
     if (isShown && here.length) layer.append(text(NOTE, element.clientWidth / 2, element.clientHeight - 10, "middle"));
   };
 
@@ -62,6 +65,12 @@ export function begin({ displaySetService, cornerstone }) {
     show(value) {
       isShown = value;
       redraw();
+      watchers.forEach((watcher) => watcher(isShown));
+    },
+    /** Call back whenever they are shown or hidden, until what this returns is called. */
+    watch(watcher) {
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
     },
     /** Make one lesion stand out, in every view that has it. */
     choose(lesion) {
@@ -77,10 +86,10 @@ function canvasOf(viewport) {
   return ([column, row]) => viewport.worldToCanvas(imageData.indexToWorld([column - 0.5, row - 0.5, 0]));
 }
 
-function shapes(mark, toCanvas, isChosen) {
+function shapes(mark, toCanvas, isChosen, width) {
   const style = { fill: "none", stroke: COLOUR, "stroke-width": isChosen ? 4 : 2, "data-lesion": mark.lesion };
   const at = outline(mark).map(toCanvas);
-  const title = mark.isMeasure ? [] : [labelOf(mark, at)];
+  const title = mark.isMeasure ? [] : [labelOf(mark, at, width)];
   if (mark.type === "POINT" || mark.type === "MULTIPOINT") {
     return [...at.map(([x, y]) => make("circle", { cx: x, cy: y, r: POINT, ...style })), ...title];
   }
@@ -109,10 +118,12 @@ function ellipse([x, y], [ax, ay], [bx, by]) {
   });
 }
 
-function labelOf(mark, at) {
-  const left = Math.min(...at.map(([x]) => x));
+/** The words above a mark, to its left where there is no room to its right. */
+function labelOf(mark, at, width) {
+  const [left, right] = [Math.min(...at.map(([x]) => x)), Math.max(...at.map(([x]) => x))];
+  const isTight = left + mark.label.length * LETTER > width;
   const top = Math.min(...at.map(([, y]) => y)) - (mark.type === "POINT" ? POINT : 0);
-  return text(mark.label, left, Math.max(14, top - 6), "start");
+  return text(mark.label, isTight ? right : left, Math.max(14, top - 6), isTight ? "end" : "start");
 }
 
 function text(content, x, y, anchor) {

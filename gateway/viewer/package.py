@@ -15,7 +15,7 @@ import ssl
 import sys
 import tarfile
 import tempfile
-import urllib.error
+import time
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,8 @@ INTEGRITY = "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6
 PREFIX = f"/viewer/{VERSION}/"  # where its files are served; its own bundles are made to know it
 FOLDER = Path(__file__).resolve().parents[2] / ".ohif"
 LONGEST = 256 * 1024**2  # bytes of the archive
-PATIENCE = 60.0  # seconds without a byte
+PATIENCE = 20.0  # seconds without a byte
+PAUSES = (1.0, 3.0)  # seconds before it is tried again
 _STAMP = f"{VERSION} {INTEGRITY} 1"  # the last number is that of what is done to the files here
 _CONFIGURATIONS = ("/usr/etc/npmrc", "/etc/npmrc", "~/.npmrc")  # the later beats the earlier
 _UNUSED_FOLDERS = {"ort", "dicom-microscopy-viewer", "customizations"}
@@ -56,23 +57,31 @@ def is_unpacked(folder: Path) -> bool:
 
 
 def fetch(registry: str, authorities: str | None, target: BinaryIO) -> None:
-    """Download the archive from an npm registry. Raises PackageError."""
+    """Download the archive from an npm registry, tried thrice. Raises PackageError."""
     url = f"{registry.rstrip('/')}/@ohif/app/-/app-{VERSION}.tgz"
     if not url.startswith(("https://", "http://")):
         raise PackageError("the npm registry's address is neither https nor http")
     context = ssl.create_default_context()
     if authorities:
         context.load_verify_locations(authorities)
-    try:
-        with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:  # noqa: S310 - checked above
-            length = 0
-            while chunk := answer.read(1024**2):
-                length += len(chunk)
-                if length > LONGEST:
-                    raise PackageError("the npm registry sends more than the package can be")
-                target.write(chunk)
-    except (OSError, urllib.error.URLError) as error:
-        raise PackageError(f"the npm registry can't be reached ({error})") from error
+    for wait in (*PAUSES, None):
+        target.seek(0)
+        target.truncate()
+        try:
+            _download(url, context, target)
+            break
+        except OSError as error:  # urllib's own errors among them
+            if wait is None:
+                raise PackageError(f"the npm registry can't be reached ({error})") from error
+            time.sleep(wait)
+
+
+def _download(url: str, context: ssl.SSLContext, target: BinaryIO) -> None:
+    with urllib.request.urlopen(url, timeout=PATIENCE, context=context) as answer:  # noqa: S310 - no other scheme
+        while chunk := answer.read(1024**2):
+            target.write(chunk)
+            if target.tell() > LONGEST:
+                raise PackageError("the npm registry sends more than the package can be")
 
 
 def unpack(archive: BinaryIO, folder: Path) -> None:

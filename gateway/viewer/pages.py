@@ -15,6 +15,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from gateway.portal.pages import page
+from gateway.portal.worklist import mark_opened
 from gateway.services import services_of
 from gateway.viewer.package import FOLDER, PREFIX, VERSION, is_unpacked
 
@@ -26,20 +27,35 @@ CONTENT_SECURITY_POLICY = (
 )
 # A worker has a policy of its own. The JPEG decoders make functions of text; a worker touches no page.
 WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self' blob: data:"
+WORKLIST = "/worklist/"
 READ = "/viewer/read"  # the page of one study or of several
+CHUNKS = (
+    1673,
+    6938,
+    6489,
+    6495,
+    8478,
+    89,
+    2623,
+    341,
+    3552,
+    6749,
+    9383,
+    7248,
+)  # of OHIF, for the mode that is used
 _KEPT = "public, max-age=31536000, immutable"
-_OURS = "extension mode view protocol windows findings overlay panel panel-content panel-jump panel-style"
-_SCRIPTS = frozenset(f"{name}.js" for name in _OURS.split())
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
 
 async def show(request: Request) -> Response:
-    """GET /viewer/ and /viewer/read: OHIF, which asks for studies by itself, with the person's cookie."""
+    """GET /viewer/read: OHIF, which asks for studies by itself, with the person's cookie; GET /viewer/ leads there."""
     folder = folder_of(request)
     if not is_unpacked(folder):
         return page("no_viewer.html", HTTPStatus.SERVICE_UNAVAILABLE, archive=f"app-{VERSION}.tgz")
-    if request.url.path == "/viewer/" and "StudyInstanceUIDs" in request.query_params:
-        return RedirectResponse(f"{READ}?{request.url.query}", HTTPStatus.SEE_OTHER)
+    if request.url.path == "/viewer/":
+        asked = "StudyInstanceUIDs" in request.query_params
+        return RedirectResponse(f"{READ}?{request.url.query}" if asked else WORKLIST, HTTPStatus.SEE_OTHER)
+    await mark_opened(request)
     headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
     return HTMLResponse(_document(folder), headers=headers)
 
@@ -64,7 +80,7 @@ async def configuration(request: Request) -> Response:
 async def script(request: Request) -> Response:
     """GET /viewer/scripts/{name}: one of this site's own scripts."""
     name = request.path_params["name"]
-    if name not in _SCRIPTS:
+    if name not in scripts():
         raise HTTPException(HTTPStatus.NOT_FOUND)
     return _script(request, files("gateway.viewer").joinpath(name).read_bytes())
 
@@ -84,6 +100,13 @@ async def ohif(request: Request) -> Response:
     return FileResponse(path, headers=headers, media_type=media_type)
 
 
+@cache
+def scripts() -> frozenset[str]:
+    """The names of this site's own scripts; the configuration is one that is filled in."""
+    names = {each.name for each in files("gateway.viewer").iterdir()}
+    return frozenset(name for name in names if name.endswith(".js")) - {"app-config.js"}
+
+
 def folder_of(request: Request) -> Path:
     return Path(services_of(request).settings.viewer or FOLDER)
 
@@ -98,10 +121,16 @@ def _script(request: Request, content: bytes) -> Response:
 
 @cache
 def _document(folder: Path) -> str:
-    """The page, with the name that this version's bundle has."""
+    """The page, with the names that this version's bundles have, and what they ask for later asked for at once."""
     (bundle,) = (folder / "dist").glob("app.bundle.*.js")
+    chunks = [path.name for chunk in CHUNKS for path in (folder / "dist").glob(f"{chunk}.bundle.*.js")]
+    early = [f'<link rel="preload" as="script" href="{PREFIX}{name}">' for name in chunks]
+    early += [f'<link rel="modulepreload" href="/viewer/scripts/{name}">' for name in sorted(scripts())]
     text = files("gateway.viewer").joinpath("index.html").read_text("utf-8")
-    return text.replace("{{ prefix }}", PREFIX).replace("{{ bundle }}", bundle.name)
+    values = {"prefix": PREFIX, "bundle": bundle.name, "early": "\n".join(early)}
+    for name, value in values.items():
+        text = text.replace(f"{{{{ {name} }}}}", value)
+    return text
 
 
 @cache
@@ -117,8 +146,11 @@ def _names(folder: Path) -> dict[str, Path]:
 
 PAGES = [Route("/viewer/", show, methods=["GET"]), Route(READ, show, methods=["GET"])]
 STATIC = [
-    Route("/viewer", lead),
-    Route("/viewer/app-config.js", configuration),
-    Route("/viewer/scripts/{name}", script),
-    Route(f"{PREFIX}{{path:path}}", ohif),
+    Route(path, endpoint, methods=["GET"], include_in_schema=False)
+    for path, endpoint in (
+        ("/viewer", lead),
+        ("/viewer/app-config.js", configuration),
+        ("/viewer/scripts/{name}", script),
+        (f"{PREFIX}{{path:path}}", ohif),
+    )
 ]

@@ -4,7 +4,9 @@ const ORDER = Object.keys(NAMES);
 const SIDES = { L: "left", R: "right" };
 const MET = "373066001"; // SNOMED CT, Yes: the answer of a criterion that is met
 export const SAID = { accept: "accepted", reject: "rejected", comment: "commented on" };
+const WORDS = { accept: "Accept", reject: "Reject", comment: "Only comment" }; // a comment goes along with a decision
 const LONGEST = 2000; // characters of a comment
+const HINT = "hint"; // the element that tells what to know of comments
 
 export function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -30,7 +32,10 @@ export function contentOf(answer, actions) {
   else if (!readings.length)
     content.push(make("p", {}, "Without AI: no model is enabled here for what this study has."));
   content.push(...readings.map((each) => articleOf(each, actions)));
-  if (!actions.mayReview) content.push(make("p", { class: "hint" }, "Your role does not let you review findings."));
+  const hint = actions.mayReview
+    ? "Name no patient in a comment: it goes into the study."
+    : "Your role does not let you review findings.";
+  content.push(make("p", { class: "hint", id: HINT }, hint));
   return content;
 }
 
@@ -42,6 +47,7 @@ function articleOf(reading, actions) {
     "article",
     { "aria-labelledby": id, class: reading.state },
     heading,
+    isDone ? cautionOf(reading.findings.model) : undefined,
     isDone ? foundOf(reading, actions) : stateOf(reading),
     isDone ? modelOf(reading) : reading.model && make("p", { class: "hint" }, `Model: ${reading.model}`),
     reviewOf(reading, "", actions),
@@ -191,12 +197,15 @@ function modelOf(reading) {
     "SHA-256": model.sha256,
   };
   const list = Object.entries(rows).filter(([, text]) => text);
-  return [
-    model.research_use_only && make("p", { class: "caution" }, "Research use only. Not for diagnosis."),
-    /phantom/i.test(model.trained_on) &&
-      make("p", { class: "caution" }, "Trained on phantoms, not on patients: its answers mean nothing for a patient."),
-    make("dl", {}, list.map(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]).flat()),
+  return make("dl", {}, list.map(([name, text]) => [make("dt", {}, name), make("dd", {}, text)]));
+}
+
+function cautionOf(model) {
+  const cautions = [
+    model.research_use_only && "Research use only. Not for diagnosis.",
+    /phantom/i.test(model.trained_on) && "Trained on phantoms, not on patients: it tells nothing about a patient.",
   ].filter(Boolean);
+  return cautions.length ? make("p", { class: "caution" }, cautions.join(" ")) : undefined;
 }
 
 /** What readers said of a reading, or of a lesion of it, and where to say something. */
@@ -232,16 +241,18 @@ function formOf(reading, lesion, name, actions) {
     actions.drafts.set(key, event.target.value);
     buttons[2].disabled = !event.target.value.trim();
   };
-  const text = make("textarea", { rows: 2, maxlength: LONGEST, "data-key": `text ${key}`, input });
+  const described = { "aria-describedby": HINT, "data-key": `text ${key}` };
+  const text = make("textarea", { rows: 1, maxlength: LONGEST, ...described, input });
   text.value = actions.drafts.get(key) ?? "";
-  const buttons = ["accept", "reject", "comment"].map((decision) => {
+  const buttons = Object.keys(WORDS).map((decision) => {
     const click = () => actions.say(reading, lesion, decision);
-    const label = `${capital(decision)} ${decision === "comment" ? "on " : ""}${name}`;
+    const word = WORDS[decision];
+    const label = `${word} ${decision === "comment" ? "on " : ""}${name}`;
     const named = { "aria-label": label, "data-key": `${decision} ${key}` };
-    return make("button", { type: "button", class: decision, ...named, click }, capital(decision));
+    return make("button", { type: "button", ...named, click }, word);
   });
   buttons[2].disabled = !text.value.trim();
-  const label = make("label", {}, `Comment on ${name} (name no patient: it goes into the study)`, text);
+  const label = make("label", {}, `Comment on ${name}`, text);
   const attributes = { class: "review", role: "group", "aria-label": `Review of ${name}` };
-  return make("div", attributes, buttons.slice(0, 2), label, buttons[2]);
+  return make("div", attributes, label, buttons);
 }

@@ -1,6 +1,7 @@
 // Brings a region of an image into view, by OHIF's services.
 const PATIENCE = 5000; // milliseconds for an image to be drawn
-const ROOM = 1.5; // half the height of the view, in sizes of the region
+const ROOM = 2; // half the height of the view, in sizes of the region
+const LEAST = 30; // the same in millimetres: a point is not looked at alone
 
 /** Show the image and the frame of a region, and its middle in the middle. Whether that could be done. */
 export async function jumpTo(services, region) {
@@ -60,7 +61,7 @@ function centre(viewport, region) {
   const { focalPoint, position, parallelScale } = viewport.getCamera();
   const moved = position.map((each, axis) => each - focalPoint[axis] + world[axis]);
   const camera = { focalPoint: [...world], position: moved };
-  if (size > 0) camera.parallelScale = Math.min(parallelScale, ROOM * size);
+  camera.parallelScale = Math.min(parallelScale, Math.max(ROOM * size, LEAST));
   viewport.setCamera(camera);
   viewport.render();
 }

@@ -26,12 +26,12 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .reviews { list-style: none; padding: 0; }
 .reviews .old { color: #cbd5e1; }
 .comment { white-space: pre-wrap; overflow-wrap: anywhere; margin-left: 8px; }
-.review { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 6px; }
-label { flex-basis: 100%; font-size: 12px; color: #cbd5e1; }
-textarea { box-sizing: border-box; width: 100%; font: inherit; color: #f1f5f9; background: #020617;
+.review { margin-top: 6px; }
+label { display: block; margin-bottom: 4px; font-size: 12px; color: #cbd5e1; }
+textarea { display: block; box-sizing: border-box; width: 100%; font: inherit; color: #f1f5f9; background: #020617;
   border: 1px solid #94a3b8; border-radius: 4px; }
 button { font: inherit; color: #f1f5f9; background: #1e3a5f; border: 1px solid #94a3b8; border-radius: 4px;
-  padding: 3px 10px; margin-right: 4px; cursor: pointer; min-height: 28px; }
+  padding: 3px 10px; margin: 2px 4px 2px 0; cursor: pointer; min-height: 28px; }
 button:hover { background: #2b5285; }
 button:disabled { color: #94a3b8; background: #1e293b; cursor: default; }
 :focus-visible { outline: 2px solid #ffd60a; outline-offset: 1px; }

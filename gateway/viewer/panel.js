@@ -22,6 +22,7 @@ class Panel {
   #content = make("div", {});
   #ending = new AbortController();
   #drafts = new Map(); // comments that are not sent yet, by what they are on
+  #sending = new Set(); // what is being said at the moment, by what it is on
   #timer;
   #session;
   #shown = ""; // the answer that the content was made of
@@ -37,6 +38,9 @@ class Panel {
     root.adoptedStyleSheets = [style];
     const title = make("h2", { id: "title" }, "AI, research use only");
     root.append(make("section", { "aria-labelledby": "title" }, title, this.#status, this.#content));
+    // OHIF takes keys for its own unless they come from a text, which it does not see in a shadow tree.
+    const keep = (event) => event.stopPropagation();
+    for (const kind of ["keydown", "keypress", "keyup"]) this.#host.addEventListener(kind, keep);
     element.replaceChildren(this.#host);
   }
 
@@ -65,6 +69,8 @@ class Panel {
   /** Send what the reader says of a reading, or of a lesion of it. */
   async say(reading, lesion, decision) {
     const key = keyOf(reading, lesion);
+    if (this.#sending.has(key)) return;
+    this.#sending.add(key);
     const body = { decision, lesion, comment: this.#drafts.get(key) ?? "", fingerprint: reading.fingerprint };
     try {
       const address = `${this.address}/${reading.task}/${reading.modality}/reviews`;
@@ -80,6 +86,8 @@ class Panel {
       if (error.status === 403) this.#session = undefined;
       if (error.status === 403 || error.status === 409) await this.look();
       this.#tell(error);
+    } finally {
+      this.#sending.delete(key);
     }
   }
 
@@ -114,7 +122,12 @@ class Panel {
       point: (...all) => this.point(...all),
     };
     this.#content.replaceChildren(...contentOf(answer, actions));
-    if (focused) this.#content.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) this.#focus(this.#content.querySelector(`[data-key="${CSS.escape(focused)}"]`));
+  }
+
+  /** Give the focus back; in place of a button that is disabled now, to the text beside it. */
+  #focus(element) {
+    (element?.disabled ? element.closest(".review").querySelector("textarea") : element)?.focus();
   }
 
   #tellChanges(readings) {

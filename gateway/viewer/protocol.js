@@ -1,5 +1,5 @@
 // How a breast study is hung: by laterality and view, chest walls meeting in the middle, the prior's views beside.
-import { instanceOf, isStandard, isTomosynthesis, place, turns } from "./view.js";
+import { instanceOf, isStandard, isTomosynthesis, place } from "./view.js";
 
 export const PROTOCOL = "@senogate/breast";
 const VIEWS = ["R CC", "L CC", "R MLO", "L MLO"];
@@ -20,10 +20,6 @@ export function register(hangingProtocolService) {
     hangingProtocolService.addCustomAttribute(`senogate-${name}`, name, ask);
   }
   hangingProtocolService.addCustomAttribute("senogate-area", "where the chest wall is", ([displaySet]) => area(displaySet));
-  hangingProtocolService.addCustomAttribute("senogate-rotation", "rotation", ([displaySet]) =>
-    turns(instanceOf(displaySet)).flipVertical ? 180 : 0,
-  );
-  hangingProtocolService.addCustomAttribute("senogate-flip", "mirrored", ([displaySet]) => isMirrored(displaySet));
   hangingProtocolService.addProtocol(PROTOCOL, protocol());
 }
 
@@ -37,12 +33,6 @@ function area(displaySet) {
     imageArea: [1, 1],
     imageCanvasPoint: { imagePoint: [edge, 0.5], canvasPoint: [edge, 0.5] },
   };
-}
-
-/** A turn upside down is one by 180 degrees, which a mirroring makes good or is part of. */
-function isMirrored(displaySet) {
-  const { flipHorizontal, flipVertical } = turns(instanceOf(displaySet));
-  return flipHorizontal !== flipVertical;
 }
 
 const rule = (name, value, options = {}) => ({
@@ -84,8 +74,6 @@ const viewport = (id, matchedDisplaySetsIndex = 0) => ({
     toolGroupId: "default",
     allowUnmatchedView: true,
     displayArea: { custom: "senogate-area" },
-    rotation: { custom: "senogate-rotation", defaultValue: 0 },
-    flipHorizontal: { custom: "senogate-flip", defaultValue: false },
   },
   displaySets: [{ id, matchedDisplaySetsIndex }],
 });

@@ -7,24 +7,48 @@ const PRIORITY = 100000; // above OHIF's own
 const LINEAR = "LINEAR";
 const SIGMOID = "SIGMOID";
 
-/** Answer for OHIF's own knowledge of an image's windows, corrected. */
-export function register({ metaData }) {
+/** Begin to answer for OHIF's own knowledge of an image's windows, corrected. */
+export function begin({ displaySetService, cornerstone }) {
+  const { metaData } = cornerstone;
+  const tables = new Map(); // windows of instances that have tables alone, by SOP Instance UID
   let isAsking = false;
   const provide = (type, imageId) => {
     if (type !== "voiLutModule" || isAsking) return undefined;
     isAsking = true;
     try {
-      return corrected(metaData.get(type, imageId), metaData.get("instance", imageId));
+      const instance = metaData.get("instance", imageId);
+      return corrected(metaData.get(type, imageId), windowOf(instance) ?? tables.get(instance?.SOPInstanceUID));
     } finally {
       isAsking = false;
     }
   };
   metaData.addProvider(provide, PRIORITY);
+
+  const readTable = async (instance) => {
+    const table = first(instance.VOILUTSequence);
+    const window = windowOfTable(table, await valuesOf(table));
+    if (!window) return;
+    tables.set(instance.SOPInstanceUID, window);
+    for (const viewport of cornerstone.getEnabledElements().map((enabled) => enabled.viewport)) {
+      const shown = metaData.get("instance", viewport.getCurrentImageId?.());
+      if (shown?.SOPInstanceUID === instance.SOPInstanceUID && viewport.getImageData?.()) apply(viewport, window);
+    }
+  };
+  displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => {
+    for (const instance of displaySetsAdded.flatMap((each) => each.instances ?? each.images ?? [])) {
+      if (first(instance.VOILUTSequence) && !windowOf(instance)) readTable(instance);
+    }
+  });
+}
+
+/** For a picture that was there before its table. */
+function apply(viewport, { centers: [center], widths: [width], shape }) {
+  viewport.setProperties({ VOILUTFunction: shape, voiRange: { lower: center - width / 2, upper: center + width / 2 } });
+  viewport.render();
 }
 
 /** The windows of an image: the named function in a list of one, since its first item is what is taken. */
-function corrected(said, instance) {
-  const window = windowOf(instance) ?? windowOfTable(first(instance?.VOILUTSequence));
+function corrected(said, window) {
   if (!window) return said && { ...said, voiLUTFunction: undefined };
   const { centers, widths, shape } = window;
   return {
@@ -48,12 +72,10 @@ export function windowOf(instance) {
 }
 
 /** The window that is nearest to a table: a straight one or a curved one, by where the table crosses its quarters. */
-export function windowOfTable(table) {
+export function windowOfTable(table, values) {
   const [length, start] = items(table?.LUTDescriptor).map(Number);
-  const values = valuesOf(table);
   if (!values || values.length < 2 || values.length < (length || 65536)) return undefined;
-  const at = crossings(values, toSigned(start, table));
-  const [low, quarter, half, threeQuarters, high] = at;
+  const [low, quarter, half, threeQuarters, high] = crossings(values, start || 0);
   const slope = threeQuarters - quarter;
   if (!(slope > 0)) return undefined;
   // Of a straight line the outer distance is 1.8 times the inner one; of 1 / (1 + exp(-4 (x - c) / w)) 2.68 times.
@@ -72,14 +94,11 @@ function crossings(values, start) {
   });
 }
 
-function valuesOf(table) {
-  const data = items(table?.LUTData)[0];
-  if (data instanceof ArrayBuffer) return Array.from(new Uint16Array(data.slice(0, data.byteLength & ~1)));
+/** A table's entries: numbers, or bytes of 16 bits each that lie elsewhere (PS3.18 section F.2.6). */
+async function valuesOf(table) {
   const listed = items(table?.LUTData);
-  return listed.length > 1 && listed.every((value) => typeof value === "number") ? listed : undefined;
-}
-
-/** A first value above 32767 that a signed image cannot mean is a negative one, written without its sign. */
-function toSigned(start, table) {
-  return start > 32767 && table.vr === "SS" ? start - 65536 : start || 0;
+  if (listed.length > 1) return listed.map(Number);
+  const [data] = listed;
+  const bytes = data instanceof ArrayBuffer ? data : await data?.retrieveBulkData?.();
+  return bytes && new Uint16Array(bytes.slice(0, bytes.byteLength & ~1));
 }

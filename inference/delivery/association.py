@@ -101,7 +101,7 @@ class Association:
                 destination.host,
                 destination.port,
                 ae_title=destination.aet,
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound_sending), *handlers],
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound), *handlers],
                 tls_args=_tls(destination),
             )
         except (OSError, ValueError, RuntimeError) as error:
@@ -112,13 +112,14 @@ class Association:
             raise Unreachable("the destination rejected the association: does it know the calling AE title?")
         raise Unreachable("no association: is it there, and do the TLS settings fit?")
 
-    def _bound_sending(self, event: evt.Event) -> None:
-        """No wait for acknowledgements, and none without end for a receiver that takes nothing in."""
+    def _bound(self, event: evt.Event) -> None:
+        """No wait for acknowledgements, and none without end for who stops to read or to write in mid-sentence."""
         connection = event.assoc.dul.socket
         if connection is not None and connection.socket is not None:
             connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             timeout = struct.pack("ll", self._destination.timeout, 0)
-            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
+            for option in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+                connection.socket.setsockopt(socket.SOL_SOCKET, option, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +176,10 @@ class Association:
         return Answer(Meaning.UNKNOWN, None, "no answer came")
 
     def holds(self, result: Reidentified) -> bool | None:
-        """Whether the destination tells by C-FIND that it holds the instance; None where it does not say."""
+        """Whether the destination tells by C-FIND that it holds the instance; None where it does not say.
+
+        Raises Unreachable where it offers that and no answer comes.
+        """
         if not self.offers_find:
             return None
         wanted = Dataset()
@@ -186,8 +190,11 @@ class Association:
         try:
             answers = list(self._connection.send_c_find(wanted, StudyRootQueryRetrieveInformationModelFind))
         except _BROKEN:
-            return None
-        if not answers or "Status" not in answers[-1][0] or answers[-1][0].Status != 0:
+            answers = []
+        if not answers or "Status" not in answers[-1][0]:
+            self.abort()
+            raise Unreachable("no answer came to a query")
+        if answers[-1][0].Status != 0:
             return None
         return any(found and found.get("SOPInstanceUID") == result.sop_instance_uid for _, found in answers)
 

@@ -10,6 +10,7 @@ import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import psycopg
@@ -29,7 +30,7 @@ from inference.delivery.commitment import answering
 from inference.delivery.described import content_of
 from inference.delivery.errors import Undeliverable, Unreachable
 from inference.delivery.opening import Crosswalk
-from inference.delivery.reidentified import Reidentified, Study, own_uids
+from inference.delivery.reidentified import Edition, Reidentified, Study, own_uids
 from inference.errors import ReadingFailed
 
 FIRST_WAIT, LONGEST_WAIT = 2.0, 900.0  # seconds from an attempt that failed to the next, doubled each time
@@ -52,9 +53,10 @@ class Due:
     sop_class_uid: str
     kind: str
     content: str
-    stored_content: str
+    version: str
+    stored_version: str
     is_uncertain: bool
-    attempts: int
+    wanted_at: datetime
     place: str
     of_several: bool
 
@@ -177,12 +179,11 @@ class Lane:
             for each in read:
                 self._refuse(connection, each.due, error)
             return
-        contents = self._contents(connection, uids - whose.originals.keys())
+        versions = self._versions(connection, uids - whose.originals.keys())
         for each in read:
             if self._may_go_on(association):
-                known = contents | {each.due.sop_instance_uid: each.due.content}
                 try:
-                    self._deliver(connection, association, each, whose, known)
+                    self._deliver(connection, association, each, whose, versions)
                 except _UNUSABLE as error:
                     self._refuse(connection, each.due, error)
 
@@ -203,10 +204,10 @@ class Lane:
             self._refuse(connection, due, error)
         return None
 
-    def _contents(self, connection: psycopg.Connection, uids: set[str]) -> dict[str, str]:
+    def _versions(self, connection: psycopg.Connection, uids: set[str]) -> dict[str, str]:
         """Of other results that a result names, those that the destination has or will have."""
         values = {"destination": self._destination.name, "uids": sorted(uids)}
-        return dict(connection.execute(self._sql["contents"], values).fetchall())
+        return dict(connection.execute(self._sql["versions"], values).fetchall())
 
     def _deliver(
         self,
@@ -214,25 +215,27 @@ class Lane:
         association: Association,
         read: _Read,
         whose: Study,
-        contents: Mapping[str, str],
+        versions: Mapping[str, str],
     ) -> None:
         """Begin, which is committed, then send; what ends this process in between leaves an uncertain row."""
         due = read.due
         row = connection.execute(self._sql["begin"], {"id": due.id, "content": due.content}).fetchone()
         if row is None:
             return
-        result = Reidentified(read.instance, whose, contents, self._deidentifier.pseudonyms)
-        if due.is_uncertain and association.holds(result):
-            answer = Answer(Meaning.STORED, None, "the destination held it already")
-        else:
-            answer = association.store(result)
+        edition = Edition(due.version, due.wanted_at, due.stored_version)
+        result = Reidentified(read.instance, whose, edition, versions, self._deidentifier.pseudonyms)
+        try:
+            held = due.is_uncertain and association.holds(result)
+            answer = _HELD if held else association.store(result)
+        except Unreachable as error:
+            answer = Answer(Meaning.UNKNOWN, None, str(error))
         self._finish(connection, due, int(row[0]), answer)
 
     def _finish(self, connection: psycopg.Connection, due: Due, attempts: int, answer: Answer) -> None:
         is_stored = answer.meaning is Meaning.STORED
         values: dict[str, Any] = {
             "id": due.id,
-            "content": due.content,
+            "version": due.version,
             "state": _STATES[answer.meaning],
             "wait": self._wait(answer, attempts),
             "is_uncertain": answer.meaning is Meaning.UNKNOWN,
@@ -305,6 +308,7 @@ class Lane:
                 return
 
 
+_HELD = Answer(Meaning.STORED, None, "the destination held it already")
 _STATES: Mapping[Meaning, State] = {
     Meaning.STORED: State.STORED,
     Meaning.LATER: State.WAITING,

@@ -7,7 +7,7 @@ it refers to, the original dates, and nothing that says or shows which pseudonym
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from pydicom.dataelem import DataElement
@@ -16,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import Comprehensive3DSRStorage, MammographyCADSRStorage
 
 from deidentification.identity import Identity
 from deidentification.part10 import encode
@@ -43,11 +44,13 @@ _PUT_BACK: dict[int, tuple[str, bytes]] = {
 _OPTIONAL = {0x00100021}  # of type 3: absent where the study had none
 # What says that it was de-identified, and what de-identification changed and the crosswalk does not hold.
 _DROPPED = {0x00120062, 0x00120063, 0x00120064, 0x00280303, 0x00081030, 0x00101010}
+_REPORTS = {Comprehensive3DSRStorage, MammographyCADSRStorage}
 _LONGITUDINAL = "LongitudinalTemporalInformationModified"
 _TEXTS = frozenset(
     {"LO", "LT", "PN", "SH", "ST", "UC", "UT"}
 )  # those that the character set is for (PS3.5 6.1.2)
 _DATE = re.compile(r"([0-9]{8})(.*)", re.DOTALL)
+_ZONE = re.compile(r"([+-])(0[0-9]|1[0-4])([0-5][0-9])")
 _PSEUDONYMS = re.compile(rb"2\.25\.[1-9][0-9]{0,38}|SG[A-Z2-7]{24}")
 
 
@@ -59,22 +62,39 @@ class Study:
     originals: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """Which version of a result it is, since when, and which one the destination was sent before, if any."""
+
+    version: str
+    made_at: datetime
+    replaces: str = ""
+
+
 class Reidentified:
     """A result as it leaves; `dataset` gives its bytes. Raises Undeliverable."""
 
     def __init__(
-        self, instance: bytes, study: Study, contents: Mapping[str, str], pseudonyms: Pseudonyms
+        self,
+        instance: bytes,
+        study: Study,
+        edition: Edition,
+        versions: Mapping[str, str],
+        pseudonyms: Pseudonyms,
     ) -> None:
-        """`contents` are those of the results which it may name, and its own, by SOP Instance UID."""
+        """`versions` are those of other results that it may name, by SOP Instance UID."""
         self._identity = study.identity
         self._originals = study.originals
-        self._contents = contents
+        self._edition = edition
         self._pseudonyms = pseudonyms
         with readable():
             self._result = read_dataset(instance, pixels=True)
             self._require_same_study()
+            own = str(self._result.SOPInstanceUID)
+            self._versions = {**versions, own: edition.version}
             self._dates = self._make_dates()
             self._change(self._result)
+            self._date_edition(own)
             self._character_set, values = self._choose_characters()
         self._put_back = {
             tag: (vr, values[name])
@@ -101,6 +121,26 @@ class Reidentified:
         whole = b"".join(parts)
         self._require_no_pseudonym(whole)
         return whole
+
+    def _date_edition(self, own: str) -> None:
+        """Instance Creation Date and Time tell the latest of several, and a report names the one before it.
+
+        PS3.3 C.12.1.1 and C.17.2. They are in the time zone that the result names, else in the site's own.
+        """
+        named = _ZONE.fullmatch(str(self._result.get("TimezoneOffsetFromUTC", "")))
+        offset = (
+            timedelta(hours=int(named[1] + named[2]), minutes=int(named[1] + named[3])) if named else None
+        )
+        made_at = self._edition.made_at.astimezone(None if offset is None else timezone(offset))
+        self._result.InstanceCreationDate = made_at.strftime("%Y%m%d")
+        self._result.InstanceCreationTime = made_at.strftime("%H%M%S")
+        if self._edition.replaces and str(self._result.SOPClassUID) in _REPORTS:
+            before, series, study = Dataset(), Dataset(), Dataset()
+            before.ReferencedSOPClassUID = self._result.SOPClassUID
+            before.ReferencedSOPInstanceUID = self._pseudonyms.outward_uid(own, self._edition.replaces)
+            series.SeriesInstanceUID, series.ReferencedSOPSequence = self._result.SeriesInstanceUID, [before]
+            study.StudyInstanceUID, study.ReferencedSeriesSequence = self._result.StudyInstanceUID, [series]
+            self._result.PredecessorDocumentsSequence = [study]
 
     def _require_same_study(self) -> None:
         """That the opened identity is that of this very result: nothing may come to another patient."""
@@ -134,11 +174,11 @@ class Reidentified:
         if not self._pseudonyms.is_own_uid(uid):
             return uid
         if tag in (SOP_INSTANCE_UID, REFERENCED_SOP_INSTANCE_UID):
-            if uid not in self._contents:
+            if uid not in self._versions:
                 raise Undeliverable(
                     "it names an instance that neither the crosswalk nor its destination holds"
                 )
-            return self._pseudonyms.outward_uid(uid, self._contents[uid])
+            return self._pseudonyms.outward_uid(uid, self._versions[uid])
         if tag == STUDY_INSTANCE_UID:
             raise Undeliverable("it names a study that the crosswalk does not hold")
         return self._pseudonyms.outward_uid(uid)

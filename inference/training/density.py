@@ -131,7 +131,7 @@ def passport(figures: list[dict[str, Any]]) -> dict[str, Any]:
         "identity": {
             "name": NAME,
             "title": "Phantom-trained density model",
-            "version": "2.0.0",
+            "version": "2.1.0",
             "task": "density",
             "intended_use": "Shows that a site works. Phantom-trained: says nothing about patients.",
             "licence": "Apache-2.0",

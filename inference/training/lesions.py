@@ -31,7 +31,8 @@ SEED = 20240302
 STEPS = 800
 BATCH = 8
 OPERATING_RATE = 0.25
-"""False positives an image and kind at the operating point."""
+"""False positives an image and kind at the operating point, of which a mark is as likely as `LEAST_LIKELY` at least."""
+LEAST_LIKELY = 0.1
 
 _WITH_LESIONS = 0.75
 _SAID_EVERY = 50
@@ -134,8 +135,9 @@ def write_package(
     run, tuning = runner(content), list(validation)
     calibration = figures.calibrate(figures.look(run, tuning))
     tuned = figures.look(run, tuning, calibration)
+    allowed = OPERATING_RATE * tuned[0].views
     thresholds = [
-        threshold_at([one.kinds[kind] for one in tuned], OPERATING_RATE * tuned[0].views)
+        max(threshold_at([one.kinds[kind] for one in tuned], allowed), LEAST_LIKELY)
         for kind in range(CLASSES)
     ]
     exams = figures.look(run, held_out, calibration)

@@ -17,6 +17,7 @@ from inference.passport import Metric
 
 MODELS: Mapping[str, str] = {
     "phantom_density": "density",
+    "phantom_lesions": "lesions",
     "phantom_ultrasound": "ultrasound",
     "risk_baseline": "risk",
 }

@@ -3,17 +3,18 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from tests.browser.people import sign_in
 from tests.live import LiveSite
 
-PATIENCE = 30_000  # milliseconds
+PATIENCE = 120_000  # milliseconds: the machine may be busy with other tests
 FLAGS = [
     "--no-sandbox",  # it may run as root
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic"),
@@ -33,14 +34,27 @@ class Watched:
     def __post_init__(self) -> None:
         self.page.on("request", self._see)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on(
-            "console", lambda message: self.errors.append(message.text) if message.type == "error" else None
-        )
+        self.page.on("console", self._hear)
 
     def _see(self, request: Request) -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in ("blob", "data") and f"{parts.scheme}://{parts.netloc}" != self.origin:
             self.foreign.append(request.url)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.location.get("url", "").endswith("/favicon.ico"):
+            self.errors.append(message.text)
+
+
+@contextmanager
+def watching(browser: Browser, site: LiveSite) -> Iterator[Page]:
+    """A page that runs scripts. It must ask no other origin for anything and tell of no error."""
+    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    watched = Watched(context.new_page(), site.base_url)
+    yield watched.page
+    context.close()
+    assert (watched.foreign, watched.errors) == ([], [])
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +63,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed; tools/setup.sh test installs it")
+    expect.set_options(PATIENCE)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield opened
@@ -70,29 +85,20 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def open_as(browser: Browser, site: LiveSite) -> Iterator[Callable[[str, str], Page]]:
-    """A callable: somebody new with a role ("researcher": with none) signs in on the way to a path.
+    """A callable: somebody new with a role ("researcher": with none) signs in on the way to a path; see `watching`."""
+    with ExitStack() as stack:
 
-    The page runs scripts. At the end it must have asked no other origin for anything and told of no error.
-    """
-    watched: list[Watched] = []
+        def open_page(role: str, path: str) -> Page:
+            page = stack.enter_context(watching(browser, site))
+            sign_in(page, site, role, path)
+            return page
 
-    def open_page(role: str, path: str) -> Page:
-        context = browser.new_context(viewport={"width": 1600, "height": 1000})
-        context.set_default_timeout(PATIENCE)
-        watched.append(Watched(context.new_page(), site.base_url))
-        sign_in(watched[-1].page, site, role, path)
-        return watched[-1].page
-
-    yield open_page
-    for each in watched:
-        each.page.context.close()
-    assert [url for each in watched for url in each.foreign] == []
-    assert [text for each in watched for text in each.errors] == []
+        yield open_page
 
 
-@pytest.fixture
-def artefacts(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder for screenshots that are kept."""
-    folder = Path(os.environ.get("SENOGATE_TEST_ARTEFACTS") or tmp_path)
+    folder = Path(os.environ.get("SENOGATE_TEST_ARTEFACTS") or tmp_path_factory.mktemp("screenshots"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

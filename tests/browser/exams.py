@@ -16,7 +16,8 @@ from archive.findings import Lesion, Region, Shape
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
-from inference.demo import build_exam, to_part10
+from inference.demo import build_exam
+from inference.phantom.mammogram import add_pixels, begin_instance, name_uids, to_part10
 from inference.results.writers import write as write_results
 from tests.live import LiveSite, eventually
 from tests.unit.findings import MASS, lesion_findings, without_lesions
@@ -55,7 +56,10 @@ def changed(part10: bytes, **values: Any) -> bytes:
     """An instance with other values; None removes an attribute."""
     dataset: FileDataset = dcmread(io.BytesIO(part10))
     for keyword, value in values.items():
-        delattr(dataset, keyword) if value is None else setattr(dataset, keyword, value)
+        if value is not None:
+            setattr(dataset, keyword, value)
+        elif keyword in dataset:
+            delattr(dataset, keyword)
     return to_part10(dataset)
 
 
@@ -126,3 +130,20 @@ def shared_study(path: Path, **values: object) -> list[bytes]:
         for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     }
     return [changed(path.read_bytes(), PatientID=uuid.uuid4().hex[:12], **new, **values)]
+
+
+def pixels_of(part10: bytes) -> np.ndarray:
+    return dcmread(io.BytesIO(part10)).pixel_array
+
+
+def picture(sop_class_uid: str, modality: str, pixels: np.ndarray) -> bytes:
+    """One instance of 8 bits, or of 12, of somebody of her own."""
+    uid = name_uids(uuid.uuid4().hex)
+    dataset = begin_instance(1, uid, sop_class_uid)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class_uid, uid("instance 1")
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = uid("study"), uid("series")
+    dataset.Modality, dataset.PatientID, dataset.InstanceNumber = modality, uuid.uuid4().hex[:12], 1
+    dataset.StudyDate, dataset.StudyTime, dataset.ImageType = "20240229", "101500", ["ORIGINAL", "PRIMARY"]
+    dataset.BurnedInAnnotation = "NO"
+    add_pixels(dataset, pixels, bits=8 if pixels.dtype == np.uint8 else 12)
+    return to_part10(dataset)

@@ -173,8 +173,17 @@ class TestSaying:
             say(clinician, study, decision="accept", lesion="R1", fingerprint=fingerprint).status_code == 201
         )
 
-    def test_what_is_not_done_is_not_reviewed(self, clinician: Person, study: str) -> None:
-        assert readings(clinician, study)["quality"]["state"] in ("done", "not-applicable", "failed")
+    def test_what_is_being_read_again_is_not_reviewed(
+        self, site: LiveSite, clinician: Person, study: str
+    ) -> None:
+        change = "update reading set state = %s where study_instance_uid = %s and task = 'lesions'"
+        with site.database() as database:
+            database.execute(change, ["failed", study])
+            reading, answer = readings(clinician, study)["lesions"], say(clinician, study, decision="accept")
+            database.execute(change, ["done", study])
+        assert (reading["findings"], reading["fingerprint"], answer.status_code) == (None, None, 409)
+
+    def test_what_was_never_read_is_not_there(self, clinician: Person, study: str) -> None:
         assert say(clinician, study, task="fortune", decision="accept").status_code == 404
 
     @pytest.mark.parametrize(
