@@ -185,6 +185,17 @@ class TestWhatIsWanted:
             in payload
         )
 
+    @pytest.mark.parametrize("is_cleared", [False, True])
+    def test_a_message_says_whether_the_model_is_for_research_alone(
+        self, settings: Settings, is_cleared: bool
+    ) -> None:
+        hook = Hook(settings)
+        found = f'{{"findings": {{"model": {{"research_use_only": {str(not is_cleared).lower()}}}}}}}'
+        hook.execute("update reading set findings = %s::jsonb where study_instance_uid = '1.1'", found)
+        hook.execute("delete from unplaced")
+        taken = hook.take()
+        assert taken is not None and taken.research_use_only is not is_cleared
+
     def test_a_name_is_taken_once_and_what_is_not_there_is_said(self, settings: Settings) -> None:
         hook = Hook(settings)
         again = Wanted(hook.name, "https://receiver.example/", "administrator")
