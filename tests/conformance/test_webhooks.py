@@ -1,7 +1,7 @@
 """Of what webhooks are told, how often, and when no more: told by value, over a known index without a worker."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -22,7 +22,7 @@ READING = {"study_instance_uid": STUDY, "task": "density", "modality": "MG", "sh
 
 
 @pytest.fixture(scope="module")
-def settings(gateway: Any) -> Settings:
+def settings(gateway: Any) -> Iterator[Settings]:
     """Of a gateway whose study 1.1 was read."""
     values = READING | {"report": "1.1.1.1", "fingerprint": "f"}
     with psycopg.connect(gateway.settings.database_url) as connection:
@@ -33,8 +33,10 @@ def settings(gateway: Any) -> Settings:
             values,
         )
         connection.execute("delete from unplaced")
-    found: Settings = gateway.settings
-    return found
+    yield gateway.settings
+    with psycopg.connect(gateway.settings.database_url) as connection:
+        connection.execute("delete from webhook")
+        connection.execute("delete from reading where study_instance_uid = %s", [STUDY])
 
 
 def end_reading(settings: Settings, **changed: Any) -> None:
