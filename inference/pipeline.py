@@ -179,6 +179,7 @@ def _facts(model: Session | Measured) -> dict[str, str]:
     }
     if isinstance(model, Session):
         facts |= {"provider": model.providers[0], "runtime": f"onnxruntime {onnxruntime.__version__}"}
+        facts |= {"precision": "16 bits"} if model.is_half else {}
     if passport.method:
         facts["method"] = f"{passport.method.name} {passport.method.version}"
     return {name: value for name, value in facts.items() if value}
