@@ -7,7 +7,8 @@ WORKDIR /opt/senogate
 COPY . .
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --constraint constraints.txt ".[gateway,inference]"
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SENOGATE_HOME=/var/lib/senogate
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SENOGATE_HOME=/var/lib/senogate SENOGATE_VIEWER=/opt/ohif
+RUN python -m gateway.viewer.package --into /opt/ohif
 RUN useradd --system --uid 10001 senogate \
     && install -d -o senogate -m 0700 /var/lib/senogate /var/lib/senogate/secrets /var/lib/senogate/models /var/lib/senogate/spool /var/lib/senogate/audit /var/lib/senogate-private
 USER senogate

@@ -50,4 +50,4 @@ constraints: setup-test  ## pin what the virtual environment holds
 	.venv/bin/pip freeze --exclude-editable | grep -iv '^torch' > constraints.txt
 
 clean:
-	rm -rf .venv .venv-audit .venv-bench .venv-training .reproduced .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-audit .venv-bench .venv-training .reproduced .ohif .orthanc .orthanc-python .*.part .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -55,7 +55,11 @@ class Event(StrEnum):
     CROSSWALK_OPENED = "crosswalk.opened"
     SPOOL_OPENED = "spool.opened"
     INFERENCE_DONE = "inference.done"
+    REVIEW = "inference.reviewed"
     DELIVERY_DONE = "delivery.done"
+    DELIVERY_CHANGED = "delivery.changed"
+    DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
+    NOTICE_SENT = "notice.sent"
     TRAINING_ROUND = "training.round"
     CLIENT_CHANGED = "client.changed"
     ACCOUNT_CHANGED = "account.changed"
@@ -63,6 +67,7 @@ class Event(StrEnum):
     KEY_ROTATED = "key.rotated"
     CONFIGURATION_CHANGED = "configuration.changed"
     MODEL_CHANGED = "model.changed"
+    WEBHOOK_CHANGED = "webhook.changed"
     EXPORT = "export"
 
 

@@ -63,7 +63,11 @@ KINDS: dict[Event, Kind] = {
     Event.CROSSWALK_OPENED: _RESTRICTED,
     Event.SPOOL_OPENED: _RESTRICTED,
     Event.INFERENCE_DONE: Kind(Code("110103", "DICOM Instances Accessed"), None, "R"),
+    Event.REVIEW: Kind(_ACTIVITY, None, "C"),
     Event.DELIVERY_DONE: Kind(Code("110106", "Export"), None, "R"),
+    Event.DELIVERY_CHANGED: Kind(_ACTIVITY, None, "E"),
+    Event.DELIVERY_ACKNOWLEDGED: _SECURITY,
+    Event.NOTICE_SENT: Kind(Code("110106", "Export"), None, "R"),
     Event.TRAINING_ROUND: Kind(_ACTIVITY, None, "E"),
     Event.CLIENT_CHANGED: _USERS,
     Event.ACCOUNT_CHANGED: _USERS,
@@ -71,6 +75,7 @@ KINDS: dict[Event, Kind] = {
     Event.KEY_ROTATED: _SECURITY,
     Event.CONFIGURATION_CHANGED: _CONFIGURATION,
     Event.MODEL_CHANGED: _CONFIGURATION,
+    Event.WEBHOOK_CHANGED: _CONFIGURATION,
     Event.EXPORT: Kind(Code("110101", "Audit Log Used"), None, "R"),
 }
 

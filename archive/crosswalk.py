@@ -10,7 +10,7 @@ from archive.durable import DurableConnection
 from archive.errors import Unavailable
 from archive.pool import queries
 
-Kind = Literal["study", "series", "instance"]
+Kind = Literal["study", "series", "instance", "frame-of-reference"]
 
 
 @dataclass(frozen=True, slots=True)

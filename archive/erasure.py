@@ -27,7 +27,7 @@ MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
     *("study", "series", "instance", "reading", "crosswalk", "spool", "workitem", "workitem_event"),
     *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
-    "inference_log",
+    *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading"),
 )
 """The tables that rows are erased from."""
 
@@ -257,8 +257,8 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
         connection.execute(sql["await_stores"])
         _require_gone(site, connection.execute(sql["places"], values).fetchall())
         connection.execute(sql["note_others"], values)
-        readings = connection.execute(sql["readings"], values).fetchall()[0][0]
-        _count(connection, erasure, "readings", readings)
+        for what in ("readings", "reviews"):
+            _count(connection, erasure, what, connection.execute(sql[what], values).fetchall()[0][0])
         connection.execute(sql["forget_deleted"], values)
         connection.execute(sql["forget_jobs"], values)
         connection.execute(sql["forget_set_aside"], values)

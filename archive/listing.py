@@ -71,9 +71,18 @@ class Begin:
 
 
 def datasets_in_order(
-    scope: Scope, resource: Resource, query: Query, parameters: Parameters, begin: Begin | None = None
+    scope: Scope,
+    resource: Resource,
+    query: Query,
+    parameters: Parameters,
+    begin: Begin | None = None,
+    *,
+    is_filtered: bool = False,
 ) -> Among | None:
-    """The datasets to begin a search with; None where it is better begun with the studies that match."""
+    """The datasets to begin a search with; None where it is better begun with the studies that match.
+
+    `is_filtered`: the caller asks for more than the query says.
+    """
     numbers = scope.numbers
     is_selective = resource.level is not None or any(match.path in _FEW for match in query.matches)
     if scope.everything or not numbers or (is_selective and len(numbers) > 1):
@@ -84,7 +93,7 @@ def datasets_in_order(
         last = f"{parameters.add(begin.study_date)}, {parameters.add(begin.study_instance_uid)}"
         conditions.append(f"(dataset_study.study_date, dataset_study.study_instance_uid) <= ({last})")
     is_page = False
-    if is_counted(resource, query):
+    if is_counted(resource, query) and not is_filtered:
         found = _first_of_each(numbers, every(conditions), parameters)
         if is_page := query.level == Level.STUDY:
             found = f"select * from ({found}) page order by {_ORDER} limit %(limit)s offset %(offset)s"  # noqa: S608

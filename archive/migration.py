@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from importlib import resources
 
-from procrastinate.schema import SchemaManager
-
 from archive.pool import connect, translated_errors
 
 _LOCK = 0x5E0A_0001  # key of the advisory lock that lets one process migrate at a time
@@ -31,6 +29,8 @@ def migrate(database_url: str) -> list[str]:
 
 def _migrations() -> Iterator[tuple[str, str]]:
     """Procrastinate's own schema first, then ours in the order of their numbers."""
+    from procrastinate.schema import SchemaManager
+
     yield "0000_procrastinate", SchemaManager.get_schema()
     files = resources.files("archive").joinpath("schema").iterdir()
     for file in sorted(files, key=lambda file: file.name):

@@ -1,8 +1,10 @@
 """Orthanc's REST API, as far as a site uses it: its change log, where an instance lies, and the door."""
 
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 
 import httpx
@@ -38,7 +40,11 @@ class Orthanc:
     def __init__(self, settings: Settings) -> None:
         password = secrets.orthanc_password(settings)
         self._client = httpx.Client(
-            base_url=settings.orthanc_url, auth=(settings.orthanc_user, password), timeout=60, trust_env=False
+            base_url=settings.orthanc_url,
+            auth=(settings.orthanc_user, password),
+            timeout=60,
+            trust_env=False,
+            verify=_trust(),
         )
 
     def close(self) -> None:
@@ -140,3 +146,9 @@ def _translated_errors() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         raise Unavailable(f"Orthanc does not answer ({type(error).__name__})") from None
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The authorities that are trusted: read once, which takes as long as some requests."""
+    return httpx.create_ssl_context(trust_env=False)

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from psycopg import AsyncConnection
 
@@ -16,38 +15,11 @@ from archive.datasets import parse_name
 from archive.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from archive.policy import Action, Grants, Permit, Role, parse_actions
 from archive.pool import queries
+from archive.purpose import Purpose
 
 _SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,400}")
 _PERMIT = re.compile(r"P[0-9]{1,9}")
 LONGEST = 2000  # characters of a text
-
-
-class Purpose(StrEnum):
-    """What data are used for: those of Article 53(1) of Regulation (EU) 2025/327, and two of a site's own."""
-
-    PUBLIC_HEALTH = "public-health"
-    POLICY = "policy"
-    STATISTICS = "statistics"
-    EDUCATION = "education"
-    RESEARCH = "research"
-    INNOVATION = "innovation"
-    ALGORITHMS = "algorithms"
-    CARE_IMPROVEMENT = "care-improvement"
-    CARE = "care"
-    OPERATION = "operation"
-
-
-ARTICLES: dict[Purpose, str] = {
-    Purpose.PUBLIC_HEALTH: "EHDS 53(1)(a)",
-    Purpose.POLICY: "EHDS 53(1)(b)",
-    Purpose.STATISTICS: "EHDS 53(1)(c)",
-    Purpose.EDUCATION: "EHDS 53(1)(d)",
-    Purpose.RESEARCH: "EHDS 53(1)(e)",
-    Purpose.INNOVATION: "EHDS 53(1)(e)(i)",
-    Purpose.ALGORITHMS: "EHDS 53(1)(e)(ii)",
-    Purpose.CARE_IMPROVEMENT: "EHDS 53(1)(f)",
-}
-"""Where the law has the purpose; care and operation are no secondary use."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class Action(StrEnum):
     WORKLIST = "worklist"
     COUNT = "search.count"
     INFER = "inference.run"
+    REVIEW = "results.review"
     TRAIN = "federation.train"
     MANAGE = "manage"
 
@@ -55,6 +56,8 @@ SEEING_ALL = frozenset({Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN})
 """Roles that see every study of the site; the others see what permits name."""
 MANAGING = frozenset({Role.ADMINISTRATOR, Role.STEWARD})
 """Roles that decide on datasets and permits."""
+REVIEWING = frozenset({Role.ADMINISTRATOR, Role.CLINICIAN})
+"""Roles that say of every study's findings whether they are right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,10 @@ class Grants:
     def everything(self) -> bool:
         """Whether a role lets it see every study."""
         return bool(self.roles & SEEING_ALL)
+
+    def allows_everywhere(self, action: Action) -> bool:
+        """Whether a role lets it do the action on every study."""
+        return bool(self.roles & (REVIEWING if action == Action.REVIEW else SEEING_ALL))
 
     @property
     def manages(self) -> bool:
@@ -132,7 +139,7 @@ def decide(principal: Principal, grants: Grants, *actions: Action, now: datetime
     allowed = principal.actions.intersection(actions)
     if not allowed:
         raise Forbidden(f"the token lacks the scope {actions[-1]}")
-    if grants.everything and principal.has_roles:
+    if principal.has_roles and any(map(grants.allows_everywhere, allowed)):
         return EVERYTHING
     moment = now or datetime.now(UTC)
     return _join([permit for permit in grants.permits if _applies(permit, principal, allowed, moment)])

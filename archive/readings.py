@@ -8,6 +8,13 @@ import psycopg
 from archive.findings import Task
 from archive.pool import queries
 
+CHANNEL = "senogate_readings"
+"""Where PostgreSQL tells workers of readings: `DUE` where one became due, `CHANGED` where one began or ended.
+
+At the end of a reading `DUE` is told where another of its study is due, which may have waited for it.
+"""
+DUE, CHANGED = "due", "changed"
+
 
 class Wanted(NamedTuple):
     """What a model is enabled for: a task on a modality, to answer or in the shadow of one that does."""
@@ -33,4 +40,12 @@ def want(
         {**one._asdict(), "task": str(one.task), "studies": studies and list(studies), "again": again}
         for one in wanted
     ]
-    return sum(connection.execute(queries("reading.sql")["want"], row).rowcount for row in rows)
+    count = sum(connection.execute(queries("reading.sql")["want"], row).rowcount for row in rows)
+    if count:
+        announce(connection, DUE)
+    return count
+
+
+def announce(connection: psycopg.Connection, change: str) -> None:
+    """Tell workers, when the transaction ends, so that none waits until it looks again."""
+    connection.execute(queries("reading.sql")["announce"], {"change": change})

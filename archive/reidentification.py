@@ -5,7 +5,7 @@ What is noted is committed before the identity is given to anybody. An attempt w
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,8 +66,55 @@ def reidentify(
     return opened
 
 
+def reidentify_all(
+    connection: psycopg.Connection,
+    unseal: Unseal,
+    study: str,
+    others: Iterable[str],
+    *,
+    opened_by: str,
+    reason: str,
+) -> dict[str, Opened]:
+    """As `reidentify`, of a study and of what belongs to it, by pseudonym; what the crosswalk lacks is left out.
+
+    Each has a note of its own; in the audit trail they are one record. Raises NotFound without the study, and Forbidden
+    where any can't be opened: then nothing is given.
+    """
+    reason = _require_reason(reason)
+    with connection.transaction():
+        connection.execute("set local synchronous_commit = on")
+        sql = queries("reidentification.sql")
+        rows = connection.execute(sql["find_all_sealed"], {"pseudonyms": [study, *others]}).fetchall()
+        if study not in {pseudonym for pseudonym, _, _ in rows}:
+            raise NotFound("the crosswalk has no such pseudonym")
+        found = {
+            pseudonym: (kind, _open(unseal, pseudonym, kind, sealed)) for pseudonym, kind, sealed in rows
+        }
+        noted = {
+            "opened_by": opened_by,
+            "reason": reason,
+            "pseudonyms": list(found),
+            "kinds": [kind for kind, _ in found.values()],
+            "were_opened": [opened is not None for _, opened in found.values()],
+        }
+        connection.execute(sql["note_openings"], noted)
+        opened = {pseudonym: each for pseudonym, (_, each) in found.items() if each is not None}
+        whole = len(opened) == len(found)
+        _record(connection, study, "study", opened_by, reason, whole, number=len(found))
+    if not whole:
+        raise Forbidden("this key does not open what the pseudonyms stand for")
+    return opened
+
+
 def _record(
-    connection: psycopg.Connection, pseudonym: str, kind: str, opened_by: str, reason: str, was_opened: bool
+    connection: psycopg.Connection,
+    pseudonym: str,
+    kind: str,
+    opened_by: str,
+    reason: str,
+    was_opened: bool,
+    *,
+    number: int = 1,
 ) -> None:
     """The same in the audit trail, which is where others look."""
     write(
@@ -76,7 +123,8 @@ def _record(
         subject=opened_by,
         outcome=Outcome.SUCCESS if was_opened else Outcome.REFUSED,
         study_instance_uid=pseudonym if kind == "study" else None,
-        detail={"kind": kind, "pseudonym": pseudonym, "reason": reason},
+        detail={"kind": kind, "pseudonym": pseudonym, "reason": reason}
+        | ({"opened": number} if number > 1 else {}),
     )
 
 

@@ -12,6 +12,13 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from archive.destinations import (
+    Destination,
+    check_acknowledgement,
+    from_environment,
+    read_destinations,
+    to_environment,
+)
 from archive.errors import ConfigurationError
 
 MOST_GATEWAYS = 16
@@ -58,6 +65,8 @@ class Settings:
     pixel_cleaning: str = "review"
     documents: str = "quarantine"
     results: tuple[str, ...] = ("sr",)
+    reviewers: str = "pseudonym"
+    viewer: str = ""
     stable_age: int = 2
     max_instance_bytes: int = 2 * 1024**3
     max_inflated_bytes: int = 512 * 1024**2
@@ -66,7 +75,12 @@ class Settings:
     inference_readings: int = 0
     inference_memory: int = 0
     inference_seconds: int = 900
+    destinations: tuple[Destination, ...] = ()
+    acknowledge: str = ""
+    commitment_port: int = 0
     audit_retention_days: int = 0
+    webhook_networks: str = ""
+    webhook_authorities: str = ""
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -84,7 +98,13 @@ class Settings:
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
         for name in ("storage", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
-        for name in ("tls_certificate", "tls_key", "tls_client_authorities", "issuer_authorities"):
+        for name in (
+            "tls_certificate",
+            "tls_key",
+            "tls_client_authorities",
+            "issuer_authorities",
+            "webhook_authorities",
+        ):
             if getattr(self, name):
                 object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in ("port", "dicom_port", "orthanc_port"):
@@ -94,6 +114,8 @@ class Settings:
             raise ConfigurationError("pixel_cleaning must be review or automatic")
         if self.documents not in ("quarantine", "refuse"):
             raise ConfigurationError("documents must be quarantine or refuse")
+        if self.reviewers not in ("pseudonym", "subject"):
+            raise ConfigurationError("reviewers must be pseudonym or subject")
         if self.inference_device not in ("auto", "cpu", "cuda", "tensorrt"):
             raise ConfigurationError("inference_device must be auto, cpu, cuda or tensorrt")
         if min(self.inference_gpu, self.inference_readings, self.inference_memory) < 0:
@@ -109,6 +131,7 @@ class Settings:
         if "sr" not in self.results or not set(self.results) <= set(RESULTS):
             raise ConfigurationError(f"results must be a list with sr, of these: {', '.join(RESULTS)}")
         self._check_edges()
+        self._check_delivery()
 
     def _check_edges(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -122,11 +145,20 @@ class Settings:
                 raise ConfigurationError(f"{name} must be 1 at least")
         if self.rate_limit < 0:
             raise ConfigurationError("rate_limit must be 0 at least")
-        try:
-            for each in self.trusted_proxies.replace(",", " ").split():
-                ip_network(each)
-        except ValueError:
-            raise ConfigurationError("trusted_proxies must be addresses and networks") from None
+        for name in ("trusted_proxies", "webhook_networks"):
+            try:
+                for each in getattr(self, name).replace(",", " ").split():
+                    ip_network(each)
+            except ValueError:
+                raise ConfigurationError(f"{name} must be addresses and networks") from None
+
+    def _check_delivery(self) -> None:
+        if self.acknowledge:
+            check_acknowledgement(self.acknowledge)
+        if not 0 <= self.commitment_port < 2**16:
+            raise ConfigurationError("commitment_port must be 0, for none, or a port")
+        if len({each.name for each in self.destinations}) < len(self.destinations):
+            raise ConfigurationError("two destinations have one name")
 
     @property
     def spool(self) -> Path:
@@ -141,10 +173,7 @@ class Settings:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that `load` reads these settings from."""
-        return {
-            f"SENOGATE_{name.upper()}": " ".join(value) if isinstance(value, tuple) else str(value)
-            for name, value in vars(self).items()
-        }
+        return {f"SENOGATE_{name.upper()}": _text(name, value) for name, value in vars(self).items()}
 
     @property
     def dicomweb_url(self) -> str:
@@ -161,18 +190,26 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     types: dict[str, type] = {
         each.name: type(each.default) for each in fields(Settings) if each.name != "home"
     }
-    values = _from_file(home / "senogate.toml", types)
+    values = _from_file(home / "senogate.toml", types, home)
     for name, kind in types.items():
         text = environment.get(f"SENOGATE_{name.upper()}")
         if text:
-            values[name] = _value(name, kind, text)
+            found = from_environment(text, home) if name == "destinations" else _value(name, kind, text)
+            values[name] = found
     return Settings(home=home, **values)
+
+
+def _text(name: str, value: Any) -> str:
+    """How a variable says it."""
+    if name == "destinations":
+        return to_environment(value)
+    return " ".join(value) if isinstance(value, tuple) else str(value)
 
 
 _NAMES = {str: "str", int: "int", tuple: "list of str"}
 
 
-def _from_file(path: Path, types: Mapping[str, type]) -> dict:
+def _from_file(path: Path, types: Mapping[str, type], home: Path) -> dict:
     if not path.exists():
         return {}
     try:
@@ -182,10 +219,14 @@ def _from_file(path: Path, types: Mapping[str, type]) -> dict:
     for name, value in table.items():
         if name not in types:
             raise ConfigurationError(f"{path} has the unknown key {name!r}; docs/settings.md lists the keys")
-        if types[name] is tuple and _is_list(value):
+        if name == "destinations":
+            table[name] = read_destinations(value, home)
+        elif types[name] is tuple and _is_list(value):
             table[name] = tuple(value)
         elif type(value) is not types[name]:
             raise ConfigurationError(f"{path}: {name} must be of type {_NAMES[types[name]]}")
+    if "acknowledge" in table:
+        check_acknowledgement(table["acknowledge"])
     return table
 
 

@@ -1,15 +1,14 @@
 """The worklist in PostgreSQL: workitems, who is told of their events, and the readings that they ask this site for."""
 
 import hashlib
-import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
+from archive import readings
 from archive import workitem as ups
 from archive.attributes import Level, tag
 from archive.conditions import Parameters, every, match_attribute
@@ -35,27 +34,41 @@ class Viewer:
     scope: Scope
     subject: str
 
+    def table(self, parameters: Parameters) -> str:
+        """All workitems as a table `workitem`, whose `known_uid` and attributes have the UID that the viewer knows."""
+        is_given = f"created_by = {parameters.add(self.subject)} and given_uid is not null"
+        own = "jsonb_set(attributes, '{00080018,Value,0}', to_jsonb(given_uid))"
+        return f"""(
+            select sop_instance_uid, state, transaction_uid, performed_here, studies, created_by, changed_at,
+                case when {is_given} then given_uid else sop_instance_uid end as known_uid,
+                case when {is_given} then {own} else attributes end as attributes
+            from workitem) workitem"""  # noqa: S608
+
     def condition(self, parameters: Parameters) -> str:
-        """The workitems that it sees, as a condition on the table `workitem`."""
+        """The workitems that it sees, as a condition on the table `workitem`.
+
+        Another's that has the UID under which it made one itself is none: to it that UID names its own.
+        """
         named = "from jsonb_array_elements_text(workitem.studies) named left join study on study_instance_uid = named"
+        subject = parameters.add(self.subject)
+        mine = f"""not exists (
+            select from workitem mine
+            where mine.created_by = {subject} and mine.given_uid = workitem.sop_instance_uid)"""
         if self.scope.everything:
-            return f"not exists (select {named} where study.withheld)"
+            return f"{mine} and not exists (select {named} where study.withheld)"
         hidden = f"not exists (select {named} where not coalesce({restrict(self.scope, parameters)}, false))"
-        own = f"workitem.created_by = {parameters.add(self.subject)}"
-        return f"(workitem.studies <> '[]' or {own}) and {hidden}"
+        own = f"workitem.created_by = {subject}"
+        return f"{mine} and (workitem.studies <> '[]' or {own}) and {hidden}"
 
     def subscriber(self, name: str) -> str:
         """A subscriber's name as it is kept: each who does not see everything has names of its own."""
         return name if self.scope.everything else f"{self.subject} {name}"
 
     def own(self, uid: str) -> str:
-        """The UID under which a workitem is made that the viewer gives this one.
+        """The site's own UID of the workitem that the viewer made under this one when it did not see everything.
 
-        Who does not see every workitem makes its own under UIDs that are made here, so that none is taken by one that
-        it does not see.
+        Nobody else knows it by the UID that was given, so that none is taken by one that is not seen.
         """
-        if self.scope.everything:
-            return uid
         digest = hashlib.sha256(f"workitem {self.subject} {uid}".encode()).digest()
         return f"2.25.{int.from_bytes(digest[:16])}"
 
@@ -63,45 +76,59 @@ class Viewer:
 _PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 
 
-async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> str:
-    """Add a workitem, and make the readings due that it asks this site for; the UID that it got.
+async def create(connection: AsyncConnection, viewer: Viewer, uid: str, payload: Attributes) -> None:
+    """Add a workitem, and make the readings due that it asks this site for.
 
     Raises BadRequest, Conflict where the viewer has a workitem of that UID.
     """
     if await _find(connection, viewer, uid):
         raise Conflict("a workitem of this UID exists already")
-    uid = viewer.own(uid)
+    is_given = not viewer.scope.everything
+    kept_as = viewer.own(uid) if is_given else uid
     reading = ups.reading_of(payload)
-    patient = await _patient(connection, viewer.scope, reading.study_instance_uid) if reading else {}
-    created = ups.create(uid, payload, patient)
+    patient = await patient_of(connection, viewer.scope, reading.study_instance_uid) if reading else {}
+    created = ups.create(kept_as, payload, patient)
     async with connection.transaction():
-        row = {
-            "workitem": uid,
-            "attributes": Jsonb(created.attributes),
-            "study_instance_uid": reading and reading.study_instance_uid,
-            "task": reading and str(reading.task),
-            "created_by": viewer.subject,
-        }
-        if not (await _execute(connection, "create", row)).rowcount:
-            raise Conflict("a workitem of this UID exists already")
-        if reading and not (await _execute(connection, "want_readings", row)).rowcount:
-            raise BadRequest("the study that is to be read has no images here")
-        await _execute(connection, "forget_events", {})
-        subscribers = await _subscribers_of_worklists(connection, uid)
-        for subscriber in subscribers:
-            row = {"subscriber": subscriber, "workitem": uid, "filter": "", "deletion_lock": False}
-            await _execute(connection, "subscribe", row)
-        await _tell(connection, uid, ups.report(uid, Event.STATE, created))
-    return uid
+        await add(connection, kept_as, created, reading, by=viewer.subject, given=uid if is_given else None)
+        if reading:
+            row = {"study_instance_uid": reading.study_instance_uid, "task": str(reading.task)}
+            if not (await _execute(connection, "want_readings", row)).rowcount:
+                raise BadRequest("the study that is to be read has no images here")
+            await connection.execute(queries("reading.sql")["announce"], {"change": readings.DUE})
+
+
+async def add(
+    connection: AsyncConnection,
+    uid: str,
+    created: Workitem,
+    reading: ups.Reading | None,
+    *,
+    by: str,
+    given: str | None = None,
+) -> None:
+    """Keep a workitem, and tell those who subscribe to worklists. Raises Conflict where its UID is taken."""
+    row = {
+        "workitem": uid,
+        "attributes": Jsonb(created.attributes),
+        "study_instance_uid": reading and reading.study_instance_uid,
+        "task": reading and str(reading.task),
+        "created_by": by,
+        "given_uid": given,
+    }
+    if not (await _execute(connection, "create", row)).rowcount:
+        raise Conflict("a workitem of this UID exists already")
+    await _execute(connection, "forget_events", {})
+    for subscriber in await _subscribers_of_worklists(connection, uid):
+        row = {"subscriber": subscriber, "workitem": uid, "filter": "", "deletion_lock": False}
+        await _execute(connection, "subscribe", row)
+    await _tell(connection, uid, ups.report(uid, Event.STATE, created))
 
 
 async def _find(connection: AsyncConnection, viewer: Viewer, uid: str) -> str | None:
-    """The UID of the workitem that the viewer sees under this one, or made under it; None without one."""
-    parameters = Parameters()
-    statement = queries("ups.sql")["find"].format(matches=viewer.condition(parameters))
-    row = {"workitem": uid, "own": viewer.own(uid)} | parameters.values
-    found = await (await connection.execute(statement.encode(), row)).fetchone()
-    return found[0] if found else None
+    """The site's own UID of the workitem that the viewer sees under this one; None without one."""
+    row = {"workitem": uid, "own": viewer.own(uid)}
+    found = await _fetch_seen(connection, viewer, "find", row)
+    return found[0][0] if found else None
 
 
 async def _seen(connection: AsyncConnection, viewer: Viewer, uid: str) -> str:
@@ -112,7 +139,7 @@ async def _seen(connection: AsyncConnection, viewer: Viewer, uid: str) -> str:
     return found
 
 
-async def _patient(connection: AsyncConnection, scope: Scope, study_instance_uid: str) -> Attributes:
+async def patient_of(connection: AsyncConnection, scope: Scope, study_instance_uid: str) -> Attributes:
     """The patient's attributes as the study has them, which are pseudonymous."""
     page = await find(connection, scope, Resource(study_instance_uid), Query(Level.STUDY, limit=1))
     if not page.rows:
@@ -146,7 +173,7 @@ async def change(
             "workitem": uid,
             "state": after.state,
             "transaction_uid": after.transaction_uid,
-            "attributes": Jsonb(after.attributes),
+            "attributes": Jsonb(after.attributes | {tag("SOPInstanceUID"): ups.attribute("UI", uid)}),
             "performed_here": after.performed_here,
         }
         await _execute(connection, "change", row)
@@ -171,11 +198,8 @@ async def tell_cancel_requested(
 
 async def search(connection: AsyncConnection, viewer: Viewer, query: Query) -> list[bytes]:
     """The workitems that match, as DICOM JSON, the last changed first; one more than the page has where more match."""
-    parameters = Parameters()
-    seen, matches = viewer.condition(parameters), _matches(query, parameters)
-    statement = queries("ups.sql")["search"].format(matches=f"{seen} and {matches}")
-    values = parameters.values | {"limit": query.page_size + 1, "offset": query.offset}
-    rows = await (await connection.execute(statement.encode(), values)).fetchall()
+    row = {"limit": query.page_size + 1, "offset": query.offset}
+    rows = await _fetch_seen(connection, viewer, "search", row, query)
     return [encode(attributes) for (attributes,) in rows]
 
 
@@ -203,12 +227,9 @@ async def subscribe(
             await _execute(connection, "subscribe", row)
             await _add_event(connection, subscriber, uid, ups.report(uid, Event.STATE, found))
         return
-    parameters = Parameters()
-    matches = f"{viewer.condition(parameters)} and {_matches(_filter(filter_text), parameters)}"
     async with connection.transaction():
         await _execute(connection, "subscribe", row)
-        statement = queries("ups.sql")["subscribe_to_all"].format(matches=matches)
-        await connection.execute(statement.encode(), row | parameters.values)
+        await _of_seen(connection, viewer, "subscribe_to_all", row, _filter(filter_text))
 
 
 async def unsubscribe(connection: AsyncConnection, viewer: Viewer, name: str, uid: str) -> None:
@@ -234,76 +255,38 @@ async def take_events(connection: AsyncConnection, viewer: Viewer, name: str) ->
 
     Those of workitems that the viewer does not see are forgotten as well.
     """
-    parameters = Parameters()
-    statement = queries("ups.sql")["take_events"].format(matches=viewer.condition(parameters))
-    row = parameters.values | {"subscriber": viewer.subscriber(name)}
-    rows = await (await connection.execute(statement.encode(), row)).fetchall()
-    return [report for (report,) in rows]
-
-
-async def perform(connection: AsyncConnection) -> int:
-    """Bring the workitems that ask for readings to where the readings are; the number of changes."""
-    rows = await (await _execute(connection, "readings", {})).fetchall()
-    for uid, state, reading, study, reports in rows:
-        if state == State.SCHEDULED:
-            await change(connection, None, uid, _claimed)
-        if reading == "done":
-            await change(connection, None, uid, partial(_completed, performed=_performed(study, reports)))
-        elif reading != "due":
-            await change(connection, None, uid, _given_up)
-    return len(rows)
-
-
-def _claimed(item: Workitem) -> Workitem | None:
-    claimed = ups.change_state(item, State.IN_PROGRESS, f"2.25.{uuid.uuid4().int}")
-    return claimed and replace(claimed, performed_here=True)
-
-
-def _given_up(item: Workitem) -> Workitem | None:
-    return ups.change_state(item, State.CANCELED, item.transaction_uid)
-
-
-def _completed(item: Workitem, *, performed: Attributes) -> Workitem | None:
-    performed_item = ups.update(item, performed, item.transaction_uid)
-    return ups.change_state(performed_item, State.COMPLETED, item.transaction_uid)
-
-
-def _performed(study: str, reports: Sequence[Sequence[str]]) -> Attributes:
-    """What was performed: the reports in the study, (series, SOP class, instance) each, that the readings made."""
-    outputs = [_output(study, *report) for report in reports]
-    moment = ups.now()
-    performed = {
-        tag("PerformedProcedureStepStartDateTime"): ups.attribute("DT", moment),
-        tag("PerformedProcedureStepEndDateTime"): ups.attribute("DT", moment),
-        tag("OutputInformationSequence"): ups.attribute("SQ", *outputs),
-    }
-    return {tag("UnifiedProcedureStepPerformedProcedureSequence"): ups.attribute("SQ", performed)}
-
-
-def _output(study: str, series: str, sop_class: str, instance: str) -> Attributes:
-    reference = {
-        tag("ReferencedSOPClassUID"): ups.attribute("UI", sop_class),
-        tag("ReferencedSOPInstanceUID"): ups.attribute("UI", instance),
-    }
-    return {
-        tag("TypeOfInstances"): ups.attribute("CS", "DICOM"),
-        tag("StudyInstanceUID"): ups.attribute("UI", study),
-        tag("SeriesInstanceUID"): ups.attribute("UI", series),
-        tag("ReferencedSOPSequence"): ups.attribute("SQ", reference),
-    }
+    row = {"subscriber": viewer.subscriber(name)}
+    return [report for (report,) in await _fetch_seen(connection, viewer, "take_events", row)]
 
 
 async def _read(connection: AsyncConnection, name: str, viewer: Viewer | None, uid: str) -> Workitem:
-    parameters = Parameters()
-    matches = viewer.condition(parameters) if viewer else "true"
-    statement = queries("ups.sql")[name].format(matches=matches)
-    row = await (
-        await connection.execute(statement.encode(), {"workitem": uid} | parameters.values)
-    ).fetchone()
-    if row is None:
+    row = {"workitem": uid}
+    if viewer:
+        rows = await _fetch_seen(connection, viewer, name, row)
+    else:
+        statement = queries("ups.sql")[name].format(workitem="workitem", matches="true")
+        rows = await (await connection.execute(statement.encode(), row)).fetchall()
+    if not rows:
         raise NotFound("no such workitem")
-    state, *rest = row
+    ((state, *rest),) = rows
     return Workitem(State(state), *rest)
+
+
+async def _fetch_seen(
+    connection: AsyncConnection, viewer: Viewer, name: str, row: dict[str, Any], query: Query | None = None
+) -> list[tuple[Any, ...]]:
+    return await (await _of_seen(connection, viewer, name, row, query)).fetchall()
+
+
+async def _of_seen(
+    connection: AsyncConnection, viewer: Viewer, name: str, row: dict[str, Any], query: Query | None = None
+) -> AsyncCursor:
+    """Execute a statement on the workitems that the viewer sees, and that match."""
+    parameters = Parameters()
+    conditions = [viewer.condition(parameters)] + ([_matches(query, parameters)] if query else [])
+    table = viewer.table(parameters)
+    statement = queries("ups.sql")[name].format(workitem=table, matches=" and ".join(conditions))
+    return await connection.execute(statement.encode(), row | parameters.values)
 
 
 async def _subscribers_of_worklists(connection: AsyncConnection, uid: str) -> list[str]:

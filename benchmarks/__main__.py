@@ -6,9 +6,9 @@ import sys
 
 ALL = (
     *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
-    *("inference", "cleaning", "borders", "audit", "permits"),
+    *("inference", "cleaning", "borders", "audit", "permits", "revocation"),
 )
-LONGER = ("growth", "permits", "scaling")  # by name alone
+LONGER = ("growth", "permits", "scaling", "viewer", "worklist", "endurance")  # by name alone
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALL, *LONGER)))

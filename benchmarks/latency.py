@@ -1,11 +1,7 @@
-"""How long one exam waits: alone, and while exams come at random at 80 % of what the model process can do.
-
-`memory` in place of that reads ten thousand exams (or as many as named) and says how much the process grew.
-"""
+"""How long one exam waits: alone, and while exams come at random at 80 % of what the model process can do."""
 
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -27,8 +23,6 @@ READINGS = os.cpu_count() or 1
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["memory"]:
-        return memory(int(sys.argv[2]) if sys.argv[2:] else 10_000)
     with served(2600, 2000) as (host, folder, paths):
         idle = [one_reading(host, folder, paths) for _ in range(30)]
         capacity = measure_capacity(host, folder, paths)
@@ -37,7 +31,7 @@ def main() -> None:
         {"load": "idle", "readings": len(idle), **percentiles(idle)},
         {"load": f"{LOAD:.0%} of {capacity:.2f}/s", "readings": len(loaded), **percentiles(loaded)},
     ]
-    return keep("latency", rows, p95_times_idle=round(rows[1]["p95_ms"] / rows[0]["p95_ms"], 2))
+    keep("latency", rows, p95_times_idle=round(rows[1]["p95_ms"] / rows[0]["p95_ms"], 2))
 
 
 @contextmanager
@@ -89,18 +83,6 @@ def under_load(host: Host, folder: str, paths: list[str], rate: float) -> list[f
             time.sleep(chance.expovariate(rate))
             answers.append(pool.submit(read, time.perf_counter()))
         return [answer.result() for answer in answers]
-
-
-def memory(readings: int) -> None:
-    with served(208, 160) as (host, folder, paths), ThreadPoolExecutor(READINGS) as pool:
-        rows, done = [], 0
-        while done < readings:
-            some = min(1000, readings - done)
-            assert all(pool.map(lambda _: host.read(folder, paths).answer, range(some)))
-            done += some
-            pages = int(Path(f"/proc/{host.pid}/statm").read_text().split()[1])
-            rows.append({"readings": done, "mib": round(pages * os.sysconf("SC_PAGESIZE") / 2**20, 1)})
-    keep("inference_memory", rows)
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ class Deidentifier:
 
         Raises Refused.
         """
-        source, identity = self._identify(instance)
+        _, identity = self._identify(instance)
         _require_identity(identity)
-        return _made(b"", identity, self._subject_of(source, identity))
+        return _made(b"", identity, self._subject_of(identity))
 
     def identify(self, instance: bytes | memoryview) -> Identity:
         """Who an instance says that it is about, whether or not it could be stored. Raises Refused."""
@@ -160,7 +160,7 @@ class Deidentifier:
         no_image = may_name and pixels.ROWS not in source.values
         if no_image or part10.is_video(source.transfer_syntax):
             raise Refused(Reason.NOT_AN_IMAGE)
-        subject = self._subject_of(source, identity)
+        subject = self._subject_of(identity)
         parts = self._rewrite(source, subject, looked)
         if may_name or (
             looked is Pixels.UNSEEN and pixel_data.shows_text(source, parts)
@@ -183,12 +183,9 @@ class Deidentifier:
     def _open(self, data: bytes) -> Source:
         return open_source(data, _WANTED, _BEHIND_WANTED, self._max_inflated_bytes)
 
-    def _subject_of(self, source: Source, identity: Identity) -> Subject:
-        """Who the instance is about. Without a Patient ID each study is a person of its own."""
-        patient_id = source.values.get(PATIENT_ID, b"").strip(b" \0").decode("latin-1")
-        issuer = identity.issuer_of_patient_id
-        if not patient_id:
-            patient_id, issuer = identity.study_instance_uid, "study without patient"
+    def _subject_of(self, identity: Identity) -> Subject:
+        """Who the instance is about."""
+        patient_id, issuer = identity.patient
         pseudonyms = self.pseudonyms
         subject = Subject(
             pseudonyms=pseudonyms,

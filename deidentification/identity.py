@@ -22,6 +22,7 @@ TAGS: dict[int, str] = {
     0x0020000D: "study_instance_uid",
     0x0020000E: "series_instance_uid",
     0x00200010: "study_id",
+    0x00200052: "frame_of_reference_uid",
 }
 _TEXTS = (
     "patient_name",
@@ -97,8 +98,23 @@ class Identity:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     sop_class_uid: str = ""
+    frame_of_reference_uid: str = ""
     character_set: str = ""
     raw: Mapping[str, str]
+
+    @property
+    def patient(self) -> tuple[str, str]:
+        """What the patient's pseudonym is made of: the Patient ID by its bytes, as Latin-1, and its issuer.
+
+        Without a Patient ID each study is a person of its own.
+        """
+        raw = self.raw.get("patient_id")
+        written = bytes.fromhex(raw).decode("latin-1") if raw else self.patient_id
+        return (
+            (written, self.issuer_of_patient_id)
+            if written
+            else (self.study_instance_uid, "study without patient")
+        )
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys: the same identity gives the same bytes."""

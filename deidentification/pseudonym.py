@@ -88,6 +88,17 @@ class Pseudonyms:
         payload, check = content >> _UID_CHECK_BITS, content & ((1 << _UID_CHECK_BITS) - 1)
         return check == self._uid_check(payload)
 
+    def outward_uid(self, own: str, content: str = "") -> str:
+        """A UID for what was made here, under which it leaves the site: `2.25.<n>`, n a version 8 UUID.
+
+        Nobody without the site's key can tell that it belongs to `own`, and the site does not take it for a
+        pseudonym: an instance that comes back is de-identified as any other is. Another `content` gives another.
+        """
+        message = b"outward\0" + own.encode() + b"\0" + content.encode()
+        drawn = int.from_bytes(hmac.digest(self._uid, message, "sha256")[:16], "big") & (1 << 122) - 1
+        uid = f"2.25.{_as_uuid8(drawn)}"
+        return uid if not self.is_own_uid(uid) else self.outward_uid(own, f"{content}\0")
+
     def _uid_check(self, payload: int) -> int:
         drawn = hmac.digest(self._uid, b"own\0" + payload.to_bytes(10, "big"), "sha256")
         return int.from_bytes(drawn[:6], "big") >> (48 - _UID_CHECK_BITS)

@@ -38,7 +38,7 @@ from gateway.conditional import EntityTags, NotModified, on_not_modified
 from gateway.floods import Floods
 from gateway.granted import Granted
 from gateway.issuers import Issuers
-from gateway.portal import access, admin
+from gateway.portal import access, admin, worklist
 from gateway.portal.sign_in import to_sign_in
 from gateway.problem import HANDLERS, LastResort
 from gateway.rate_limit import Buckets, Rate, RateLimit
@@ -49,6 +49,7 @@ from gateway.sessions import Sessions
 from gateway.signing import Keyring, SigningKeys
 from gateway.stored import StoredFiles
 from gateway.transport import PatientBody, TrustedProxies
+from gateway.viewer import pages as viewer
 
 _EXPOSED = [
     *("Accept-Ranges", "Content-Location", "Content-Range", "ETag", "Location"),
@@ -106,11 +107,22 @@ def create(
     ]
     signed_in = [
         Route(each.path, each.endpoint, methods=each.methods, middleware=pages, include_in_schema=False)
-        for each in (*access.ROUTES, *admin.ROUTES)
+        for each in (*access.ROUTES, *admin.ROUTES, *worklist.PAGES)
+    ]
+    unattended = Middleware(
+        Authentication, tokens=tokens, sessions=sessions, floods=floods, is_attended=False
+    )
+    scripted = [
+        Route(each.path, each.endpoint, middleware=[audited, unattended, *known[2:]], include_in_schema=False)
+        for each in worklist.SCRIPTED
+    ]
+    seen = [  # what a page of the viewer asks for is on record; the page itself is public software
+        Route(each.path, each.endpoint, methods=each.methods, middleware=pages[1:3], include_in_schema=False)
+        for each in viewer.PAGES
     ]
     managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*dicomweb, *_ROUTES, *signed_in, *managed],
+        routes=[*dicomweb, *_ROUTES, *signed_in, *scripted, *seen, *managed],
         middleware=[
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
@@ -194,6 +206,7 @@ _DICOMWEB: list[BaseRoute] = [
 ]
 _ROUTES: list[BaseRoute] = [
     *portal.ROUTES,
+    *viewer.STATIC,
     *health.ROUTES,
     *openapi.ROUTES,
     Route("/oauth/token", oauth.token, methods=["POST"]),

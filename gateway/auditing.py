@@ -28,7 +28,7 @@ _STARTS = frozenset(
     ["http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"]
 )
 _DENIED = frozenset([401, 403, 404, 410, 429])
-_SEARCHED = frozenset(["studies", "series", "instances", "workitems"])
+_SEARCHED = frozenset(["studies", "series", "instances", "workitems", "worklist", "rows"])
 _READS = frozenset(["GET", "HEAD"])
 _METHODS = _READS | {"POST", "PUT", "DELETE", "PATCH"}
 _STUDY = re.compile(r"/studies/([0-9.]{1,64})(?:/|$)")
@@ -38,6 +38,7 @@ _PARAMETERS = """
 limit offset fuzzymatching emptyvaluematching multiplevaluematching includefield accept charset requestType contentType
 frameNumber rows columns region windowCenter windowWidth imageQuality annotation viewport window iccprofile quality
 transferSyntax anonymize presentationUID presentationSeriesUID deletionlock filter
+from to density score task status unread sort before behind since
 """
 _OPTIONS = frozenset(_PARAMETERS.split())
 _UIDS = {
@@ -173,7 +174,7 @@ def _event(scope: Scope, status: int) -> Event:
         return Event.DENIED
     if scope.get("method", "GET") not in _READS:
         return Event.WRITE
-    return Event.SEARCH if scope["path"].rpartition("/")[2] in _SEARCHED else Event.READ
+    return Event.SEARCH if scope["path"].rstrip("/").rpartition("/")[2] in _SEARCHED else Event.READ
 
 
 def _outcome(status: int) -> Outcome:

@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from archive.errors import BadRequest, Unauthenticated
-from archive.permits import Purpose
 from archive.policy import Principal, Role, parse_actions
+from archive.purpose import Purpose
 from archive.subjects import client_subject
 from gateway.auditing import note
 from gateway.floods import Floods
@@ -123,7 +123,8 @@ class Authentication:
     """Lets requests through that carry a valid token or session, their Principal in `scope["principal"]`.
 
     A session is in `scope["session"]` as well. OPTIONS passes, since it tells nothing but methods (RFC 9110 section
-    9.3.7). Where `pages` is set, who opens a page without a session is sent to sign in.
+    9.3.7). Where `pages` is set, who opens a page without a session is sent to sign in. Where `is_attended` is not, a
+    script asks by itself, and a session idles on.
     """
 
     def __init__(
@@ -133,8 +134,10 @@ class Authentication:
         sessions: Sessions,
         floods: Floods | None = None,
         pages: bool = False,
+        is_attended: bool = True,
     ) -> None:
         self._app = app
+        self._is_attended = is_attended
         self._tokens = tokens
         self._sessions = sessions
         self._floods = floods
@@ -169,7 +172,7 @@ class Authentication:
         if "authorization" in request.headers or "access_token" in request.query_params:
             return None
         value = self._sessions.cookie_of(request)
-        session = await self._sessions.find(value) if value else None
+        session = await self._sessions.find(value, is_attended=self._is_attended) if value else None
         if session is None and self._pages and request.scope.get("method") == "GET":
             raise SignInNeeded(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         return session

@@ -10,10 +10,10 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
+from archive.addresses import is_allowed
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.policy import Action, Role
 from archive.pool import queries
-from gateway.outgoing import is_allowed
 from gateway.provider import Configured, Provider, RoleRule
 
 Connect = Callable[[], AbstractAsyncContextManager[AsyncConnection]]

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from archive.findings import Task
 from archive.policy import Action
+from archive.reviews import LONGEST, LONGEST_NAME, Decision
 from gateway.operations import Operation, operations
 from gateway.services import services_of
 
@@ -22,6 +24,20 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = dict.fromkeys(
     "frames": _FRAMES,
     "dataset": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]{0,8})?$"},
     "permit": {"type": "string", "pattern": r"^P[0-9]{1,9}$"},
+    "task": {"type": "string", "enum": list(Task)},
+    "modality": {"type": "string", "enum": ["MG", "US", "MR"]},
+}
+_PAYLOADS: dict[str, dict[str, Any]] = {
+    "/api/studies/{study}/readings/{task}/{modality}/reviews": {
+        "type": "object",
+        "properties": {
+            "decision": {"type": "string", "enum": list(Decision)},
+            "lesion": {"type": "string", "maxLength": LONGEST_NAME},
+            "comment": {"type": "string", "maxLength": LONGEST},
+            "fingerprint": {"type": ["string", "null"]},
+        },
+        "required": ["decision"],
+    }
 }
 _QUERY_SCHEMAS: dict[str, Any] = {
     "limit": {"type": "integer", "minimum": 0},
@@ -38,6 +54,7 @@ _SCOPES = {
     Action.WORKLIST: "use the worklist",
     Action.COUNT: "count",
     Action.INFER: "run models",
+    Action.REVIEW: "say whether findings are right",
     Action.TRAIN: "train models",
     Action.MANAGE: "decide on datasets, permits and roles",
 }
@@ -101,12 +118,15 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": [*_path_parameters(operation), *_query_parameters(operation)],
         "responses": _responses(operation),
     }
-    if operation.scope:
-        described["security"] = [{"oauth": [str(operation.scope)]}]
+    if operation.scope is not None:
+        described["security"] = [{"oauth": [str(operation.scope)] if operation.scope else []}]
     if operation.takes:
         described["requestBody"] = {
             "required": True,
-            "content": {kind: {"schema": {"type": "string"}} for kind in operation.takes},
+            "content": {
+                kind: {"schema": _PAYLOADS.get(operation.path, {"type": "string"})}
+                for kind in operation.takes
+            },
         }
     return described
 

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -26,15 +26,15 @@ class Operation:
     """A method of a resource.
 
     `produces` are the media types of its answers, `takes` those of its payload, `query` the names of its query
-    parameters; `matches` says that attributes are parameters too, `scope` what a token must allow, None: no
-    token is asked for.
+    parameters; `matches` says that attributes are parameters too, `scope` what a token must allow; "": any token will
+    do, None: none is asked for.
     """
 
     method: str
     path: str
     name: str
     summary: str
-    scope: Action | None = None
+    scope: Action | Literal[""] | None = None
     status: int = 200
     produces: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
@@ -78,7 +78,11 @@ def _camel(path: str) -> str:
     )
 
 
-def _scope(method: str, path: str) -> Action | None:
+def _scope(method: str, path: str) -> Action | Literal[""] | None:
+    if path == "/api/session":
+        return ""
+    if path.startswith("/api/studies/"):
+        return Action.REVIEW if method == "POST" else Action.READ
     if path.startswith("/api/"):
         return Action.MANAGE
     if not path.startswith("/dicom-web"):

@@ -1,32 +1,18 @@
 """Requests to issuers elsewhere: over TLS, of bounded size and time, and to no other place than the one asked."""
 
 import asyncio
-import ipaddress
 import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
+from archive.addresses import is_allowed
 from archive.errors import Unavailable
 
 MAXIMUM_ANSWER = 256 * 1024  # bytes
 TIMEOUT = 5.0  # seconds for a whole answer
-
-
-def is_allowed(url: str) -> bool:
-    """Whether a URL may be asked: https, or http on this machine; without a user, a fragment or white space."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    plain = url.isascii() and url.isprintable() and " " not in url and "\\" not in url
-    if not plain or not parts.hostname or parts.username is not None or "#" in url:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
 
 
 async def fetch_json(
@@ -77,10 +63,3 @@ def _context(authorities: str) -> ssl.SSLContext:
     if authorities:
         context.load_verify_locations(authorities)
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -9,10 +9,11 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from archive.addresses import is_allowed
 from archive.errors import Unavailable
 from archive.policy import Principal, Role, parse_actions
 from archive.subjects import external_subject
-from gateway.outgoing import fetch_json, is_allowed
+from gateway.outgoing import fetch_json
 from gateway.web_token import InvalidToken, Unverified, VerificationKey, check_is_access_token, verify
 
 FRESH = 600.0  # seconds for which what was fetched is relied upon

@@ -63,12 +63,19 @@ class Sessions:
     def cookie_of(self, request: HTTPConnection) -> str | None:
         return request.cookies.get(self.cookie)
 
-    async def find(self, value: str) -> Session | None:
-        """The session of a cookie's value; None where it is none, or over. Raises Unavailable."""
+    def name_of(self, value: str) -> str:
+        """By what PostgreSQL announces that the session of a cookie's value was ended."""
+        return _hash(value).hex()
+
+    async def find(self, value: str, *, is_attended: bool = True) -> Session | None:
+        """The session of a cookie's value; None where it is none, or over. Raises Unavailable.
+
+        What a page asks by itself, and nobody attends to, does not count as being there.
+        """
         digest = _hash(value)
         session, until = self._seen.get(digest, (None, 0.0))
         if session is None or time.monotonic() > until:
-            session = await self._look_up(digest, value)
+            session = await self._look_up(digest, value, is_attended)
             self._seen.pop(digest, None)
             if session:
                 self._seen[digest] = session, time.monotonic() + SEEN
@@ -76,7 +83,16 @@ class Sessions:
                 self._seen.popitem(last=False)
         return session
 
-    async def _look_up(self, digest: bytes, value: str) -> Session | None:
+    async def lasts(self, value: str) -> float:
+        """The seconds that a session lasts if nobody is there any more; 0 where it is over. Raises Unavailable."""
+        async with self._connect() as connection:
+            rows = await connection.execute(
+                queries("session.sql")["session_lasts"], {"id": _hash(value), "idle": self._idle}
+            )
+            row = await rows.fetchone()
+        return float(row[0]) if row else 0.0
+
+    async def _look_up(self, digest: bytes, value: str, is_attended: bool) -> Session | None:
         async with self._connect() as connection:
             row_of = await connection.execute(
                 queries("session.sql")["find_session"], {"id": digest, "idle": self._idle}
@@ -85,7 +101,7 @@ class Sessions:
             if row is None:
                 return None
             subject, roles, is_to_be_noted = row
-            if is_to_be_noted:
+            if is_to_be_noted and is_attended:
                 await connection.execute(queries("session.sql")["see_session"], {"id": digest})
         return Session(
             Principal(subject, frozenset(Action), frozenset(map(Role, roles))), derive(value, "csrf")

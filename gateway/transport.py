@@ -7,11 +7,14 @@ import hashlib
 import ipaddress
 import logging
 import os
+import socket
 import ssl
 from asyncio.events import TimerHandle
+from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
+import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -180,3 +183,15 @@ class Protocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's, which has answers that go on for ever ended before it waits for those under way."""
+
+    def __init__(self, configuration: uvicorn.Config, end: Callable[[], None]) -> None:
+        super().__init__(configuration)
+        self._end = end
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._end()
+        await super().shutdown(sockets)

@@ -14,18 +14,19 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from pydicom import Dataset
 
-from archive import instances
+from archive import deliveries, instances, notices
 from archive.audit import WORKER, Event, Outcome, write
 from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, from_json, to_json
 from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
-from archive.readings import Wanted
+from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
 from inference import installed
+from inference.delivery.described import describe
 from inference.errors import KeyFileError, ModelProcessEnded, PackageError, ReadingFailed
 from inference.execution.host import Host
 from inference.execution.messages import Reply
@@ -63,6 +64,15 @@ class _Read:
     seconds: float
     package: Package | None = None
     reply: Reply = Reply(0)  # noqa: RUF009 - frozen
+    made: "_Made | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The instances that report a reading, the report first, and the series that all of its model lie in."""
+
+    results: Sequence[deliveries.Result]
+    series: Sequence[str]
 
 
 class Reader:
@@ -88,6 +98,11 @@ class Reader:
         except (PackageError, KeyFileError) as error:
             raise Unavailable(str(error)) from error
 
+    def prepare(self) -> None:
+        """Have models ready to run, where one is enabled: a reading is likely soon. Raises Unavailable."""
+        if self.wanted():
+            self._host.prepare()
+
     def read(self, due: Due) -> None:
         """Do a reading that is due; one that is not is left alone.
 
@@ -98,6 +113,7 @@ class Reader:
             begun = connection.execute(self._sql["begin"], due.key).fetchone()
             if begun is None:
                 return
+            announce(connection, CHANGED)
             attempts, fingerprint, reason = begun
             key = due.key | {"fingerprint": fingerprint}
             try:
@@ -114,7 +130,20 @@ class Reader:
             with connection.transaction():
                 connection.execute(self._sql["finish"], _NO_OUTCOME | read.outcome | key)
                 _record(connection, self._sql["log"], due, fingerprint, read)
+                if read.made:
+                    self._want_delivery(connection, due, read.made)
+                notices.want(connection, key, read.outcome["state"])
+                connection.execute(self._sql["announce_end"], key)
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
+
+    def _want_delivery(self, connection: psycopg.Connection, due: Due, made: _Made) -> None:
+        deliveries.want(
+            connection,
+            self._settings.destinations,
+            due.study_instance_uid,
+            made.results,
+            series=made.series,
+        )
 
     def _read(
         self, connection: psycopg.Connection, due: Due, attempts: int, last: str | None
@@ -126,6 +155,7 @@ class Reader:
         began_at, begun = datetime.now(UTC), time.monotonic()
         package, reply = None, Reply(0)
         outcome: dict[str, Any] | None
+        made = None
         try:
             if attempts > MOST_ATTEMPTS:
                 raise ReadingFailed(_given_up(last))
@@ -139,12 +169,13 @@ class Reader:
             reply = self._host.read(
                 str(package.folder), list(map(str, paths)), density=density, alone=attempts > 1
             )
-            outcome = self._keep(connection, due, package, _answer(reply), paths)
+            outcome, made = self._keep(connection, due, package, _answer(reply), paths)
         except (Unavailable, ModelProcessEnded):
             raise
         except SenogateError as error:
             outcome = {"state": "failed", "reason": str(error)}
-        return None if outcome is None else _Read(outcome, began_at, time.monotonic() - begun, package, reply)
+        seconds = time.monotonic() - begun
+        return None if outcome is None else _Read(outcome, began_at, seconds, package, reply, made)
 
     def _paths(self, connection: psycopg.Connection, due: Due) -> list[Path]:
         rows = connection.execute(self._sql["images"], due.key)
@@ -165,20 +196,23 @@ class Reader:
         package: Package,
         answer: Findings | NotApplicable,
         paths: Sequence[Path],
-    ) -> dict[str, Any] | None:
+    ) -> tuple[dict[str, Any] | None, _Made | None]:
         """The columns of the reading's row; findings are reported in the study, unless they are a shadow's."""
         model = f"{package.model.title} {package.model.version}"
         if isinstance(answer, NotApplicable):
-            return {"state": "not-applicable", "model": model, "reason": answer.reason}
+            return {"state": "not-applicable", "model": model, "reason": answer.reason}, None
         outcome = {"state": "done", "model": model, "findings": Json(to_json(answer), dumps=str)}
         if due.shadow:
-            return outcome
+            return outcome, None
         with storing(connection, due.study_instance_uid) as allowed:
-            return outcome | self._report(connection, answer, paths) if allowed else None
+            if not allowed:
+                return None, None
+            uid, made = self._report(connection, answer, paths)
+            return outcome | {"result_sop_instance_uid": uid}, made
 
     def _report(
         self, connection: psycopg.Connection, findings: Findings, paths: Sequence[Path]
-    ) -> dict[str, Any]:
+    ) -> tuple[str, _Made]:
         """Put the results into the study, by the door that everything enters by; the report first.
 
         What an earlier reading by the same model gave and this one does not is removed.
@@ -193,7 +227,8 @@ class Reader:
             for (superseded,) in connection.execute(self._sql["superseded"], values).fetchall():
                 orthanc.delete(superseded)
             identifier, *_ = stored
-            return {"result_sop_instance_uid": orthanc.sop_instance_uid(identifier)}
+            made = _Made([describe(one) for one in results], series)
+            return orthanc.sop_instance_uid(identifier), made
 
 
 def _package(home: Path, due: Due) -> Package | None:

@@ -18,23 +18,27 @@ import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from archive import checkpoints, worklist
+from archive import checkpoints, performing, reviews
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
 from archive.orthanc import Orthanc
 from archive.pool import connect, connection_string, queries, translated_errors
+from archive.readings import CHANNEL, DUE
 from archive.settings import Settings
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
+from inference.notification.lanes import Notifier
 from inference.reader import Due, Reader
+from inference.reviews import ReviewWriter
 
 READINGS, OTHERS = "readings", "default"
 """Queues: cleanings are done beside readings, so that neither waits for the other."""
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
-_PAUSE = 2.0  # seconds before another try after a part of the site did not answer
+_PAUSE = 2.0  # seconds at most before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
-_TELL = 1.0  # seconds between two looks at what the worklist is to be told
+_TELL = 1.0  # seconds between two looks at what the worklist is to be told, where none was announced
+_REVIEW = 1.0  # seconds between two looks for reviews to be written
 _SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
 _ERASE = 5.0  # seconds between two looks for erasures that were cut short
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
@@ -54,15 +58,22 @@ class Worker:
         settings: Settings,
         reader: Reader,
         cleaning: Cleaning,
+        review_writer: ReviewWriter,
         readings: int = 1,
         erase: Callable[[], int] = lambda: 0,
+        notifier: Notifier | None = None,
     ) -> None:
         self._settings = settings
         self._go_on_erasing = erase
+        self._notifier = notifier
         self._reader = reader
         self._cleaning = cleaning
+        self._review_writer = review_writer
         self._readings = readings
         self._ended = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._is_prepared = False
+        self._retry = _IDLE
         connector = procrastinate.PsycopgConnector(conninfo=connection_string(settings.database_url))
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue=READINGS)(self._read_due)
@@ -72,23 +83,31 @@ class Worker:
         """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._ended.set)
+            loop.add_signal_handler(number, self._end)
         async with self._queue.open_async():
             queues = [
                 asyncio.create_task(self._work([OTHERS], 1)),
                 asyncio.create_task(self._work([READINGS], self._readings)),
+                asyncio.create_task(self._listen()),
             ]
             ended = asyncio.create_task(self._ended.wait())
-            loops = (self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase)
+            loops = (
+                *(self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase),
+                *(self._write_reviews, self._notify),
+            )
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
-            self._ended.set()
+            self._end()
             for queue in queues:
                 queue.cancel()
             await asyncio.gather(*queues, *others, return_exceptions=True)
             for task in (*queues, *others):
                 if not task.cancelled() and task.exception():
                     raise task.exception() or Unavailable("the worker ended")
+
+    def _end(self) -> None:
+        self._ended.set()
+        self._changed.set()
 
     async def _work(self, queues: list[str], concurrency: int) -> None:
         """Take jobs from queues; what has begun when this is cancelled is finished first."""
@@ -127,7 +146,8 @@ class Worker:
                 await asyncio.to_thread(self._follow_until_unavailable, asyncio.get_running_loop())
             except Unavailable as error:
                 _log.warning("indexing pauses: %s", error)
-            await self._pause(_PAUSE)
+            await self._pause(self._retry)
+            self._retry = min(2 * self._retry, _PAUSE)
 
     def _follow_until_unavailable(self, loop: asyncio.AbstractEventLoop) -> None:
         with (
@@ -138,10 +158,34 @@ class Worker:
             follower = Follower(connection, orthanc, self._settings.storage, self._reader.is_proven)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
-                if follower.settle(self._settings.stable_age, self._reader.wanted):
-                    asyncio.run_coroutine_threadsafe(self._enqueue_due(), loop).result()
+                self._retry = _IDLE
+                if followed.indexed:
+                    loop.call_soon_threadsafe(self._changed.set)
+                    self._prepare()
+                follower.settle(self._settings.stable_age, self._reader.wanted)
                 if followed.done:
                     asyncio.run_coroutine_threadsafe(self._pause(_IDLE), loop).result()
+
+    def _prepare(self) -> None:
+        """Have the first reading's models start while it is waited whether more images come."""
+        if not self._is_prepared:
+            self._is_prepared = True
+            self._reader.prepare()
+
+    async def _listen(self) -> None:
+        """Have what is announced of readings attended to at once; what is missed is found at the next look."""
+        address = connection_string(self._settings.database_url)
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    await connection.execute(f"listen {CHANNEL}")
+                    async for announced in connection.notifies():
+                        self._changed.set()
+                        if announced.payload == DUE:
+                            await self._enqueue_due()
+            except (procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
+                _log.warning("announcements are not heard (%s)", type(error).__name__)
+            await self._pause(_PAUSE)
 
     async def _nudge(self) -> None:
         """Put what is due on the queue again and again, without the jobs of a process that was killed.
@@ -175,13 +219,35 @@ class Worker:
             try:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
                     while not self._ended.is_set():
-                        await worklist.perform(connection)
-                        await self._pause(_TELL)
+                        self._changed.clear()
+                        await performing.perform(connection)
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(self._changed.wait(), _TELL)
             except psycopg.Error as error:
                 _log.warning("the worklist does not answer (%s)", type(error).__name__)
             except (BadRequest, Conflict, NotFound):
                 _log.info("a workitem was changed by another meanwhile")
             await self._pause(_PAUSE)
+
+    async def _write_reviews(self) -> None:
+        """Write what readers said into their studies."""
+        address = connection_string(self._settings.database_url)
+        while not self._ended.is_set():
+            try:
+                async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
+                    while not self._ended.is_set():
+                        for identifier in await reviews.due(connection):
+                            await asyncio.to_thread(self._review_writer.write, identifier)
+                        await self._pause(_REVIEW)
+            except (psycopg.Error, Unavailable) as error:
+                _log.warning("reviews wait (%s)", type(error).__name__)
+            await self._pause(_PAUSE)
+
+    async def _notify(self) -> None:
+        """Tell webhooks of readings that have ended."""
+        if self._notifier:
+            await self._notifier.run(self._ended)
+        await self._ended.wait()
 
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""
@@ -207,7 +273,8 @@ class Worker:
     async def _enqueue_due(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("reading.sql")["due"])
         for row in rows:
-            await _defer(self._read, _name(row), row)
+            name = row.pop("name")
+            await _defer(self._read, name, row)
 
     async def _enqueue_cleanings(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("spool.sql")["due"])
@@ -226,8 +293,3 @@ async def _defer(task: procrastinate.tasks.Task[..., Any, Any], name: str, value
     """Put a job on the queue, unless one of that name waits there."""
     with suppress(AlreadyEnqueued):
         await task.configure(lock=name, queueing_lock=name).defer_async(**values)
-
-
-def _name(reading: Mapping[str, Any]) -> str:
-    kind = "shadow" if reading["shadow"] else "reading"
-    return f"{kind} {reading['task']} {reading['modality']} {reading['study_instance_uid']}"

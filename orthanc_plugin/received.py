@@ -195,11 +195,15 @@ class Door:
         identity = asdict(made.identity)
         study, patient = made.study_instance_uid, made.patient_id
         series_uid, instance_uid = identity["series_instance_uid"], identity["sop_instance_uid"]
-        meanings = (
+        meanings = [
             Meaning(study, "study", identity, study, patient),
             Meaning(made.series_instance_uid, "series", series_uid, study, patient),
             Meaning(made.sop_instance_uid, "instance", instance_uid, study, patient),
-        )
+        ]
+        frame = identity["frame_of_reference_uid"]
+        pseudonym = self._ready().deidentifier.uid(frame)
+        if pseudonym != frame:  # else DICOM's own, or none
+            meanings.append(Meaning(pseudonym, "frame-of-reference", frame, study, patient))
         return self._commitments.begin(made.sop_instance_uid, meanings, self._alias_of(made))
 
     def _alias_of(self, made: Deidentified) -> str:
@@ -207,9 +211,7 @@ class Door:
         identity = made.identity
         if not (identity.issuer_of_patient_id and identity.patient_id):
             return ""
-        raw = identity.raw.get("patient_id")  # hexadecimal, where it is not plain ASCII
-        written = bytes.fromhex(raw).decode("latin-1") if raw else identity.patient_id
-        alias = self._ready().deidentifier.pseudonyms.patient_id(written)
+        alias = self._ready().deidentifier.pseudonyms.patient_id(identity.patient[0])
         return alias if alias != made.patient_id else ""
 
     def _seal(self, meaning: Meaning) -> SealedIdentity:

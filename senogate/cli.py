@@ -20,26 +20,16 @@ from archive import settings as site_settings
 from archive.errors import ConfigurationError, SenogateError
 from archive.findings import Task
 from archive.migration import migrate
-from archive.permits import Purpose
+from archive.purpose import Purpose
 from archive.settings import Settings
-from senogate import accounts, audit, crosswalk, erasure, models, optout, permits, site, spool, tokens
+from senogate import site
 from senogate.configuration import note_configuration
+from senogate.groups import Commands
 from senogate.operator import seconds
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-app.add_typer(tokens.client_app, name="client")
-app.add_typer(tokens.key_app, name="key")
-app.add_typer(accounts.account_app, name="account")
-app.add_typer(accounts.issuer_app, name="issuer")
-app.add_typer(models.app, name="model")
-app.add_typer(spool.app, name="spool")
-app.add_typer(crosswalk.app, name="crosswalk")
-app.add_typer(optout.app, name="optout")
-app.add_typer(erasure.app, name="erase")
-app.add_typer(permits.dataset_app, name="dataset")
-app.add_typer(permits.permit_app, name="permit")
-app.add_typer(permits.role_app, name="role")
-app.add_typer(audit.app, name="audit")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False
+)
 
 
 class Density(StrEnum):
@@ -253,6 +243,8 @@ def token(
     ] = None,
 ) -> None:
     """Print a bearer token, and nothing else."""
+    from senogate import tokens
+
     print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
 
 

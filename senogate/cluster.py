@@ -38,7 +38,7 @@ class Cluster:
 
     def create(self) -> None:
         """Make the cluster unless it is there: whole, or not at all. Raises ConfigurationError."""
-        self._make_private(self.socket_folder)
+        self._make_private(self.socket_folder, shared=True)
         if (self.data / "PG_VERSION").exists():
             self._make_private(self.data)
             return
@@ -58,8 +58,11 @@ class Cluster:
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         return [*self._as_user(), str(self._binary("postgres")), "-D", str(self.data), *settings]
 
-    def _make_private(self, folder: Path) -> None:
-        """A folder of mode 0700 that belongs to the cluster's user and to nobody else."""
+    def _make_private(self, folder: Path, *, shared: bool = False) -> None:
+        """A folder that is the cluster's user's and nobody else's; a shared one is that of who runs the site, too.
+
+        Processes of root that gave its capabilities up (senogate/process.py) get through as the owner.
+        """
         for parent in reversed(folder.parents):
             if not parent.exists():
                 parent.mkdir()
@@ -71,9 +74,9 @@ class Cluster:
             raise ConfigurationError(
                 f"{folder} belongs to another user: run as that one, or choose another SENOGATE_HOME"
             )
-        if found.st_uid != owner:
-            shutil.chown(folder, self.user, pwd.getpwuid(owner).pw_gid)
-        folder.chmod(0o700)
+        if owner != os.getuid():
+            shutil.chown(folder, os.getuid() if shared else owner, pwd.getpwuid(owner).pw_gid)
+        folder.chmod(0o770 if shared and owner != os.getuid() else 0o700)
 
     def _as_user(self) -> list[str]:
         return (

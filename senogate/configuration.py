@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
+from archive import deliveries
 from archive.configuration import record_configuration
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
@@ -17,3 +18,4 @@ def note_configuration(settings: Settings) -> None:
         others["the file of the profile"] = profile.read_bytes()
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         record_configuration(connection, settings, others, subject=user())
+        deliveries.note_acknowledgement(connection, settings, by=user())

@@ -10,13 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import httpx
-import uvicorn
-import uvloop
-from httpx_aiohttp import AiohttpTransport
-from psycopg_pool import AsyncConnectionPool
+from typing import TYPE_CHECKING, Any
 
 from archive import secrets
 from archive.errors import ConfigurationError
@@ -27,6 +21,9 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 
+if TYPE_CHECKING:
+    import httpx
+
 _READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
@@ -36,29 +33,27 @@ _GRACE = 10  # seconds that answers under way may take to end
 
 def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM. Raises ConfigurationError."""
+    import uvloop
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
+    import uvicorn
+    from psycopg_pool import AsyncConnectionPool
+
     from gateway import app
     from gateway.signing import SigningKeys
-    from gateway.transport import Protocol, renew_certificate
+    from gateway.transport import Protocol, Server, renew_certificate
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     deidentifier = deidentifier_of(settings)
-    password = secrets.orthanc_password(settings)
     address = connection_string(settings.database_url)
     async with (
-        httpx.AsyncClient(
-            base_url=settings.orthanc_url,
-            auth=(settings.orthanc_user, password),
-            timeout=60,
-            trust_env=False,
-            transport=AiohttpTransport(),  # takes half of the CPU that httpx's own takes
-        ) as orthanc,
+        _client_of_orthanc(settings) as orthanc,
         AsyncConnectionPool(
             address,
             min_size=2,
@@ -84,7 +79,7 @@ async def _serve(settings: Settings) -> None:
             **tls_options(settings),
         )
         configuration.load()
-        server = uvicorn.Server(configuration)
+        server = Server(configuration, application.state.services.announcements.end)
         listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
         listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         beside = [asyncio.create_task(renew_certificate(configuration.ssl, settings)), listening]
@@ -94,6 +89,19 @@ async def _serve(settings: Settings) -> None:
             for task in beside:
                 task.cancel()
             await application.state.services.floods.aclose()
+
+
+def _client_of_orthanc(settings: Settings) -> "httpx.AsyncClient":
+    import httpx
+    from httpx_aiohttp import AiohttpTransport
+
+    return httpx.AsyncClient(
+        base_url=settings.orthanc_url,
+        auth=(settings.orthanc_user, secrets.orthanc_password(settings)),
+        timeout=60,
+        trust_env=False,
+        transport=AiohttpTransport(),  # takes half of the CPU that httpx's own takes
+    )
 
 
 def tls_options(settings: Settings) -> dict[str, Any]:
@@ -134,11 +142,15 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 
 def run_worker(settings: Settings) -> None:
-    """Index, clean and read until SIGTERM. Raises ConfigurationError or Unavailable."""
+    """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.delivery.delivering import delivering
     from inference.execution.host import Host
+    from inference.notification.lanes import Notifier
+    from inference.notification.sending import Sender
     from inference.reader import Reader
+    from inference.reviews import ReviewWriter
     from inference.worker import Worker
     from senogate.erasure import go_on
 
@@ -150,9 +162,15 @@ def run_worker(settings: Settings) -> None:
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
+    sender = Sender(settings)
+    notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     try:
-        asyncio.run(Worker(settings, reader, cleaning, readings, partial(go_on, settings)).run())
+        reviews = ReviewWriter(settings, deidentifier)
+        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings), notifier)
+        with delivering(settings, deidentifier):
+            asyncio.run(worker.run())
     finally:
+        sender.close()
         host.close()
 
 

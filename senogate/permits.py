@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from archive import datasets, permits
-from archive.permits import ARTICLES, Application, Purpose, Terms, Wanted
+from archive.permits import Application, Terms, Wanted
 from archive.policy import Action, Role
+from archive.purpose import ARTICLES, Purpose
 from senogate.operator import AsJson, out, run, say, site_of_home
 from senogate.user import user
 

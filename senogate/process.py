@@ -20,6 +20,9 @@ twice the time of the answer itself.
 """
 
 
+_SETPCAP = 8  # the capability to give capabilities up for good (capabilities(7))
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """What to run. `stop_signal` asks it to end in order."""
@@ -53,7 +56,8 @@ class Process:
         """Run the program in a session of its own, so that Ctrl-C reaches only the one who orders the ending."""
         self.rotate_log()
         command = self.program.command
-        tied = ["setpriv", "--pdeathsig", signal.Signals(self.program.stop_signal).name.removeprefix("SIG")]
+        ending = signal.Signals(self.program.stop_signal).name.removeprefix("SIG")
+        tied = ["setpriv", "--pdeathsig", ending, "--no-new-privs", *_dropped()]
         if command[0] == "setpriv":  # changing user forgets the tie: it is set in the same step
             tied, command = [*command[:4], *tied[1:]], command[4:]
         with open(self._log, "ab") as log:
@@ -109,3 +113,15 @@ class Process:
             return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-count:])
         except OSError:
             return ""
+
+
+def _dropped() -> list[str]:
+    """Options of setpriv by which a root's program keeps none of root's capabilities but that to listen on port 104.
+
+    It is then the owner of root's files and no more. Empty for who is not root, or may not give capabilities up.
+    """
+    status = Path("/proc/self/status").read_text()
+    effective = next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    if not int(effective, 16) >> _SETPCAP & 1:
+        return []
+    return ["--inh-caps=-all", "--bounding-set=-all,+net_bind_service"]

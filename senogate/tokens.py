@@ -37,14 +37,14 @@ def issue(
     With a certificate (PEM) it is good on connections with that certificate alone. Raises NotFound for a client that is
     unknown or revoked, BadRequest for a scope that is not its own or a certificate that is missing or none.
     """
-    from gateway import oauth
+    from gateway import issuing
     from gateway.signing import SigningKeys
 
     client = _client(settings, client_id) if client_id else None
     if client and client.certificate_bound and certificate is None:
         raise BadRequest("this client's tokens are bound to its certificate: name it with --certificate")
-    granted = clients.narrow_scope(client.scope if client else oauth.ALL_ACTIONS, scope or "")
-    token = oauth.issue(
+    granted = clients.narrow_scope(client.scope if client else issuing.ALL_ACTIONS, scope or "")
+    token = issuing.issue(
         SigningKeys.load(_signing_file(settings)),
         settings,
         subject=client_id or ADMINISTRATOR,

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ import httpx
 import psycopg
 
 from archive import secrets
-from archive.settings import Settings
+from archive.settings import load
 from deidentification.pseudonym import Keys, Pseudonyms
 from senogate import site as sites
+from tests import commands
 
 PATIENCE = 60.0
 
@@ -39,10 +39,10 @@ class LiveSite:
             "SENOGATE_ORTHANC_PORT": str(orthanc_port),
             "SENOGATE_STABLE_AGE": "1",
             "SENOGATE_PIXEL_CLEANING": "automatic",
+            "SENOGATE_WEBHOOK_NETWORKS": "127.0.0.1",
             **(extra or {}),
         }
-        plain = Settings(home=home, port=port, dicom_port=dicom_port, orthanc_port=orthanc_port, stable_age=1)
-        self.settings = replace(sites.complete(plain))
+        self.settings = sites.complete(load(self.environment))
         self.base_url = self.settings.public_url
         self.dicomweb_url = self.settings.dicomweb_url
         self.orthanc_url = self.settings.orthanc_url
@@ -81,15 +81,9 @@ class LiveSite:
     def output(self) -> str:
         return "".join(self._output)
 
-    def run(
-        self, *arguments: str, check: bool = True, stdin: str | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one `senogate` command in this site's home, with `stdin` as its standard input."""
-        command = [sys.executable, "-m", "senogate", *arguments]
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=2 * PATIENCE,
-            input=stdin,
-        )  # fmt: skip
+        done = commands.run(arguments, self.environment, stdin, 2 * PATIENCE)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -106,13 +100,15 @@ class LiveSite:
     def client(self, scope: str | None = None) -> httpx.Client:
         """An HTTP client at DICOMweb's base URL, with a token."""
         headers = {"Authorization": f"Bearer {self.token(scope)}"}
-        return httpx.Client(base_url=self.dicomweb_url, headers=headers, timeout=60, trust_env=False)
+        return httpx.Client(
+            base_url=self.dicomweb_url, headers=headers, timeout=60, trust_env=False, verify=False
+        )
 
     def orthanc(self) -> httpx.Client:
         """An HTTP client at Orthanc itself, with its password."""
         password = secrets.read(self.settings.secrets, secrets.ORTHANC_PASSWORD).decode()
         return httpx.Client(
-            base_url=self.orthanc_url, auth=("senogate", password), timeout=60, trust_env=False
+            base_url=self.orthanc_url, auth=("senogate", password), timeout=60, trust_env=False, verify=False
         )
 
     def database(self) -> psycopg.Connection:

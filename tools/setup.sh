@@ -113,8 +113,18 @@ install_npm_client() { # the npm package dicomweb-client, with the node that the
     echo "$stamp" >"$folder/node_modules/.senogate"
 }
 
+compile_modules() { # ours, so that no process of a site has to, whatever the environment says of writing bytecode
+    .venv/bin/python -m compileall -q archive deidentification gateway inference orthanc_plugin senogate
+}
+
+install_viewer() { # OHIF from npm; a site runs without, and says at /viewer/ what is missing
+    .venv/bin/python -m gateway.viewer.package || [ "$purpose" = run ] || exit 1
+}
+
 install_packages
 install_environment
 install_orthanc
 install_embedded_wheels
 install_npm_client
+compile_modules
+install_viewer

@@ -80,6 +80,9 @@ delete from deleted where uid = any(%(studies)s)
 -- name: readings
 select count(*) from reading where study_instance_uid = any(%(studies)s)
 
+-- name: reviews
+select count(*) from review where study_instance_uid = any(%(studies)s)
+
 -- name: forget_workitems
 with gone as (
     delete from workitem w

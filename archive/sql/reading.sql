@@ -9,9 +9,21 @@ on conflict (study_instance_uid, task, modality, shadow) do update set
 where %(again)s or reading.fingerprint <> excluded.fingerprint
 
 -- name: due
-select study_instance_uid, task, modality, shadow from reading
+-- Those of which no job waits on the queue.
+select study_instance_uid, task, modality, shadow, name
+from reading, lateral (select concat_ws(
+    ' ', case when shadow then 'shadow' else 'reading' end, task, modality, study_instance_uid) as name) job
 where state = 'due' and not (select withheld from study where study.study_instance_uid = reading.study_instance_uid)
+    and not exists (select from procrastinate_jobs where queueing_lock = name and status = 'todo')
 order by shadow, changed_at limit 1000
+
+-- name: announce
+select pg_notify('senogate_readings', %(change)s)
+
+-- name: announce_end
+-- What is still due of the study may have waited for this one.
+select pg_notify('senogate_readings', case when exists (
+    select from reading where study_instance_uid = %(study_instance_uid)s and state = 'due') then 'due' else 'changed' end)
 
 -- name: begin
 update reading set attempts = attempts + 1, changed_at = now()

@@ -23,3 +23,11 @@ select kind, count(*) from crosswalk group by kind order by kind
 
 -- name: pseudonyms
 select pseudonym, created_at from crosswalk where kind = 'study' order by created_at, pseudonym
+
+-- name: find_all_sealed
+select pseudonym, kind, sealed from crosswalk where pseudonym = any(%(pseudonyms)s)
+
+-- name: note_openings
+insert into reidentification (opened_by, pseudonym, kind, reason, was_opened)
+select %(opened_by)s, pseudonym, kind, %(reason)s, was_opened
+from unnest(%(pseudonyms)s::text[], %(kinds)s::text[], %(were_opened)s::boolean[]) as opened (pseudonym, kind, was_opened)

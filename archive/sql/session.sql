@@ -10,6 +10,11 @@ where id_sha256 = %(id)s
     and last_seen_at > now() - %(idle)s * interval '1 second'
     and subject_is_active(subject)
 
+-- name: session_lasts
+select greatest(extract(epoch from least(expires_at, last_seen_at + %(idle)s * interval '1 second') - now()), 0)
+from session
+where id_sha256 = %(id)s and subject_is_active(subject)
+
 -- name: see_session
 update session set last_seen_at = now() where id_sha256 = %(id)s
 

@@ -1,21 +1,22 @@
--- {matches} is a condition composed of constants, its values being parameters.
+-- {matches} is a condition composed of constants, and {workitem} the table as who looks at it knows it; their values are
+-- parameters.
 
 -- name: create
-insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task, created_by)
-values (%(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s, %(created_by)s)
+insert into workitem (sop_instance_uid, state, attributes, study_instance_uid, task, created_by, given_uid)
+values (
+    %(workitem)s, 'SCHEDULED', %(attributes)s, %(study_instance_uid)s, %(task)s, %(created_by)s, %(given_uid)s)
 on conflict do nothing
 
 -- name: find
-select sop_instance_uid from workitem
-where sop_instance_uid in (%(workitem)s, %(own)s) and {matches}
-order by sop_instance_uid <> %(workitem)s limit 1
+select sop_instance_uid from {workitem}
+where sop_instance_uid in (%(workitem)s, %(own)s) and known_uid = %(workitem)s and {matches}
 
 -- name: retrieve
-select state, transaction_uid, attributes, performed_here from workitem
+select state, transaction_uid, attributes, performed_here from {workitem}
 where sop_instance_uid = %(workitem)s and {matches}
 
 -- name: retrieve_to_change
-select state, transaction_uid, attributes, performed_here from workitem
+select state, transaction_uid, attributes, performed_here from {workitem}
 where sop_instance_uid = %(workitem)s and {matches}
 for update
 
@@ -26,7 +27,7 @@ update workitem set
 where sop_instance_uid = %(workitem)s
 
 -- name: search
-select attributes from workitem where {matches}
+select attributes from {workitem} where {matches}
 order by changed_at desc, sop_instance_uid
 limit %(limit)s offset %(offset)s
 
@@ -40,7 +41,7 @@ on conflict (subscriber, workitem) do update set filter = excluded.filter, delet
 
 -- name: subscribe_to_all
 insert into workitem_subscription (subscriber, workitem, deletion_lock)
-select %(subscriber)s, sop_instance_uid, %(deletion_lock)s from workitem where {matches}
+select %(subscriber)s, sop_instance_uid, %(deletion_lock)s from {workitem} where {matches}
 on conflict do nothing
 
 -- name: unsubscribe
@@ -62,7 +63,9 @@ delete from workitem_event where created_at < now() - interval '7 days'
 
 -- name: take_events
 with taken as (delete from workitem_event where subscriber = %(subscriber)s returning number, report, workitem)
-select report from taken join workitem on workitem.sop_instance_uid = taken.workitem
+select case when known_uid = sop_instance_uid then report
+    else jsonb_set(report::jsonb, '{{00001000,Value,0}}', to_jsonb(known_uid))::text end
+from taken join {workitem} on workitem.sop_instance_uid = taken.workitem
 where {matches}
 order by number
 
@@ -97,3 +100,27 @@ having bool_or(r.attempts > 0 or r.state <> 'due')
     and not bool_or(r.state = 'done' and r.result_sop_instance_uid is not null and i.sop_instance_uid is null)
     and not (w.state = 'IN PROGRESS' and bool_or(r.state = 'due'))
 limit 100
+
+-- name: take_unlisted
+-- Readings that have changed and of which no workitem tells: none is open, and none has ended since.
+with taken as (
+    delete from unlisted_reading where (study_instance_uid, task) in (
+        select study_instance_uid, task from unlisted_reading order by changed_at limit 100 for update skip locked)
+    returning *)
+select study_instance_uid, task from taken join study using (study_instance_uid)
+where not withheld and not exists (
+    select from workitem w
+    where w.study_instance_uid = taken.study_instance_uid and w.task = taken.task
+        and (w.state = 'SCHEDULED' or w.state = 'IN PROGRESS' and w.performed_here
+            or w.state in ('COMPLETED', 'CANCELED') and w.changed_at >= taken.changed_at))
+
+-- name: forget_listed
+-- Workitems of the site's own that ended a week ago, but those that a subscriber has locked against it.
+with gone as (
+    delete from workitem w
+    where created_by = %(by)s and state in ('COMPLETED', 'CANCELED') and changed_at < now() - interval '7 days'
+        and not exists (
+            select from workitem_subscription s where s.workitem = w.sop_instance_uid and s.deletion_lock)
+    returning sop_instance_uid
+), untold as (delete from workitem_event where workitem in (select sop_instance_uid from gone))
+delete from workitem_subscription where workitem in (select sop_instance_uid from gone)

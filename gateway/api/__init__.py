@@ -1,7 +1,7 @@
-"""`/api`: datasets, permits and roles as JSON, for programs and pages. Who may not manage sees its own permits."""
+"""`/api`: JSON for programs and pages: datasets, permits and roles; what models found and what readers say of it."""
 
 from starlette.routing import Route
 
-from gateway.api import datasets, permits, roles
+from gateway.api import datasets, permits, readings, roles, session
 
-ROUTES: list[Route] = [*datasets.ROUTES, *permits.ROUTES, *roles.ROUTES]
+ROUTES: list[Route] = [*datasets.ROUTES, *permits.ROUTES, *roles.ROUTES, *readings.ROUTES, *session.ROUTES]

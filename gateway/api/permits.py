@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from archive import permits
 from archive.errors import Forbidden, NotFound
-from archive.permits import Application, Purpose, Terms, Wanted
+from archive.permits import Application, Terms, Wanted
 from archive.policy import Action
+from archive.purpose import Purpose
 from gateway.api.management import is_manager, require_manager
 from gateway.api.payload import Payload, read_payload, respond
 from gateway.services import principal_of, services_of

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.portal import sign_in
+from gateway.portal import sign_in, worklist
 from gateway.portal.pages import page, render
 from gateway.services import services_of
 
@@ -19,4 +19,4 @@ async def style_sheet(request: Request) -> Response:
     return Response(render("portal.css"), media_type="text/css")
 
 
-ROUTES = [Route("/", front_page), Route("/portal.css", style_sheet), *sign_in.ROUTES]
+ROUTES = [Route("/", front_page), Route("/portal.css", style_sheet), *worklist.PUBLIC, *sign_in.ROUTES]

@@ -9,8 +9,9 @@ from starlette.routing import Route
 
 from archive import datasets, permits
 from archive.errors import Forbidden
-from archive.permits import Purpose, Terms, Wanted
+from archive.permits import Terms, Wanted
 from archive.policy import Action
+from archive.purpose import ARTICLES, Purpose
 from gateway.api.management import is_manager, require_manager
 from gateway.portal.forms import answering, back_to, last_day, read_form, signed_page
 from gateway.services import principal_of, services_of
@@ -30,8 +31,8 @@ async def access_page(request: Request, problem: str = "", status: HTTPStatus = 
         status,
         problem=problem,
         datasets=named,
-        purposes=permits.ARTICLES,
-        other_purposes=[each for each in Purpose if each not in permits.ARTICLES],
+        purposes=ARTICLES,
+        other_purposes=[each for each in Purpose if each not in ARTICLES],
         actions=list(Action),
         own=[each for each in found if each.subject == subject],
         requested=[each for each in found if manages and each.state == "requested"],

@@ -1,4 +1,7 @@
-"""How a page is made: of a template, under a policy by which it loads nothing from elsewhere and runs no script."""
+"""How a page is made: of a template, under a policy by which it loads nothing from elsewhere.
+
+Scripts run on few, and then the site's own files alone.
+"""
 
 from functools import cache
 from http import HTTPStatus
@@ -11,10 +14,14 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
+WITH_SCRIPT = f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"
+_SCRIPTED = frozenset(["worklist.html"])
+
 
 def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: object) -> Response:
     """An HTML page, kept by no cache."""
-    headers = {"content-security-policy": CONTENT_SECURITY_POLICY, "cache-control": "no-store"}
+    policy = WITH_SCRIPT if template in _SCRIPTED else CONTENT_SECURITY_POLICY
+    headers = {"content-security-policy": policy, "cache-control": "no-store"}
     return HTMLResponse(render(template, **values), status, headers)
 
 

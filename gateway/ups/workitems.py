@@ -51,7 +51,7 @@ class Workitems(HTTPEndpoint):
         uid = named or _one_uid(payload, "SOPInstanceUID") or _one_uid(payload, "AffectedSOPInstanceUID")
         uid = uid or f"2.25.{uuid.uuid4().int}"
         async with services_of(request).connection() as connection:
-            uid = await worklist.create(connection, viewer, uid, payload)
+            await worklist.create(connection, viewer, uid, payload)
         location = f"{services_of(request).settings.dicomweb_url}/workitems/{uid}"
         headers = {"location": location, "content-location": location, **_warning(request, _MODIFIED)}
         return Response(status_code=HTTPStatus.CREATED, headers=headers)

@@ -51,6 +51,10 @@ class Host:
                 process.end(reason)
                 raise ModelProcessEnded(reason) from None
 
+    def prepare(self) -> None:
+        """Start the process, unless it runs."""
+        self._running()
+
     @property
     def pid(self) -> int | None:
         """The process's id, None where none runs."""

@@ -90,25 +90,33 @@ def start_document(
     """
     model = findings.model
     name = name_of(findings, sop_class_uid)
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = "SENOGATE"
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(uid("\0".join(filter(None, ("result instance", name, part)))))
-    document = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    _copy_context(document, sources[0])
-    document.SOPClassUID = sop_class_uid
-    document.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
+    document = start_instance(
+        sources[0], sop_class_uid, uid("\0".join(filter(None, ("result instance", name, part))))
+    )
     document.Modality = modality
     document.SeriesInstanceUID = uid(f"result series\0{name}")
     document.SeriesNumber = _SERIES_NUMBERS[UID(sop_class_uid)]
     document.InstanceNumber = number
     caution = f"{RESEARCH_USE_ONLY}: " if model.research_use_only else ""
     document.SeriesDescription = f"{caution}{model.title}"[:64]
-    document.ContentDate, document.ContentTime = _moment(findings, sources)
+    document.ContentDate, document.ContentTime = moment_of(findings, sources)
     document.SeriesDate, document.SeriesTime = document.ContentDate, document.ContentTime
     _add_equipment(document, findings)
+    return document
+
+
+def start_instance(source: Dataset, sop_class_uid: str, sop_instance_uid: str) -> FileDataset:
+    """An instance without series and content, of the patient and in the study of a header."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = "SENOGATE"
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
+    document = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    _copy_context(document, source)
+    document.SOPClassUID = sop_class_uid
+    document.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
     return document
 
 
@@ -149,7 +157,8 @@ def _copy_context(document: Dataset, source: Dataset) -> None:
             document[keyword] = source[keyword]
 
 
-def _moment(findings: Findings, sources: Sequence[Dataset]) -> tuple[str, str]:
+def moment_of(findings: Findings, sources: Sequence[Dataset]) -> tuple[str, str]:
+    """The date and the time that a result has: the latest of its sources, as these were shifted."""
     for kind in ("Content", "Acquisition", "Series", "Study"):
         moments = [(str(one.get(f"{kind}Date") or ""), str(one.get(f"{kind}Time") or "")) for one in sources]
         if all(date for date, _ in moments):

@@ -42,6 +42,19 @@ def measurement_groups(findings: Findings, sources: Sources, uid: Uid) -> Iterat
             yield groups.of_measurement(measurement, index)
 
 
+def group_uids(findings: Findings, lesion: Lesion, uid: Uid) -> list[str]:
+    """The Tracking Unique Identifiers of a lesion's groups, by its regions."""
+    return [_group_uid(findings, _tracked(lesion, index), uid) for index in range(len(lesion.regions))]
+
+
+def _tracked(lesion: Lesion, index: int) -> str:
+    return f"lesion\0{lesion.name}\0{index}"
+
+
+def _group_uid(findings: Findings, tracked: str, uid: Uid) -> str:
+    return uid(f"result group\0{name_of(findings)}\0{tracked}")
+
+
 def probabilities(evaluation: Evaluation) -> Iterator[hd.NumContentItem]:
     """The probability of each alternative, modified by the alternative that it speaks of."""
     for likelihood in evaluation.likelihoods:
@@ -84,7 +97,7 @@ class _Groups:
         self._classes = {one.sop_instance_uid: one.sop_class_uid for one in findings.sources}
 
     def of_lesion(self, lesion: Lesion, region: Region, index: int) -> hd.ContainerContentItem:
-        item = self._group(region, f"lesion\0{lesion.name}\0{index}", lesion.laterality, lesion.kind)
+        item = self._group(region, _tracked(lesion, index), lesion.laterality, lesion.kind)
         item.ContentSequence.insert(2, _identifier(lesion.name))
         item.ContentSequence.append(self._number(SCORE, percent(lesion.score), codes.UCUM.Percent, (region,)))
         for measurement in self._findings.measurements:
@@ -115,7 +128,7 @@ class _Groups:
         shape, points = graphic(region)
         group = hd.PlanarROIMeasurementsAndQualitativeEvaluations(
             tracking_identifier=hd.TrackingIdentifier(
-                self._uid(f"result group\0{name_of(self._findings)}\0{tracked}"),
+                _group_uid(self._findings, tracked, self._uid),
                 f"{TOOL}{tool_of(region)}",
             ),
             referenced_region=hd.ImageRegion(shape, points, self._image(region)),

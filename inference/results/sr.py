@@ -65,7 +65,7 @@ def _report(findings: Findings, sources: Sources, uid: Uid) -> Dataset:
             *hd.LanguageOfContentItemAndDescendants(ENGLISH),
             *device_observer(findings, uid),
             hd.CodeContentItem(codes.DCM.ProcedureReported, codes.SCT.ImagingProcedure, HAS_CONCEPT_MOD),
-            _image_library(findings, sources),
+            image_library(findings, sources),
             *_measurements(findings, sources, uid),
             _evaluations(findings),
         ]
@@ -73,7 +73,7 @@ def _report(findings: Findings, sources: Sources, uid: Uid) -> Dataset:
     return report
 
 
-def _image_library(findings: Findings, sources: Sources) -> hd.ContainerContentItem:
+def image_library(findings: Findings, sources: Sources) -> hd.ContainerContentItem:
     """TID 1600: the instances that were read, with laterality and view (TID 1602, 1603)."""
     group = hd.ContainerContentItem(codes.DCM.ImageLibraryGroup, relationship_type=CONTAINS)
     group.ContentSequence = hd.ContentSequence()

@@ -6,23 +6,10 @@ import uuid
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.integration.test_sign_in import PASSWORD, add_account
+from tests.browser.people import sign_in
 from tests.live import LiveSite
 
 pytestmark = pytest.mark.xdist_group("site")
-
-
-def sign_in(page: Page, site: LiveSite, role: str, path: str) -> str:
-    """Sign somebody new in on the way to a page; who that is."""
-    name = add_account(site, f"{role}-{uuid.uuid4().hex[:8]}")
-    if role != "researcher":
-        site.run("role", "grant", f"account:{name}", role)
-    page.goto(site.base_url + path)
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(site.base_url + path)
-    return f"account:{name}"
 
 
 def test_a_permit_is_asked_for_and_granted(page: Page, site: LiveSite) -> None:

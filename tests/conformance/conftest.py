@@ -130,7 +130,9 @@ class Gateway:
 
     def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(
+            base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False, verify=False
+        )
 
 
 Serve = Callable[[list[bytes]], AbstractContextManager["Gateway | Peer"]]

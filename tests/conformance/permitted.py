@@ -10,10 +10,11 @@ import httpx
 from psycopg import AsyncConnection
 
 from archive import datasets, permits
-from archive.permits import Purpose, Terms, Wanted
+from archive.permits import Terms, Wanted
 from archive.policy import Action
+from archive.purpose import Purpose
 from archive.settings import Settings
-from gateway import oauth
+from gateway import issuing, oauth
 
 BY = "os:tester"
 READ_WRITE = frozenset({Action.READ, Action.WRITE})
@@ -78,7 +79,7 @@ class Holder:
         run(self.settings, lambda connection: connection.execute(statement.encode(), [value]))
 
     def token(
-        self, scope: str = oauth.ALL_ACTIONS, permit: str | None = None, purpose: str | None = None
+        self, scope: str = issuing.ALL_ACTIONS, permit: str | None = None, purpose: str | None = None
     ) -> str:
         keys = oauth.SigningKeys.load(self.settings.home / "signing.pem")
         named = {"scope": scope, "permit": permit, "purpose": purpose}
@@ -86,7 +87,9 @@ class Holder:
 
     def client(self, **token: Any) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(**token)}"}
-        return httpx.Client(base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False)
+        return httpx.Client(
+            base_url=self.settings.dicomweb_url, headers=headers, timeout=30, trust_env=False, verify=False
+        )
 
 
 def studies(client: httpx.Client, path: str = "/studies") -> list[str]:

@@ -17,10 +17,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from archive import permits
-from archive.policy import Role
+from archive.policy import Action, Role
 from gateway.operations import operations
 from tests.conformance.conftest import Gateway, exams
-from tests.conformance.permitted import BY, Holder, dataset, run
+from tests.conformance.permitted import BY, READ_WRITE, Holder, dataset, run
 from tests.conformance.test_permits import JSON, ask_for
 from tests.unit import fake_site
 
@@ -45,6 +45,7 @@ class Asker:
     sees: bool = False
     manages: bool = False
     administers: bool = False
+    reviews: bool = False
 
     @cached_property
     def headers(self) -> dict[str, str]:
@@ -90,6 +91,11 @@ def _decider(asker: Asker, decides: bool) -> Outcome:
     if not asker.holder:
         return Outcome.UNKNOWN
     return Outcome.ANSWERED if decides else Outcome.REFUSED
+
+
+def reviewer(asker: Asker, is_there: bool) -> Outcome:
+    """As a viewer; who may review nothing is refused whatever it names."""
+    return viewer(asker, is_there) if asker.reviews or not asker.holder else Outcome.REFUSED
 
 
 def owner(asker: Asker, is_there: bool) -> Outcome:
@@ -158,6 +164,9 @@ ROWS: dict[tuple[str, str], tuple[Rule, str]] = {
     ("GET", "/api/roles"): (administrator, ""),
     ("POST", "/api/roles"): (administrator, ""),
     ("DELETE", "/api/roles"): (administrator, ""),
+    ("GET", "/api/session"): (known, ""),
+    ("GET", "/api/studies/{study}/readings"): (viewer, ""),
+    ("POST", "/api/studies/{study}/readings/{task}/{modality}/reviews"): (reviewer, ""),
 }
 
 
@@ -176,7 +185,7 @@ class World:
         named = {
             "study": study, "series": f"{study}.1", "instance": f"{study}.1.1", "frames": "1", "attribute": "7FE00010",
             "workitem": self.workitems.get(study, "1.2.3.4"), "dataset": self.dataset, "permit": self.permit,
-            "subscriber": asker.name.replace(", ", ".").replace(" ", "-"),
+            "subscriber": asker.name.replace(", ", ".").replace(" ", "-"), "task": "density", "modality": "MG",
         }  # fmt: skip
         return self.gateway.settings.public_url + re.sub(r"{(\w+)}", lambda found: named[found[1]], path)
 
@@ -203,11 +212,13 @@ def everybody(settings, name: str) -> Iterator[Asker]:
             holder = Holder(settings)
             run(settings, lambda connection: permits.add_role(connection, holder.subject, role, by=BY))  # noqa: B023
             if state == "permitted":
-                holder.permit(name, until=datetime.now(UTC) + timedelta(days=1))
+                actions = READ_WRITE | {Action.REVIEW}
+                holder.permit(name, until=datetime.now(UTC) + timedelta(days=1), actions=actions)
             elif state in ("expired", "revoked"):
                 getattr(holder, {"expired": "expire", "revoked": "revoke"}[state])(holder.permit(name))
             sees = sees_all or state == "permitted"
-            yield Asker(f"{role}, {state}", holder, sees, manages, role == Role.ADMINISTRATOR)
+            reviews = sees and role != Role.STEWARD
+            yield Asker(f"{role}, {state}", holder, sees, manages, role == Role.ADMINISTRATOR, reviews)
 
 
 def test_each_route_has_a_row(tmp_path):
@@ -230,6 +241,37 @@ def test_who_is_answered(world, client, method, path, study):
         for asker in world.askers
     }
     assert found == {asker.name: rule(asker, study == SEEN) for asker in world.askers}
+
+
+def test_whose_worklist_lists_a_study(world, client):
+    """The pages are not in the table of routes; a page of studies is one row, if it is seen."""
+    told = {asker.name: worklist_of(world, client, asker) for asker in world.askers}
+    pages = {
+        asker.name: f'data-study="{SEEN}"' if asker.sees else "" for asker in world.askers if asker.holder
+    }
+    assert told == {name: [row, row, "200", ""] for name, row in pages.items()} | {
+        "nobody": ["303", "401", "401", "401"]
+    }
+
+
+def worklist_of(world, client, asker: Asker) -> list[str]:
+    """What is told of the studies by the list, by the rows of all of them, by the stream and to a mark."""
+    base, named = world.gateway.settings.public_url, f"{SEEN},{OPTED_OUT},{ABSENT}"
+    found = [
+        client.get(base + "/worklist/?to=2020-01-31", headers=asker.headers),
+        client.get(base + f"/worklist/rows?StudyInstanceUID={named}", headers=asker.headers),
+    ]
+    with client.stream("GET", base + "/worklist/events?since=1:1:", headers=asker.headers) as stream:
+        status = str(stream.status_code)
+    mark = client.post(base + "/worklist/marks", headers=asker.headers, data={"read": SEEN})
+    is_marked = mark.status_code == (303 if asker.sees else 404)
+    rows = [
+        " ".join(re.findall('data-study="[^"]+"', each.text))
+        if each.status_code == 200
+        else str(each.status_code)
+        for each in found
+    ]
+    return [*rows, status, "" if is_marked else str(mark.status_code)]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Who may see what: a gateway's answers under permits, told by value."""
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -8,13 +9,14 @@ import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from websockets.sync.client import connect
 
 from archive import datasets, listing, permits, search
 from archive.attributes import Level
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.findings import EXAM, Code, Evaluation, Findings, Likelihood, Model, Task, to_json
-from archive.permits import Purpose
 from archive.policy import Action, Role, Scope
+from archive.purpose import Purpose
 from archive.query import parse_query
 from archive.resource import Resource
 from archive.workitem import READING_SCHEME
@@ -439,22 +441,59 @@ class TestWorklist:
             assert answers[0].status_code == 404
 
     def test_a_uid_that_a_hidden_one_has_is_as_good_as_any(self, reader, dicomweb):
-        """PS3.18 section 11.4: the UID that it is made under is in the answer's Location."""
+        """PS3.18 section 11.4: a workitem is made under the UID that its maker gives."""
         hidden, absent = ask_for(dicomweb, "1.2"), f"2.25.{uuid.uuid4().int}"
         made = [create(reader, uid) for uid in (hidden, absent)]
         assert [answer.status_code for answer in made] == [201, 201]
+        assert [answer.headers["location"].rsplit("/", 1)[-1] for answer in made] == [hidden, absent]
         assert made[0].headers.keys() == made[1].headers.keys()
         assert made[0].content == made[1].content == b""
         again = [create(reader, uid) for uid in (hidden, absent)]
         assert alike(*again) and again[0].status_code == 409
 
-    def test_who_gave_a_uid_finds_its_workitem_under_it(self, reader, dicomweb):
-        hidden = ask_for(dicomweb, "1.2")
-        location = create(reader, hidden).headers["location"]
-        assert hidden not in location
-        own = reader.get(f"/workitems/{hidden}").json()[0]
-        assert own == reader.get(location).json()[0]
-        assert own["00404021"]["Value"][0]["0020000D"]["Value"] == ["1.1"]
+    def test_who_gave_a_uid_knows_its_workitem_by_it_everywhere(self, reader, dicomweb):
+        given = ask_for(dicomweb, "1.2")
+        location = create(reader, given).headers["location"]
+        assert location.endswith(given)
+        (own,) = reader.get(location).json()
+        assert own["00080018"]["Value"] == [given] and study_of(own) == "1.1"
+        (found,) = reader.get(f"/workitems?SOPInstanceUID={given}").json()
+        assert found == own
+        changed = reader.post(f"/workitems/{given}", content="{}", headers=JSON)
+        assert changed.headers["content-location"] == location
+
+    def test_others_know_it_by_another(self, reader, dicomweb):
+        """Two workitems of one UID are told apart by who sees both."""
+        given = ask_for(dicomweb, "1.2")
+        create(reader, given)
+        assert study_of(dicomweb.get(f"/workitems/{given}").json()[0]) == "1.2"
+        (last,) = dicomweb.get("/workitems?limit=1").json()
+        (uid,) = last["00080018"]["Value"]
+        assert uid != given and study_of(last) == "1.1"
+        assert study_of(dicomweb.get(f"/workitems/{uid}").json()[0]) == "1.1"
+        assert alike(reader.get(f"/workitems/{uid}"), reader.get("/workitems/1.2.3.4.5"))
+
+    def test_a_later_one_of_the_same_uid_does_not_take_its_place(self, reader, dicomweb):
+        given = f"2.25.{uuid.uuid4().int}"
+        create(reader, given)
+        assert create(dicomweb, given).status_code == 201
+        (found,) = reader.get(f"/workitems?SOPInstanceUID={given}").json()
+        assert found == reader.get(f"/workitems/{given}").json()[0]
+        reader.post(f"/workitems/{given}/cancelrequest")
+        assert [state_of(client, given) for client in (reader, dicomweb)] == ["CANCELED", "SCHEDULED"]
+
+    def test_its_events_name_it_so_too(self, gateway, holder, mammograms_of_2020):
+        holder.permit(mammograms_of_2020)
+        with holder.client() as reader:
+            given, name = f"2.25.{uuid.uuid4().int}", uuid.uuid4().hex
+            create(reader, given)
+            assert reader.post(f"/workitems/{given}/subscribers/{name}").status_code == 201
+            reader.post(f"/workitems/{given}/cancelrequest")
+            address = re.sub("^http", "ws", gateway.dicomweb_url) + f"/ws/subscribers/{name}"
+            headers = {"Authorization": reader.headers["authorization"]}
+            with connect(address, additional_headers=headers) as channel:
+                events = [json.loads(channel.recv(timeout=20)) for _ in range(2)]
+        assert [each["00001000"]["Value"] for each in events] == [[given], [given]]
 
     def test_a_uid_that_a_seen_one_has_is_taken(self, reader, dicomweb):
         assert create(reader, ask_for(dicomweb, "1.1")).status_code == 409
@@ -498,6 +537,15 @@ def ask_for(client: httpx.Client, study: str) -> str:
     answer = client.post("/workitems", content=json.dumps(payload), headers=JSON)
     assert answer.status_code == 201, answer.text
     return answer.headers["location"].rsplit("/", 1)[-1]
+
+
+def study_of(workitem: dict) -> str:
+    """The study that a workitem names."""
+    return workitem["00404021"]["Value"][0]["0020000D"]["Value"][0]
+
+
+def state_of(client: httpx.Client, uid: str) -> str:
+    return client.get(f"/workitems/{uid}").json()[0]["00741000"]["Value"][0]
 
 
 def create(client: httpx.Client, uid: str) -> httpx.Response:

@@ -9,7 +9,8 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
-from inference.demo import demo_exam
+from inference.demo import build_exam
+from inference.phantom import draw_exam
 from senogate import scu
 from tests.live import LiveSite
 
@@ -18,8 +19,9 @@ Send = Callable[[LiveSite, bytes], str]
 
 @pytest.fixture(scope="session")
 def phantom_exam() -> Callable[[], list[bytes]]:
-    """A callable that makes an exam of four phantom views with UIDs of its own."""
-    return lambda: demo_exam(seed=uuid.uuid4().hex)
+    """A callable that makes an exam of four phantom views with UIDs of its own; they are drawn once."""
+    images = draw_exam(seed=1, glandular_fraction=0.35).images
+    return lambda: build_exam(images, seed=uuid.uuid4().hex)
 
 
 @pytest.fixture

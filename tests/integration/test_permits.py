@@ -37,7 +37,9 @@ class Program:
         self.permit = site.run("permit", "grant", f"client:{self.name}", *named, *actions).stdout.strip()
         token = site.run("token", "--client", self.name).stdout.strip()
         headers = {"Authorization": f"Bearer {token}"}
-        self.http = httpx.Client(base_url=site.dicomweb_url, headers=headers, timeout=60, trust_env=False)
+        self.http = httpx.Client(
+            base_url=site.dicomweb_url, headers=headers, timeout=60, trust_env=False, verify=False
+        )
 
     def store(self, instance: bytes) -> httpx.Response:
         return self.http.post("/studies", content=instance, headers={"Content-Type": "application/dicom"})

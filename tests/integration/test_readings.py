@@ -12,7 +12,7 @@ import pytest
 
 from archive import secrets
 from archive.findings import Task
-from archive.readings import Wanted, want
+from archive.readings import CHANGED, CHANNEL, DUE, Wanted, want
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
@@ -20,7 +20,7 @@ from inference.errors import ModelProcessEnded
 from inference.execution.messages import Reply
 from inference.reader import MOST_ATTEMPTS, Due, Reader
 from tests.integration.test_whole_way import write
-from tests.live import LiveSite, eventually
+from tests.live import PATIENCE, LiveSite, eventually
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -35,6 +35,16 @@ def study(
     folder = write(tmp_path_factory.mktemp("exam"), phantom_exam())
     uid: str = site.send(folder)["studies"][0]["study_instance_uid"]
     return uid
+
+
+def test_workers_are_told_what_is_due_and_when_it_is_done(site: LiveSite, study: str) -> None:
+    """In that order, and so nobody has to look for it."""
+    with site.database() as database:
+        database.execute(f"listen {CHANNEL}")
+        site.run("infer", study, "--task", "density")
+        heard = [each.payload for each in database.notifies(timeout=PATIENCE, stop_after=3)]
+    assert heard == [DUE, CHANGED, CHANGED]
+    assert state(site, study) == "done"
 
 
 @contextmanager

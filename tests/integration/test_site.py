@@ -3,7 +3,7 @@
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +47,14 @@ def new_site(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]
         site.stop(signal.SIGTERM)
 
 
+@pytest.fixture(scope="module")
+def beside(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]) -> Iterator[LiveSite]:
+    """A second site on this machine, whose home has a space in its name; its parts are killed, and come back."""
+    site = LiveSite(new_home() / "a site", free_ports(3)).start()
+    yield site
+    assert site.stop() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_every_part_and_the_exit_status_is_zero(
     new_site: NewSite, number: signal.Signals
@@ -82,23 +90,23 @@ def test_the_parts_end_with_a_parent_that_is_killed_and_the_site_resumes(
 
 @pytest.mark.parametrize("name", ["postgresql", "orthanc", "gateway", "worker"])
 def test_a_part_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
-    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path, name: str
+    beside: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path, name: str
 ) -> None:
-    site = new_site().start()
+    before = beside.stored_instances()
     first = write(tmp_path / "first", phantom_exam())
     second = write(tmp_path / "second", phantom_exam())
-    site.send(first, wait=False)
-    os.kill(site.child(name), signal.SIGKILL)
-    eventually(lambda: not site.send(second, wait=False)["refused"])
-    with httpx.Client(base_url=site.base_url, trust_env=False) as anybody:
+    beside.send(first, wait=False)
+    os.kill(beside.child(name), signal.SIGKILL)
+    eventually(lambda: not beside.send(second, wait=False)["refused"])
+    with httpx.Client(base_url=beside.base_url, trust_env=False) as anybody:
         eventually(lambda: is_answering(anybody, "/health/ready"))
-    answer = site.send(first, second)
-    assert [study["reading"]["state"] for study in answer["studies"]] == ["done", "done"]
-    with site.database() as database:
-        counts = database.execute("select number_of_instances from study order by 1").fetchall()
-        stored = site.stored_instances()
+    studies = beside.send(first, second)["studies"]
+    assert [study["reading"]["state"] for study in studies] == ["done", "done"]
+    of_studies = "select number_of_instances from study where study_instance_uid = any(%s)"
+    with beside.database() as database:
+        counts = database.execute(of_studies, [[study["study_instance_uid"] for study in studies]]).fetchall()
     assert counts == [(5,), (5,)]
-    assert stored == 10
+    assert beside.stored_instances() == before + 10
 
 
 def test_a_site_whose_worker_is_dead_is_not_ready(site: LiveSite) -> None:
@@ -110,16 +118,15 @@ def test_a_site_whose_worker_is_dead_is_not_ready(site: LiveSite) -> None:
 
 
 def test_reindex_rebuilds_what_was_lost_and_forgets_what_is_gone(
-    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+    beside: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
-    site = new_site().start()
-    site.send(write(tmp_path, phantom_exam()))
-    with site.client() as client:
+    beside.send(write(tmp_path, phantom_exam()))
+    with beside.client() as client:
         before = client.get("/studies").json(), client.get("/instances?includefield=all").json()
-        with site.database() as database:
+        with beside.database() as database:
             database.execute("delete from instance")
             database.execute("update series set dicom_json = '{}'")
-        assert "5 instances" in site.run("reindex").stdout
+        assert f"{beside.stored_instances()} instances" in beside.run("reindex").stdout
         assert (client.get("/studies").json(), client.get("/instances?includefield=all").json()) == before
 
 
@@ -178,11 +185,9 @@ def test_what_receives_identities_leaves_no_core(site: LiveSite, name: str) -> N
     assert re.search(r"Max core file size +0 +0 ", limits)
 
 
-def test_a_home_may_have_a_space_in_its_name(
-    new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]
-) -> None:
-    site = LiveSite(new_home() / "a site", free_ports(3)).start()
-    assert site.stop() == 0
+def test_a_home_may_have_a_space_in_its_name(beside: LiveSite) -> None:
+    assert " " in str(beside.home)
+    assert beside.run("status").returncode == 0
 
 
 def test_a_cluster_whose_making_was_cut_short_is_made_again(new_home: Callable[[], Path]) -> None:
@@ -198,35 +203,32 @@ def test_a_cluster_whose_making_was_cut_short_is_made_again(new_home: Callable[[
 
 
 def test_a_second_site_beside_it_shares_nothing(
-    new_site: NewSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+    site: LiveSite, beside: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
-    one, other = new_site().start(), new_site().start()
     exam = write(tmp_path, phantom_exam())
-    studies = [site.send(exam)["studies"][0]["study_instance_uid"] for site in (one, other)]
+    studies = [each.send(exam)["studies"][0]["study_instance_uid"] for each in (site, beside)]
     assert studies[0] != studies[1]
-    with httpx.Client(base_url=other.dicomweb_url, trust_env=False) as client:
-        foreign = client.get("/studies", headers={"Authorization": f"Bearer {one.token()}"})
+    with httpx.Client(base_url=beside.dicomweb_url, trust_env=False) as client:
+        foreign = client.get("/studies", headers={"Authorization": f"Bearer {site.token()}"})
     assert foreign.status_code == 401
 
 
-def test_a_home_runs_one_site_at_a_time(new_site: NewSite) -> None:
-    site = new_site().start()
+def test_a_home_runs_one_site_at_a_time(site: LiveSite) -> None:
     again = site.run("up", check=False)
     assert again.returncode == 1
     assert "running already" in again.stderr
 
 
-def test_a_taken_port_is_named(new_site: NewSite) -> None:
-    running = new_site().start()
-    other = new_site(SENOGATE_PORT=str(running.settings.port))
+def test_a_taken_port_is_named(site: LiveSite, new_site: NewSite) -> None:
+    other = new_site(SENOGATE_PORT=str(site.settings.port))
     refused = other.run("up", check=False)
     assert refused.returncode == 1
     assert "SENOGATE_PORT" in refused.stderr
 
 
 def test_lost_keys_are_missed_and_never_made_anew(new_site: NewSite) -> None:
-    site = new_site().start()
-    assert site.stop() == 0
+    site = new_site()
+    sites.prepare(site.settings)
     Path(site.settings.secrets, "site.key").unlink()
     refused = site.run("up", check=False)
     assert refused.returncode == 1

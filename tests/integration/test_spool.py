@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,23 @@ def reviewing(new_home: Callable[[], Path], free_ports: Callable[[int], list[int
     assert live.stop() == 0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_site(new_home: Callable[[], Path], free_ports: Callable[[int], list[int]]) -> Iterator[LiveSite]:
+    """A site whose worker is killed, and whose private key is away at times."""
     live = LiveSite(new_home(), free_ports(3)).start()
     yield live
     assert live.stop() == 0
+
+
+@contextmanager
+def hidden_key(site: LiveSite) -> Iterator[None]:
+    """The private key is not there."""
+    key = Path(site.settings.crosswalk_key)
+    hidden = key.rename(key.with_name("hidden"))
+    try:
+        yield
+    finally:
+        hidden.rename(key)
 
 
 def spool(site: LiveSite, *arguments: str) -> Any:
@@ -115,11 +128,9 @@ class TestAnUltrasoundWithNamesInItsPixels:
     def test_without_waiting_send_says_that_it_is_held(
         self, own_site: LiveSite, scan: bytes, tmp_path: Path
     ) -> None:
-        key = Path(own_site.settings.crosswalk_key)
-        hidden = key.rename(key.with_name("hidden"))
-        (held,) = own_site.send(write(tmp_path, [scan]), wait=False)["held"]
+        with hidden_key(own_site):
+            (held,) = own_site.send(write(tmp_path, [scan]), wait=False)["held"]
         assert (held["state"], held["reason"]) == ("waiting", "pixels-may-carry-text")
-        hidden.rename(key)
         assert own_site.send(tmp_path)["held"] == []
 
 
@@ -127,35 +138,33 @@ class TestWhateverHappens:
     def test_without_the_private_key_it_waits_and_then_goes_on(
         self, own_site: LiveSite, scan: bytes, tmp_path: Path
     ) -> None:
-        key = Path(own_site.settings.crosswalk_key)
-        hidden = key.rename(key.with_name("hidden"))
-        own_site.send(write(tmp_path, [scan]), wait=False)
-        os.kill(own_site.child("worker"), signal.SIGKILL)
-        (waiting,) = spool(own_site, "list")
-        assert (waiting["state"], waiting["attempts"]) == ("waiting", 0)
-        assert own_site.stored_instances() == 0
-        hidden.rename(key)
-        eventually(lambda: own_site.stored_instances() == 1)
+        before = own_site.stored_instances()
+        with hidden_key(own_site):
+            (held,) = own_site.send(write(tmp_path, [scan]), wait=False)["held"]
+            os.kill(own_site.child("worker"), signal.SIGKILL)
+            waiting = spool(own_site, "show", held["id"])
+            assert (waiting["state"], waiting["attempts"]) == ("waiting", 0)
+            assert own_site.stored_instances() == before
+        eventually(lambda: own_site.stored_instances() == before + 1)
 
     def test_a_worker_killed_while_it_cleans_loses_nothing(self, own_site: LiveSite, tmp_path: Path) -> None:
+        before = own_site.stored_instances()
         frames = np.stack([draw_names(3, light=True)[0]] * 8)
         own_site.send(write(tmp_path, [ultrasound(frames)]), wait=False)
         with own_site.database() as database:
-            eventually(lambda: database.execute("select state from spool").fetchall() == [("cleaning",)])
+            cleaning = "select from spool where state = 'cleaning'"
+            eventually(lambda: database.execute(cleaning).fetchall())
         os.kill(own_site.child("worker"), signal.SIGKILL)
         answer = own_site.send(tmp_path)
         assert answer["held"] == []
-        assert own_site.stored_instances() == 1
+        assert own_site.stored_instances() == before + 1
 
     def test_one_that_never_comes_to_an_end_is_left_to_a_person(
         self, own_site: LiveSite, scan: bytes, tmp_path: Path
     ) -> None:
-        key = Path(own_site.settings.crosswalk_key)
-        hidden = key.rename(key.with_name("hidden"))
-        own_site.send(write(tmp_path, [scan]), wait=False)
-        with own_site.database() as database:
-            database.execute("update spool set attempts = 3, state = 'cleaning'")
-        hidden.rename(key)
+        with hidden_key(own_site), own_site.database() as database:
+            own_site.send(write(tmp_path, [scan]), wait=False)
+            database.execute("update spool set attempts = 3, state = 'cleaning' where state = 'waiting'")
         (held,) = own_site.send(tmp_path)["held"]
         assert (held["state"], held["reason"]) == ("quarantined", "given-up")
 
@@ -169,14 +178,13 @@ class TestWhateverHappens:
             dcmread(DicomBytesIO(scan)).StudyInstanceUID.encode(),
         ]
         assert all(mark in scan for mark in marks)
-        key = Path(own_site.settings.crosswalk_key)
-        hidden = key.rename(key.with_name("hidden"))
-        own_site.send(write(tmp_path, [scan, document]), wait=False)
-        assert len(list(own_site.settings.spool.iterdir())) == 2
-        assert not found(own_site.home, marks)
-        hidden.rename(key)
+        before = len(list(own_site.settings.spool.iterdir()))
+        with hidden_key(own_site):
+            own_site.send(write(tmp_path, [scan, document]), wait=False)
+            assert len(list(own_site.settings.spool.iterdir())) == before + 2
+            assert not found(own_site.home, marks)
         own_site.send(tmp_path)
-        assert len(list(own_site.settings.spool.iterdir())) == 1
+        assert len(list(own_site.settings.spool.iterdir())) == before + 1
         assert not found(own_site.home, marks)
 
     def test_a_forged_proof_of_cleaning_is_not_believed(self, site: LiveSite) -> None:

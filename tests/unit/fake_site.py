@@ -19,7 +19,7 @@ from archive.settings import Settings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
-from gateway import app, door, oauth
+from gateway import app, door, issuing, oauth
 
 KEYS = Keys.derive(b"the site key of a test".ljust(32, b"."))
 DEIDENTIFIER = Deidentifier(KEYS, Profile.load("breast-screening"))
@@ -108,11 +108,11 @@ class FakeSite:
     client: Client
     trail: FakeTrail
 
-    def token(self, scope: str = oauth.ALL_ACTIONS) -> str:
+    def token(self, scope: str = issuing.ALL_ACTIONS) -> str:
         roles = [Role.ADMINISTRATOR]
         return oauth.issue(self.keys, self.settings, subject="administrator", scope=scope, roles=roles)
 
-    def bearer(self, scope: str = oauth.ALL_ACTIONS) -> dict[str, str]:
+    def bearer(self, scope: str = issuing.ALL_ACTIONS) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token(scope)}"}
 
 

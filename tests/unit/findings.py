@@ -39,6 +39,7 @@ PERCENT = Code("%", "UCUM", "Percent")
 MILLIMETRE = Code("mm", "UCUM", "millimeter")
 SQUARE_MILLIMETRE = Code("mm2", "UCUM", "square millimeter")
 OUTLINE = ((60.5, 80.25), (75.0, 78.0), (84.0, 95.5), (66.0, 104.0), (60.5, 80.25))
+_VALUES = ("TextValue", "UID", "Date", "Time", "PersonName")  # of content items
 BOX = ((50.0, 70.0), (90.0, 70.0), (90.0, 110.0), (50.0, 110.0), (50.0, 70.0))
 
 
@@ -160,7 +161,7 @@ def code(sequence: list[Dataset] | None) -> Code:
 
 def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     """The content tree as lines: relationship, value type, concept and value of each item."""
-    value = item.get("TextValue") or item.get("UID") or item.get("Date") or item.get("Time")
+    value = next((item[name].value for name in _VALUES if item.get(name)), None)
     if "ConceptCodeSequence" in item:
         value = code(item.ConceptCodeSequence).meaning
     if "MeasuredValueSequence" in item:
@@ -173,7 +174,7 @@ def tree(item: Dataset, depth: int = 0) -> Iterator[str]:
     if "ReferencedContentItemIdentifier" in item:
         value = f"-> {'.'.join(str(one) for one in item.ReferencedContentItemIdentifier)}"
     words = (item.get("RelationshipType"), item.get("ValueType"), concept(item).meaning, value)
-    yield "  " * depth + " | ".join(str(word).replace("\n", " / ") for word in words if word)
+    yield "  " * depth + " | ".join(" / ".join(str(word).splitlines()) for word in words if word)
     for child in item.get("ContentSequence", []):
         yield from tree(child, depth + 1)
 

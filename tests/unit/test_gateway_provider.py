@@ -7,11 +7,12 @@ import time
 import anyio
 import pytest
 
+from archive.addresses import is_allowed
 from archive.errors import BadRequest, Unavailable
 from archive.policy import Action, Role
 from gateway import outgoing, provider
 from gateway.issuers import parse_rule
-from gateway.outgoing import fetch_json, is_allowed
+from gateway.outgoing import fetch_json
 from gateway.provider import Configured, Provider, RoleRule
 from gateway.web_token import InvalidToken, read
 from tests import oidc

@@ -41,6 +41,19 @@ def test_three_roles_see_everything_and_the_others_nothing(role):
     assert seen(roles=[role]) == (EVERYTHING if sees else NOTHING)
 
 
+@pytest.mark.parametrize("role", Role)
+def test_two_roles_review_everything(role):
+    reviews = role in (Role.ADMINISTRATOR, Role.CLINICIAN)
+    found = seen(roles=[role], actions={Action.REVIEW}, action=Action.REVIEW)
+    assert found == (EVERYTHING if reviews else NOTHING)
+
+
+def test_a_steward_reviews_what_a_permit_names():
+    named = permit(actions=frozenset({Action.REVIEW}))
+    found = seen(named, roles=[Role.STEWARD], actions={Action.REVIEW}, action=Action.REVIEW)
+    assert found == Scope(False, (1,), (), ("P1",))
+
+
 @pytest.mark.parametrize("action", Action)
 def test_no_action_is_allowed_by_another(action):
     with pytest.raises(Forbidden, match=action.value):

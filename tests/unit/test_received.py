@@ -21,6 +21,7 @@ from deidentification.seal import generate_keypair, open_sealed
 from inference.demo import demo_exam
 from orthanc_plugin.received import HELD, REFUSE, Door
 from tests.drawn_text import document, ultrasound, video
+from tests.integration.conftest import edit
 
 SITE_KEY = bytes(range(32))
 
@@ -177,6 +178,18 @@ def test_a_refusal_says_why_and_shows_no_value(
     assert door.receive(instance) == REFUSE
     assert warnings
     assert "DEMO-4711" not in warnings[-1]
+
+
+def test_the_frame_of_reference_is_sealed_too(
+    door: Door, crosswalk: Memory, exam: list[bytes], private_key: bytes
+) -> None:
+    """Results lie in it, and go back to where it came from."""
+    frame = "1.2.826.0.1.3680043.8.498.7"
+    instance = edit(exam[0], lambda each: setattr(each, "FrameOfReferenceUID", frame))
+    assert door.may_be_stored(door.receive(instance)[1])
+    (row,) = [each for each in crosswalk.rows.values() if each.kind == "frame-of-reference"]
+    assert row.pseudonym == Pseudonyms(Keys.derive(SITE_KEY)).uid(frame)
+    assert json.loads(open_sealed(private_key, row.sealed, row.pseudonym.encode())) == frame
 
 
 def test_asks_the_crosswalk_once_for_an_instance_and_not_again_for_its_study(

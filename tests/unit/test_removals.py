@@ -8,7 +8,8 @@ import pytest
 
 from archive.durable import DurableConnection
 from archive.errors import Unavailable
-from inference.demo import demo_exam
+from inference.demo import build_exam
+from inference.phantom import draw_exam
 from orthanc_plugin import removals
 from orthanc_plugin.removals import Removals
 from tests.live import eventually
@@ -47,7 +48,8 @@ def notes(table: Table, monkeypatch: pytest.MonkeyPatch) -> Removals:
 @pytest.fixture
 def stored(tmp_path: Path) -> tuple[Path, str]:
     """A stored file, and the instance that it is."""
-    made = DEIDENTIFIER.deidentify(demo_exam()[0])
+    images = draw_exam(1, rows=32, columns=24).images
+    made = DEIDENTIFIER.deidentify(build_exam(images, seed="one")[0])
     (tmp_path / PLACE).write_bytes(made.instance)
     return tmp_path / PLACE, made.sop_instance_uid
 

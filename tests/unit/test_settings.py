@@ -66,6 +66,12 @@ def test_a_person_reviews_cleaned_pixels_unless_told_otherwise(tmp_path: Path) -
     assert load({"SENOGATE_HOME": str(tmp_path)}).pixel_cleaning == "review"
 
 
+def test_readers_are_named_by_pseudonyms_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load({"SENOGATE_HOME": str(tmp_path)}).reviewers == "pseudonym"
+    with pytest.raises(ConfigurationError, match="reviewers"):
+        load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_REVIEWERS": "nobody"})
+
+
 def test_relative_paths_lie_in_the_home(tmp_path: Path) -> None:
     settings = load({"SENOGATE_HOME": str(tmp_path), "SENOGATE_SECRETS": "keys"})
     assert settings.secrets == f"{tmp_path}/keys"
