@@ -162,8 +162,10 @@ def _source(one: Instance, view: tuple[str, str]) -> Source:
 
 
 def _operating_point(passport: Passport) -> str:
-    threshold = passport.outputs.threshold
-    return "" if threshold is None else f"threshold {threshold:g}"
+    outputs = passport.outputs
+    own = [f"{one.threshold:g} ({one.label})" for one in outputs.classes if one.threshold is not None]
+    common = [] if outputs.threshold is None else [f"{outputs.threshold:g}"]
+    return f"threshold {', '.join(common + own)}" if common or own else ""
 
 
 def _applicability(inputs: Inputs) -> str:
