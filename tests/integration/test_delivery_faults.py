@@ -36,8 +36,6 @@ from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 from tests.pacs import AET, Provider
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @dataclass
 class Worker:
