@@ -267,8 +267,10 @@ def _has_status(filters: Filters, parameters: Parameters) -> str:
     tasks = [filters.task] if filters.task else list(Task)
     wanted = [f"{task}:{status}" for task in tasks for status in filters.statuses if status != NONE]
     parts = [f"study.states && {parameters.add(wanted)}::text[]"] if wanted else []
-    if NONE in filters.statuses:
-        theirs = [f"{task}:{state}" for task in tasks for state in _STATES]
+    if NONE in filters.statuses and filters.task is None:
+        parts.append("study.states = '{}'")
+    elif NONE in filters.statuses:
+        theirs = [f"{filters.task}:{state}" for state in _STATES]
         parts.append(f"not study.states && {parameters.add(theirs)}::text[]")
     return f"({' or '.join(parts)})"
 

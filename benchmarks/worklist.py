@@ -124,7 +124,7 @@ def _index(url: str, studies: int) -> str:
     name = f"worklist_{studies}"
     address = make_conninfo(url, dbname=name)
     with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("select from pg_database where datname = %s", [name]).fetchone():
+        if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             return address
         connection.execute(f"drop database if exists {name}_part")
         connection.execute(f"create database {name}_part")
