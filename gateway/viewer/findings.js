@@ -9,7 +9,7 @@ const REPORTS = new Set([
 const GROUP = "125007";
 const COMMENT = "121106";
 const ALGORITHM = "111001";
-const LESION = "112056"; // Lesion Identifier, or what another version of the template calls it
+const LESION = "121151"; // Lesion Identifier
 const FINDING = "121071";
 
 /** Whether an instance is a report that may hold findings. */
@@ -44,7 +44,7 @@ function marksOfGroup(group) {
   const model = text(ALGORITHM);
   if (!model) return [];
   const finding = first(content.find((item) => isConcept(item, FINDING))?.ConceptCodeSequence)?.CodeMeaning;
-  const lesion = content.find((item) => concept(item)?.CodeMeaning === "Lesion Identifier")?.TextValue ?? text(LESION) ?? "";
+  const lesion = text(LESION) ?? "";
   const label = text(COMMENT) || finding || "Finding";
   return content.filter((item) => item.ValueType === "SCOORD").flatMap((region) => {
     const points = pairs(items(region.GraphicData).map(Number));

@@ -112,11 +112,13 @@ def group(*more: dict[str, Any]) -> dict[str, Any]:
 def test_the_marks_of_a_report_are_an_algorithms() -> None:
     """PS3.16 TID 1411 and 4019: a group without an algorithm is a person's."""
     words = item("121106", TextValue="Mass 90 %")
-    report = {"ContentSequence": [group(item("111001", TextValue="a model"), words), group(words)]}
+    told = [item("111001", TextValue="a model"), item("121151", TextValue="L1"), words]
+    report = {"ContentSequence": [group(*told), group(words)]}
     (found,) = call("findings.js", "marksOf", [report])
     assert [(each["image"], each["frames"], each["label"], each["model"]) for each in found] == [
         ("1.2", [3], "Mass 90 %", "a model")
     ]
+    assert found[0]["lesion"] == "L1"
     assert found[0]["points"] == [[1, 2], [3, 4], [5, 6]]
 
 
