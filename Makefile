@@ -9,7 +9,7 @@ test: setup-test
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n 2 --dist loadgroup tests
+	.venv/bin/pytest -n 2 tests
 
 check: setup-test  ## the quick ones: format, lint, types, imports, unit tests
 	.venv/bin/ruff format --check .

@@ -4,6 +4,7 @@ Its RESTful profiles are for what succeeded; what did not has the same form and 
 """
 
 import base64
+import re
 from typing import Any
 
 from archive.audit import Event, Outcome
@@ -17,12 +18,19 @@ _ACTIONS = {"read": "R", "search": "E", "create": "C", "update": "U", "delete": 
 _PROFILES = {"read": "Read", "search": "Query", "create": "Create", "update": "Update", "delete": "Delete"}
 _METHODS = {"POST": "create", "PUT": "update", "DELETE": "delete"}
 
+_ILLEGAL = re.compile(r"[^ \r\n\t\S]|[\x00-\x08\x0b\x0c\x0e-\x1f]")  # FHIR R4, 2.24.0.1 string
+
 Json = dict[str, Any]
 
 
 def audit_event(entry: Entry, site: str) -> Json:
     """The resource. `site` is the URL that the site is known by."""
     interaction = _interaction(entry)
+    made: Json = _legal(_made(entry, interaction, site))
+    return made
+
+
+def _made(entry: Entry, interaction: str | None, site: str) -> Json:
     form = _restful(entry, interaction, site) if interaction else _other(entry, site)
     return {
         "resourceType": "AuditEvent",
@@ -36,6 +44,15 @@ def audit_event(entry: Entry, site: str) -> Json:
             "type": [_coding(_TERMINOLOGY + "security-source-type", "4", "Application Server")],
         },
     }
+
+
+def _legal(value: Any) -> Any:
+    """With U+FFFD in place of what no string of FHIR may hold: control characters, and spaces of other kinds."""
+    if isinstance(value, dict):
+        return {name: _legal(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_legal(each) for each in value]
+    return _ILLEGAL.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else value
 
 
 def _interaction(entry: Entry) -> str | None:

@@ -80,6 +80,7 @@ class Notice:
     model: str | None
     result_sop_instance_uid: str | None
     series_instance_uid: str | None
+    research_use_only: bool
     attempts: int
     created_at: datetime
 
@@ -96,7 +97,7 @@ class Notice:
             "modality": self.modality,
             "state": self.state,
             "model": self.model,
-            "research_use_only": True,
+            "research_use_only": self.research_use_only,
         }
         if self.result_sop_instance_uid:
             path = f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}"

@@ -5,9 +5,9 @@ python -m benchmarks.dicomweb [--studies N] [--seconds S]
 
 import argparse
 import tempfile
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from benchmarks.load import put_load, request_bytes
 from benchmarks.report import cpu_seconds, keep, percentiles
 from benchmarks.servers import Server, peer, senogate
 from senogate import scu
-from tests.live import find_free_ports, temporary_home
+from tests.live import eventually, find_free_ports, temporary_home
 
 _IDENTITY = {"Accept-Encoding": "identity"}
 _DICOM = {"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
@@ -64,11 +64,8 @@ def fill(server: Server, paths: list[Path], studies: int) -> None:
     outcomes: list[scu.Outcome] = []
     scu.send(scu.find_items(paths), server.receiver, ASSOCIATIONS, outcomes.append)
     assert all(outcome.is_stored for outcome in outcomes)
-    pause = threading.Event()
-    while not server.dicomweb.get(f"/studies?limit=1&offset={studies - 1}", headers=_JSON).text.startswith(
-        "[{"
-    ):
-        pause.wait(0.2)
+    last = f"/studies?limit=1&offset={studies - 1}"
+    eventually(lambda: server.dicomweb.get(last, headers=_JSON).text.startswith("[{"), 300)
 
 
 def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
@@ -77,6 +74,7 @@ def _ask(server: Server, path: str, headers: dict[str, str]) -> Any:
     return answer
 
 
+@cache  # nothing comes or goes while it is measured, and to ask for it takes the peer longer than a measurement
 def _instances(server: Server) -> list[dict[str, Any]]:
     """Every instance as QIDO-RS tells it with its Rows, page by page."""
     found: list[dict[str, Any]] = []

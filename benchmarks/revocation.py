@@ -118,13 +118,13 @@ def _run(site: LiveSite, work: Callable[[AsyncConnection], Any]) -> Any:
 
 
 def _search(site: LiveSite, token: str, ready: threading.Barrier) -> float:
-    """When a search first found nothing."""
+    """When a search first found nothing, or was broken off (503)."""
     headers = {"Authorization": f"Bearer {token}"}
     with httpx.Client(headers=headers, timeout=PATIENCE, trust_env=False) as client:
         url = f"{site.dicomweb_url}/studies?limit=1"
         eventually(lambda: client.get(url).json())
         ready.wait(PATIENCE)
-        while client.get(url).json():
+        while (answer := client.get(url)).is_success and answer.json():
             time.sleep(_PAUSE)
         return time.perf_counter()
 

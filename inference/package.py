@@ -116,7 +116,7 @@ def save(
     same content is left alone, so that a process which reads it is not disturbed. Raises PackageError for a passport
     that does not hold.
     """
-    content = {"format": FORMAT} | dict(passport) | _named(network)
+    content = {"format": FORMAT} | dict(passport) | _named(network, passport.get("network", {}))
     if private is not None:
         content["signature"] = asdict(sign(canonical(content), private))
     return write(folder, network, to_toml(content).encode())
@@ -150,8 +150,9 @@ def sign_package(folder: Path, private: Ed25519PrivateKey) -> Package:
     return read(folder)
 
 
-def _named(network: bytes | None) -> dict[str, Any]:
-    return {} if network is None else {"network": {"sha256": hashlib.sha256(network).hexdigest()}}
+def _named(network: bytes | None, table: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"sha256": hashlib.sha256(network or b"").hexdigest()}
+    return {} if network is None else {"network": {**table, **named}}
 
 
 def _holds(folder: Path, network: bytes | None, passport: bytes) -> bool:

@@ -166,7 +166,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Passport:
-    """`network_sha256` is empty where a method stands in place of a network."""
+    """`network_sha256` is empty where a method stands in place of a network.
+
+    `half` is by how much answers of the network with 16 bits may differ; None: it runs with 32 everywhere.
+    """
 
     identity: Identity
     inputs: Inputs
@@ -174,6 +177,7 @@ class Passport:
     training: Training
     metrics: tuple[Metric, ...]
     network_sha256: str
+    half: float | None
     method: Method | None
     signature: Signature | None
 
@@ -202,6 +206,7 @@ def read_passport(root: Table) -> Passport:
         training=_training(root.table("training")),
         metrics=tuple(map(_metric, root.tables("metrics"))) if root.has("metrics") else (),
         network_sha256="" if measured else _network(root.table("network")),
+        half=None if measured else _half(root.table("network")),
         method=_method(root.table("method")) if measured else None,
         signature=_signature(root.table("signature")) if root.has("signature") else None,
     )
@@ -329,8 +334,12 @@ def _metric(table: Table) -> Metric:
 
 
 def _network(table: Table) -> str:
-    table.only("sha256")
+    table.only("sha256", "half")
     return table.matching("sha256", _SHA256, "64 hexadecimal digits in lower case")
+
+
+def _half(table: Table) -> float | None:
+    return table.number("half", 0, 0.1) if table.has("half") else None
 
 
 def _method(table: Table) -> Method:

@@ -162,8 +162,10 @@ def _source(one: Instance, view: tuple[str, str]) -> Source:
 
 
 def _operating_point(passport: Passport) -> str:
-    threshold = passport.outputs.threshold
-    return "" if threshold is None else f"threshold {threshold:g}"
+    outputs = passport.outputs
+    own = [f"{one.threshold:g} ({one.label})" for one in outputs.classes if one.threshold is not None]
+    common = [] if outputs.threshold is None else [f"{outputs.threshold:g}"]
+    return f"threshold {', '.join(common + own)}" if common or own else ""
 
 
 def _applicability(inputs: Inputs) -> str:
@@ -179,6 +181,7 @@ def _facts(model: Session | Measured) -> dict[str, str]:
     }
     if isinstance(model, Session):
         facts |= {"provider": model.providers[0], "runtime": f"onnxruntime {onnxruntime.__version__}"}
+        facts |= {"precision": "16 bits"} if model.is_half else {}
     if passport.method:
         facts["method"] = f"{passport.method.name} {passport.method.version}"
     return {name: value for name, value in facts.items() if value}

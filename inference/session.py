@@ -1,8 +1,9 @@
 """A network ready to run: on the device that was chosen, threads bounded, warmed up, and what it answers checked."""
 
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 from inference.errors import PackageError, ReadingFailed
 from inference.execution.devices import CPU, CUDA, Device, Provider, check, providers
 from inference.features import SIZES
+from inference.half import agree, draw, to_half
 from inference.network_check import check_network
 from inference.package import Package
 from inference.passport import Kind, Per
@@ -20,6 +22,8 @@ from inference.preprocess import shape_of
 MAX_THREADS = 8
 _FATAL = 4
 _WARM_UP = 64  # rows and columns of the image with which a network that takes any size is run first
+
+_log = logging.getLogger("senogate.session")
 
 Tensor = npt.NDArray[np.float32]
 Shape = tuple[int | None, ...]
@@ -35,7 +39,7 @@ _OUTPUTS: Mapping[Kind, tuple[frozenset[str], frozenset[str]]] = {
 """The outputs that a network of each kind must have, and those that it may have."""
 
 _SHARES = frozenset({"probabilities", "fraction", "scores", "mask"})  # from 0 to 1
-_SLACK = 1e-3
+_SLACK, _HALF_SLACK = 1e-3, 1e-2  # of numbers of 32 bits, and of 16
 
 _RUNTIME_ERRORS = (
     states.Fail,
@@ -55,7 +59,7 @@ _RUNTIME_ERRORS = (
 class Session:
     """A package's network in memory: the name and shape of its one input, None where a size is free.
 
-    `providers` are those it runs on, the preferred first; `number` is that of the GPU.
+    `providers` are those it runs on, the preferred first; `number` is that of the GPU. `is_half`: with 16 bits.
     """
 
     package: Package
@@ -63,6 +67,7 @@ class Session:
     input: str
     shape: Shape
     number: int = 0
+    is_half: bool = False
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -91,7 +96,7 @@ class Session:
             ) from error
         kind = self.package.passport.outputs.kind
         for name, values in outputs.items():
-            _check_values(name, values, sums=kind is Kind.CLASSES)
+            _check_values(name, values, _HALF_SLACK if self.is_half else _SLACK, sums=kind is Kind.CLASSES)
         return outputs
 
     def _run(self, tensor: Tensor) -> dict[str, Tensor]:
@@ -149,8 +154,34 @@ def open_session(package: Package, *, threads: int = 0, device: Device = Device(
         raise PackageError(
             f"{package.folder} holds a network that does not take what its preprocessing gives"
         )
-    session.run(np.zeros(_some_shape(expected, session.shape), np.float32))
-    return session
+    some = _some_shape(expected, session.shape)
+    session.run(np.zeros(some, np.float32))
+    if package.passport.half is None or not is_on_gpu(session):
+        return session
+    return _with_half(session, content, draw(some), threads, device) or session
+
+
+def is_on_gpu(session: Session) -> bool:
+    return session.providers[0] != CPU
+
+
+def _with_half(
+    session: Session, content: bytes, tensor: Tensor, threads: int, device: Device
+) -> Session | None:
+    """The session's network with 16 bits; None where it has no such form, or does not answer as the session does."""
+    package = session.package
+    try:
+        loaded = _load(package, to_half(content), providers(device), threads, device)
+        half = replace(loaded, is_half=True)
+        if agree(session.run(tensor), half.run(tensor), package.passport.half or 0.0):
+            return half
+    except (ValueError, PackageError, ReadingFailed) as error:
+        _log.warning("%s is run with 32 bits (%s)", package.reference, type(error).__name__)
+        return None
+    _log.warning(
+        "%s is run with 32 bits: with 16 its answers differ by more than it allows", package.reference
+    )
+    return None
 
 
 def shape_of_input(package: Package) -> Shape:
@@ -204,13 +235,13 @@ def _check_outputs(session: Session) -> None:
             )
 
 
-def _check_values(name: str, values: Tensor, *, sums: bool) -> None:
+def _check_values(name: str, values: Tensor, slack: float, *, sums: bool) -> None:
     """Raise ReadingFailed for what is not finite, and for a share or a probability that is none."""
     if not np.isfinite(values).all():
         raise ReadingFailed(f"the network's answer is not finite: {name}")
-    if name in _SHARES and values.size and (values.min() < -_SLACK or values.max() > 1 + _SLACK):
+    if name in _SHARES and values.size and (values.min() < -slack or values.max() > 1 + slack):
         raise ReadingFailed(f"the network's answer is no probability: {name}")
-    if name == "probabilities" and sums and np.abs(values.sum(axis=1) - 1).max(initial=0) > _SLACK:
+    if name == "probabilities" and sums and np.abs(values.sum(axis=1) - 1).max(initial=0) > slack:
         raise ReadingFailed(f"the network's answer is no probability: {name} do not sum to 1")
 
 

@@ -13,7 +13,7 @@ from inference.demo import demo_exam
 from inference.execution.devices import Device
 from inference.package import Package
 from inference.pipeline import read_study
-from inference.session import open_model
+from inference.session import Session, open_model
 
 _T = TypeVar("_T")
 
@@ -27,6 +27,7 @@ class Timing:
     exam: str
     instances: int
     rounds: int
+    bits: int
     open_ms: float
     median_ms: float
     p95_ms: float
@@ -39,7 +40,7 @@ class Timing:
             f"{self.model}, {self.exam} of {self.instances} instances, {self.rounds} times:\n"
             f"  exam       median {self.median_ms:.1f} ms, 95 % within {self.p95_ms:.1f} ms\n"
             f"  opening    {self.open_ms:.1f} ms\n"
-            f"  providers  {', '.join(self.providers)}"
+            f"  providers  {', '.join(self.providers)}, {self.bits} bits"
         )
 
 
@@ -57,6 +58,7 @@ def time_package(package: Package, folder: Path | None, rounds: int, device: Dev
         exam="the exam" if folder else "a phantom exam",
         instances=len(parts),
         rounds=rounds,
+        bits=16 if isinstance(model, Session) and model.is_half else 32,
         open_ms=round(opened, 1),
         median_ms=round(statistics.median(times), 1),
         p95_ms=round(times[min(len(times) - 1, int(len(times) * 0.95))], 1),

@@ -33,7 +33,7 @@ from senogate.configuration import note_configuration
 from senogate.process import KEEPS_MEMORY, Process, Program
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-START_PATIENCE = 60.0  # seconds for each part of a site to answer after it was started
+START_PATIENCE = 120.0  # seconds for each part of a site to answer after it was started
 Progress = Callable[[str], None]
 
 

@@ -22,7 +22,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end. Raises subprocess.TimeoutExpired."""
     with tempfile.TemporaryDirectory(prefix="senogate-command-") as folder:
-        Path(folder, "0").write_text(stdin)
+        for name, text in zip("012", (stdin, "", ""), strict=True):
+            Path(folder, name).write_text(text)
         process = _FORKS.Process(target=_run, args=(arguments, dict(environment), folder))
         process.start()
         process.join(patience)
@@ -39,8 +40,8 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str], folder: str) -
 
     os.environ.clear()
     os.environ.update(environment)
-    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY | os.O_CREAT, os.O_WRONLY | os.O_CREAT)):
-        descriptor = os.open(Path(folder, str(number)), flags, 0o600)
+    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        descriptor = os.open(Path(folder, str(number)), flags)
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has closed it

@@ -23,7 +23,7 @@ from deidentification.pseudonym import Keys, Pseudonyms
 from senogate import site as sites
 from tests import commands
 
-PATIENCE = 60.0
+PATIENCE = 120.0  # seconds; no test is about how long a thing takes
 
 
 class LiveSite:
@@ -89,7 +89,12 @@ class LiveSite:
 
     def send(self, *paths: Path, wait: bool = True) -> dict[str, Any]:
         """C-STORE files and folders; what `senogate send --json` prints."""
-        arguments = ["send", *map(str, paths), "--json", *(["--wait", "--timeout", "45"] if wait else [])]
+        arguments = [
+            "send",
+            *map(str, paths),
+            "--json",
+            *(["--wait", "--timeout", str(int(PATIENCE))] if wait else []),
+        ]
         done = self.run(*arguments, check=False)
         assert done.stdout, done.stderr
         return json.loads(done.stdout)

@@ -128,10 +128,12 @@ select * from unnest(%(uids)s::text[], %(places)s::text[])
 delete from unindexed
 
 -- name: forget_instances
+-- What is being erased is left to the erasure, which counts what it takes.
 with removed as (
     select * from unnest(%(uids)s::text[], %(places)s::text[]) as r (uid, place)
 ), gone as (
     delete from instance i using removed r where i.sop_instance_uid = r.uid and i.place = r.place
+        and not exists (select from erasure e where e.completed_at is null and i.orthanc_id = any(e.instances))
     returning i.sop_instance_uid, i.study_instance_uid, i.is_image
 ), told as (
     insert into deleted (uid) select sop_instance_uid from gone on conflict do nothing

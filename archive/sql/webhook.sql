@@ -52,9 +52,12 @@ where (%(webhook)s::integer is null or w.number = %(webhook)s)
 -- name: next
 -- The next notice of a webhook whose report can be retrieved and whose study has its place in all datasets.
 select n.number, n.id, event, n.study_instance_uid, n.task, n.modality, n.state, n.model, n.result_sop_instance_uid,
-    i.series_instance_uid, n.attempts, n.created_at
+    i.series_instance_uid, coalesce((r.findings #>> '{findings,model,research_use_only}')::boolean, true),
+    n.attempts, n.created_at
 from notice n
     join webhook w on w.number = n.webhook and stopped_at is null
+    left join reading r on r.study_instance_uid = n.study_instance_uid and r.task = n.task
+        and r.modality = n.modality and not r.shadow
     left join instance i on i.sop_instance_uid = n.result_sop_instance_uid
 where n.webhook = %(webhook)s and (n.result_sop_instance_uid is null or i.sop_instance_uid is not null)
     and not exists (select from unplaced u where u.study_instance_uid = n.study_instance_uid)

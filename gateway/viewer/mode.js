@@ -19,7 +19,10 @@ export default {
         modeInstance.onModeEnter.call(this, given);
         const key = { commandName: "toggleFindings", label: "Show or hide findings", keys: ["f"] };
         const { customizationService } = given.servicesManager.services;
-        customizationService.setCustomizations({ "ohif.hotkeyBindings": { $push: [key] } });
+        customizationService.setCustomizations({
+          "ohif.hotkeyBindings": { $push: [key] },
+          autoCineModalities: { $set: [] }, // a still ultrasound is no film
+        });
       },
       routes: [
         {

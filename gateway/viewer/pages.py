@@ -29,20 +29,8 @@ CONTENT_SECURITY_POLICY = (
 WORKER_POLICY = "default-src 'none'; script-src 'self' 'unsafe-eval'; connect-src 'self' blob: data:"
 WORKLIST = "/worklist/"
 READ = "/viewer/read"  # the page of one study or of several
-CHUNKS = (
-    1673,
-    6938,
-    6489,
-    6495,
-    8478,
-    89,
-    2623,
-    341,
-    3552,
-    6749,
-    9383,
-    7248,
-)  # of OHIF, for the mode that is used
+# OHIF's parts that the mode needs, by their numbers
+CHUNKS = ["1673", "6938", "6489", "6495", "8478", "89", "2623", "341", "3552", "6749", "9383", "7248"]
 _KEPT = "public, max-age=31536000, immutable"
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".woff2": "font/woff2"}
 
@@ -67,14 +55,10 @@ async def lead(request: Request) -> Response:
 
 async def configuration(request: Request) -> Response:
     """GET /viewer/app-config.js: what OHIF is configured to be here."""
-    path = urlsplit(
-        services_of(request).settings.dicomweb_url
-    ).path  # of this origin, by whatever name it was opened
-    values = json.dumps({"prefix": PREFIX, "dicomweb": path})
-    text = (
-        files("gateway.viewer").joinpath("app-config.js").read_text("utf-8").replace('"{{ site }}"', values)
-    )
-    return _script(request, text.encode())
+    public = urlsplit(services_of(request).settings.dicomweb_url)
+    values = json.dumps({"prefix": PREFIX, "dicomweb": public.path})  # of the origin that the page has
+    text = files("gateway.viewer").joinpath("app-config.js").read_text("utf-8")
+    return _script(request, text.replace('"{{ site }}"', values).encode())
 
 
 async def script(request: Request) -> Response:
@@ -87,7 +71,8 @@ async def script(request: Request) -> Response:
 
 async def ohif(request: Request) -> Response:
     """GET /viewer/{version}/{path}: a file of OHIF, which stays as it is under its address."""
-    path = _names(folder_of(request)).get(request.path_params["path"])
+    folder = folder_of(request)
+    path = _names(folder).get(request.path_params["path"]) if is_unpacked(folder) else None
     if path is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)
     headers = {"cache-control": _KEPT, "vary": "accept-encoding"}

@@ -215,9 +215,10 @@ class Association:
         return "Status" in answer and answer.Status == 0
 
     def abort(self) -> None:
-        """End it at once; a receiver that takes nothing in is not waited for."""
+        """End it at once, from any thread: who waits for an answer learns that none comes."""
         if self._connection.is_established:
             self._connection.abort()
+            self._connection.dimse.msg_queue.put((None, None))
 
 
 def _dataset(encoded: bytes, syntax: UID) -> Dataset:

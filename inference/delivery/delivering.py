@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from deidentification.deidentify import Deidentifier
 from inference.delivery.commitment import listening
 from inference.delivery.lane import Lane
 
+GRACE = 3.0  # seconds that what is under way may take to end
 _TRY_PORT = 5.0  # seconds between two tries to listen where another worker does
 _log = logging.getLogger("senogate.delivery")
 
@@ -19,7 +21,8 @@ _log = logging.getLogger("senogate.delivery")
 def delivering(settings: Settings, deidentifier: Deidentifier) -> Iterator[None]:
     """Deliver while the block runs; nothing where there is no destination, or research use is not acknowledged.
 
-    An association that is under way at the end is not waited for: its row says so, and who delivers next asks.
+    An association that is under way at the end has a moment to end, and is aborted then: its row says so, and who
+    delivers next asks.
     """
     if not settings.destinations:
         yield
@@ -30,15 +33,19 @@ def delivering(settings: Settings, deidentifier: Deidentifier) -> Iterator[None]
         return
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)  # it could quote what is sent
     ended = threading.Event()
-    lanes = [Lane(settings, deidentifier, each, ended).run for each in settings.destinations]
-    threads = [threading.Thread(target=run, name="delivery", daemon=True) for run in lanes]
-    threads.append(threading.Thread(target=_listen, args=(settings, deidentifier, ended), daemon=True))
-    for thread in threads:
+    lanes = [Lane(settings, deidentifier, each, ended) for each in settings.destinations]
+    threads = [threading.Thread(target=lane.run, name="delivery", daemon=True) for lane in lanes]
+    listener = threading.Thread(target=_listen, args=(settings, deidentifier, ended), daemon=True)
+    for thread in (*threads, listener):
         thread.start()
     try:
         yield
     finally:
         ended.set()
+        until = time.monotonic() + GRACE
+        for thread, lane in zip(threads, lanes, strict=True):
+            thread.join(max(until - time.monotonic(), 0))
+            lane.abort()
 
 
 def _listen(settings: Settings, deidentifier: Deidentifier, ended: threading.Event) -> None:

@@ -89,6 +89,12 @@ class Lane:
         self._ended = ended
         self._reports = answering(settings, deidentifier.pseudonyms)
         self._sql = queries("delivery.sql")
+        self._association: Association | None = None
+
+    def abort(self) -> None:
+        """End the association that is under way, from another thread."""
+        if self._association:
+            self._association.abort()
 
     def run(self) -> None:
         """Deliver what is due, and wait for more."""
@@ -125,6 +131,7 @@ class Lane:
         classes = {each.sop_class_uid for each in due}
         try:
             with Association(self._destination, classes, self._reports) as association:
+                self._association = association
                 self._send(connection, association, due)
                 self._ask_commitment(connection, association)
         except Unreachable as error:

@@ -1,6 +1,6 @@
 """Trains the built-in lesion detector on phantoms: `python -m inference.training.lesions FOLDER`.
 
-Seeded, on one thread, about twenty minutes on a CPU, a third of them drawing phantoms. The network is written as ONNX
+Seeded, on one thread, about fifteen minutes on a CPU, half of them drawing phantoms. The network is written as ONNX
 from its weights. Operating point and calibration are those of phantoms for validation, and the passport's figures are
 those of the written network, run by onnxruntime on held-out phantoms of wider parameters than it was trained on.
 """

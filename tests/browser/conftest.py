@@ -49,7 +49,7 @@ class Watched:
 @contextmanager
 def watching(browser: Browser, site: LiveSite) -> Iterator[Page]:
     """A page that runs scripts. It must ask no other origin for anything and tell of no error."""
-    context = browser.new_context(viewport={"width": 1600, "height": 1000})
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
     context.set_default_timeout(PATIENCE)
     watched = Watched(context.new_page(), site.base_url)
     yield watched.page

@@ -13,12 +13,14 @@ from pydicom.dataset import FileDataset
 
 from archive import secrets
 from archive.findings import Lesion, Region, Shape
+from archive.settings import RESULTS
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from inference.demo import build_exam
 from inference.phantom.mammogram import add_pixels, begin_instance, name_uids, to_part10
 from inference.results.writers import write as write_results
+from tests.integration.test_whole_way import places, read_back
 from tests.live import LiveSite, eventually
 from tests.unit.findings import MASS, lesion_findings, without_lesions
 
@@ -91,18 +93,22 @@ def store(site: LiveSite, instances: Sequence[bytes]) -> str:
 
 
 def add_lesions(site: LiveSite, study: str) -> None:
-    """Put a model's report into a study of `exam`: the square of each view is a mass."""
+    """Put a model's results into a study of `exam`, of every kind: the square of each view is a mass."""
     keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
     door = Deidentifier(keys, Profile.load("breast-screening"))
-    headers = [each for each in _headers(site, study) if each.Modality == "MG"]
-    headers.sort(key=lambda each: VIEWS.index((each.ImageLaterality, each.ViewPosition)))
-    plain = without_lesions(lesion_findings(headers))
-    findings = replace(plain, lesions=tuple(_mass(each) for each in headers))
-    (report,) = write_results(findings, headers, ["sr"], site.pseudonyms().uid)
-    with site.orthanc() as orthanc, site.client() as client:
-        assert orthanc.post("/instances", content=door.prove(report)).is_success
-        uid = str(dcmread(io.BytesIO(report)).SOPInstanceUID)
-        eventually(lambda: _count(client.get(f"/studies/{study}/instances?SOPInstanceUID={uid}")))
+    images = [each for each in read_back(site, study) if each.Modality == "MG"]
+    images.sort(key=lambda each: VIEWS.index((each.ImageLaterality, each.ViewPosition)))
+    findings = replace(
+        without_lesions(lesion_findings(images)), lesions=tuple(_mass(each) for each in images)
+    )
+    results = write_results(findings, images, RESULTS, site.pseudonyms().uid)
+    with site.orthanc() as orthanc:
+        assert all(orthanc.post("/instances", content=door.prove(each)).is_success for each in results)
+    uids = {
+        str(dcmread(io.BytesIO(each), specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for each in results
+    }
+    with site.client() as client:
+        eventually(lambda: uids <= places(client, study).keys())
 
 
 def _mass(header: Dataset) -> Lesion:
@@ -112,11 +118,6 @@ def _mass(header: Dataset) -> Lesion:
     box = ((left, top), (left + SIZE, top), (left + SIZE, top + SIZE), (left, top + SIZE), (left, top))
     region = Region(str(header.SOPInstanceUID), Shape.POLYGON, box)
     return Lesion("".join(view), view[0], MASS, 0.9, (region,))
-
-
-def _headers(site: LiveSite, study: str) -> list[Dataset]:
-    with site.client() as client:
-        return [Dataset.from_json(each) for each in client.get(f"/studies/{study}/metadata").json()]
 
 
 def _count(answer: Any) -> int:

@@ -9,8 +9,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.people import sign_in
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 def test_a_permit_is_asked_for_and_granted(page: Page, site: LiveSite) -> None:
     subject = sign_in(page, site, "researcher", "/access")

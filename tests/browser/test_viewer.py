@@ -20,10 +20,7 @@ from tests.browser.people import sign_in
 from tests.live import LiveSite
 from tests.unit.mammograms import encoded
 
-pytestmark = [
-    pytest.mark.xdist_group("site"),
-    pytest.mark.filterwarnings("ignore:No bulk data URI handler"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:No bulk data URI handler")
 CLOSE = 5  # pixels
 SHOWN = "svg.senogate-findings[data-image]:not([data-image=''])"
 TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"

@@ -17,7 +17,6 @@ from tests.browser.exams import changed, store
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
 Open = Callable[[str, str], Page]
 Enter = Callable[[str], Page]
 

@@ -11,8 +11,6 @@ from archive.audit import Event, Outcome
 from archive.audit_codes import Entry
 from tests.conformance.conftest import Gateway, exams
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def audited(serve_instances) -> Iterator[Gateway]:

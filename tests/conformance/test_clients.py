@@ -6,8 +6,6 @@ from dicomweb_client import DICOMwebClient
 
 from archive.attributes import tag
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture
 def client(gateway) -> DICOMwebClient:

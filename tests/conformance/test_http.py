@@ -17,8 +17,6 @@ from tests.conformance.cases import own
 from tests.conformance.conftest import _Places
 from tests.unit.fake_site import PROOF_KEY
 
-pytestmark = pytest.mark.xdist_group("site")
-
 INSTANCE = "/studies/1.1/series/1.1.1/instances/1.1.1.1"
 RETRIEVED = [
     "/studies/1.1",

@@ -24,8 +24,6 @@ from tests.conformance.permitted import BY, READ_WRITE, Holder, dataset, run
 from tests.conformance.test_permits import JSON, ask_for
 from tests.unit import fake_site
 
-pytestmark = pytest.mark.xdist_group("site")
-
 SEEN, OPTED_OUT, ABSENT = "1.1", "1.3", "1.9"  # 1.1 and 1.3 are in the dataset; 1.3's patient opted out
 
 

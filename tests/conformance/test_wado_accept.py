@@ -15,8 +15,6 @@ from tests.conformance.cases import is_unacceptable_or_default, own
 from tests.conformance.test_wado import parts
 from tests.unit.dicom_files import dataset, part10, pixels
 
-pytestmark = pytest.mark.xdist_group("site")
-
 EXPLICIT, IMPLICIT, DEFLATED = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 RLE, SV1, JPEG_LS, J2K, HTJ2K = (
     "1.2.840.10008.1.2." + suffix for suffix in ("5", "4.70", "4.80", "4.90", "4.201")

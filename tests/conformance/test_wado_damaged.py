@@ -17,7 +17,7 @@ from deidentification.refusal import Refused
 from tests.unit.dicom_files import prove
 from tests.unit.fake_site import PROOF_KEY
 
-pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 NAMES = (
     *("MR_small_RLE.dcm", "JPEG2000.dcm", "SC_rgb_jpeg_dcmtk.dcm", "JPGExtended.dcm", "examples_palette.dcm"),

@@ -13,8 +13,6 @@ from tests.conformance.cases import is_unacceptable_or_default, own
 from tests.conformance.test_wado import parts
 from tests.unit.dicom_files import compressed, dataset, part10
 
-pytestmark = pytest.mark.xdist_group("site")
-
 STUDY, SERIES = "/studies/3.1", "/studies/3.1/series/3.1.1"
 GREY, INVERTED, COLOUR, PALETTE, FILM, NONE, BROKEN = (
     f"/studies/{study}/series/{study}.1/instances/{study}.1.{number}"

@@ -13,7 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from archive.pixels.syntaxes import HTJ2K_LOSSLESS, JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1
 from tests.live import LiveSite, eventually
 
-pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 MAMMOGRAMS = ("hologic_dbt_j2k_4frames.dcm", "siemens_mammomat_lcc_jpeg_lossless.dcm")
 

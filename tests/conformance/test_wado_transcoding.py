@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian
 
 from archive.pixels.syntaxes import DCT, ENCODED, EXPLICIT, JPEG_LOSSLESS_SV1, LOSSY
 
-pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom"
 OWN = Path(pydicom.__file__).parent / "data" / "test_files"

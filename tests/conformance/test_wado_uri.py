@@ -12,7 +12,6 @@ from pydicom.filebase import DicomBytesIO
 
 from tests.conformance.test_wado_rendered import RAMP, exams, linear
 
-pytestmark = pytest.mark.xdist_group("site")
 EXPLICIT, JPEG_LS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.80"
 
 

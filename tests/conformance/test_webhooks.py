@@ -1,7 +1,7 @@
 """Of what webhooks are told, how often, and when no more: told by value, over a known index without a worker."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -14,15 +14,13 @@ from archive.settings import Settings
 from archive.webhooks import Wanted, Webhook
 from tests.conformance.permitted import BY, Holder, dataset, run
 
-pytestmark = pytest.mark.xdist_group("site")
-
 SITE_KEY = bytes(32)
 STUDY = "1.1"
 READING = {"study_instance_uid": STUDY, "task": "density", "modality": "MG", "shadow": False}
 
 
 @pytest.fixture(scope="module")
-def settings(gateway: Any) -> Settings:
+def settings(gateway: Any) -> Iterator[Settings]:
     """Of a gateway whose study 1.1 was read."""
     values = READING | {"report": "1.1.1.1", "fingerprint": "f"}
     with psycopg.connect(gateway.settings.database_url) as connection:
@@ -33,8 +31,10 @@ def settings(gateway: Any) -> Settings:
             values,
         )
         connection.execute("delete from unplaced")
-    found: Settings = gateway.settings
-    return found
+    yield gateway.settings
+    with psycopg.connect(gateway.settings.database_url) as connection:
+        connection.execute("delete from webhook")
+        connection.execute("delete from reading where study_instance_uid = %s", [STUDY])
 
 
 def end_reading(settings: Settings, **changed: Any) -> None:
@@ -184,6 +184,17 @@ class TestWhatIsWanted:
             '"result_url":"https://site.example/dicom-web/studies/1.1/series/1.1.1/instances/1.1.1.1"'
             in payload
         )
+
+    @pytest.mark.parametrize("is_cleared", [False, True])
+    def test_a_message_says_whether_the_model_is_for_research_alone(
+        self, settings: Settings, is_cleared: bool
+    ) -> None:
+        hook = Hook(settings)
+        found = f'{{"findings": {{"model": {{"research_use_only": {str(not is_cleared).lower()}}}}}}}'
+        hook.execute("update reading set findings = %s::jsonb where study_instance_uid = '1.1'", found)
+        hook.execute("delete from unplaced")
+        taken = hook.take()
+        assert taken is not None and taken.research_use_only is not is_cleared
 
     def test_a_name_is_taken_once_and_what_is_not_there_is_said(self, settings: Settings) -> None:
         hook = Hook(settings)

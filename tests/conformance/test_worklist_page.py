@@ -28,7 +28,6 @@ from tests.unit.dicom_files import dataset as data_set
 from tests.unit.dicom_files import part10, pixels
 from tests.unit.findings import lesion_findings
 
-pytestmark = pytest.mark.xdist_group("site")
 MG, US = "1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.6.1"
 LIST = "/worklist/"
 

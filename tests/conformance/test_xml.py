@@ -10,8 +10,6 @@ from gateway.multipart import Parser, boundary_of
 from gateway.native_model import NAMESPACE
 from tests.unit.native_model import comparable, read_native_model
 
-pytestmark = pytest.mark.xdist_group("site")
-
 XML = {"Accept": 'multipart/related; type="application/dicom+xml"'}
 
 

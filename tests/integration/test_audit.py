@@ -38,8 +38,6 @@ from archive.trail import Trail
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
-pytestmark = pytest.mark.xdist_group("site")
-
 KEY = Ed25519PrivateKey.generate()
 
 

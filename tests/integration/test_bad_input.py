@@ -19,8 +19,6 @@ from tests.integration.conftest import WAYS, edit, send_c_store, send_rest, send
 from tests.integration.test_whole_way import read_back, write
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
-
 Exam = Callable[[], list[bytes]]
 
 

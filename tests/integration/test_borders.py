@@ -1,7 +1,6 @@
 """A mammogram with a name in its border band, at a real site: held, cleaned, and stored without the name."""
 
 import numpy as np
-import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation
 
@@ -9,8 +8,6 @@ from tests.drawn_text import ultrasound
 from tests.integration.conftest import send_c_store
 from tests.integration.test_spool import stored
 from tests.live import LiveSite
-
-pytestmark = pytest.mark.xdist_group("site")
 
 
 def test_a_name_in_a_border_is_held_and_masked(site: LiveSite) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 def ask(site: LiveSite, token: str) -> int:
     """The status of a search with the token."""

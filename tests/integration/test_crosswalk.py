@@ -18,8 +18,6 @@ from deidentification.seal import generate_keypair, open_sealed
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def study(site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path_factory) -> tuple[str, str]:

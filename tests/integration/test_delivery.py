@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,11 @@ from archive import audit_log, deliveries
 from archive.audit import Event
 from archive.deliveries import Delivery
 from archive.settings import RESULTS
+from inference.results.review import SERIES_NUMBER
 from tests import certificates
 from tests.integration.conftest import edit
+from tests.integration.test_pages import Person
+from tests.integration.test_reviews import say
 from tests.integration.test_whole_way import write
 from tests.integration.traces import Traces
 from tests.live import LiveSite, eventually
@@ -130,8 +134,14 @@ def test_results_lie_in_the_original_study_under_the_original_identity(delivered
 
 
 def test_every_reference_leads_to_what_the_pacs_holds(delivered: Delivered) -> None:
-    held = {each.SOPInstanceUID for each in delivered.pacs.instances()}
-    series = {each.SeriesInstanceUID for each in delivered.pacs.instances()}
+    assert count_references(delivered) > 20
+
+
+def count_references(delivered: Delivered) -> int:
+    """How many references there are in results; each leads to what the PACS holds."""
+    instances = delivered.pacs.instances()
+    held = {each.SOPInstanceUID for each in instances}
+    series = {each.SeriesInstanceUID for each in instances}
     study = delivered.originals[0].StudyInstanceUID
     number = 0
     for result in delivered.results:
@@ -141,7 +151,7 @@ def test_every_reference_leads_to_what_the_pacs_holds(delivered: Delivered) -> N
                 number += 1
             assert element.keyword != "StudyInstanceUID" or element.value == study
             assert element.keyword != "SeriesInstanceUID" or element.value in series
-    assert number > 20
+    return number
 
 
 def test_no_pseudonym_is_in_what_arrives(delivered: Delivered) -> None:
@@ -200,6 +210,20 @@ def test_reading_again_delivers_nothing_twice(delivered: Delivered) -> None:
     eventually(lambda: is_complete(delivered, "clinic", "committed"))
     assert {each.SOPInstanceUID for each in delivered.results} == before
     assert all(row.attempts == 1 for row in delivered.deliveries("clinic"))
+
+
+def test_a_readers_review_follows_under_the_original_identity(delivered: Delivered) -> None:
+    """It names the model's report, which lies in the PACS under another UID than here."""
+    comment = "Enig, ingen forandring siden sidst \N{MULTIPLICATION SIGN} 2 \N{GREEK SMALL LETTER ALPHA}"
+    with closing(Person(delivered.site, "clinician")) as clinician:
+        said = say(clinician, delivered.study, task="density", decision="comment", comment=comment)
+        assert said.status_code == 201
+    eventually(lambda: [each for each in delivered.deliveries("clinic") if each.kind == "review"])
+    eventually(lambda: is_complete(delivered, "clinic", "committed"))
+    (review,) = [each for each in delivered.results if each.SeriesNumber == SERIES_NUMBER]
+    assert (review.SpecificCharacterSet, review.PatientName) == ("ISO_IR 192", "Nordstroem^Åse")
+    assert comment in {str(each.value) for each in review.iterall() if each.keyword == "TextValue"}
+    assert count_references(delivered) > 20
 
 
 def test_a_slow_pacs_holds_up_no_other_and_a_killed_worker_doubles_nothing(delivered: Delivered) -> None:

@@ -25,6 +25,7 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from deidentification.seal import generate_keypair
+from inference.delivery import delivering as delivering_module
 from inference.delivery import lane
 from inference.delivery.commitment import take_report
 from inference.delivery.delivering import delivering
@@ -34,8 +35,6 @@ from tests.integration.test_delivery import ACKNOWLEDGED
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 from tests.pacs import AET, Provider
-
-pytestmark = pytest.mark.xdist_group("site")
 
 
 @dataclass
@@ -60,6 +59,10 @@ class Worker:
         with delivering(settings, self.deidentifier):
             yield
 
+    @property
+    def path(self) -> Path:
+        return eventually(partial(stored_at, self.site, self.report.sop_instance_uid))
+
     def row(self, name: str) -> Delivery:
         with self.site.database() as database:
             (found,) = deliveries.find(database, destination=name)
@@ -70,6 +73,15 @@ class Worker:
         return self.row(name)
 
 
+def stored_at(site: LiveSite, sop_instance_uid: str) -> Path | None:
+    """Where the index says that an instance lies, once it does."""
+    with site.database() as database:
+        find = "select place from instance where sop_instance_uid = %s"
+        rows = database.execute(find, [sop_instance_uid]).fetchall()
+    paths = [instances.path(site.settings.storage, place) for (place,) in rows]
+    return next((each for each in paths if each.exists()), None)
+
+
 @pytest.fixture(scope="module")
 def worker(
     site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path_factory: pytest.TempPathFactory
@@ -77,10 +89,7 @@ def worker(
     sent = site.send(write(tmp_path_factory.mktemp("exam"), phantom_exam()))
     study = sent["studies"][0]["study_instance_uid"]
     report = sent["studies"][0]["reading"]["result_sop_instance_uid"]
-    with site.database() as database:
-        find = "select place from instance where sop_instance_uid = %s"
-        ((place,),) = eventually(lambda: database.execute(find, [report]).fetchall())
-    instance = instances.path(site.settings.storage, place).read_bytes()
+    instance = eventually(partial(stored_at, site, report)).read_bytes()
     keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
     deidentifier = Deidentifier(keys, Profile.load(site.settings.profile))
     return Worker(site, study, describe(instance), instance, deidentifier)
@@ -88,8 +97,8 @@ def worker(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "wait_after", partial(lane.wait_after, first=0.1))
-    monkeypatch.setattr(lane, "FIRST_WAIT", 0.1)
+    monkeypatch.setattr(lane, "wait_after", lambda *_: 0.1)
+    monkeypatch.setattr(lane, "LONGEST_WAIT", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +166,21 @@ def test_a_pacs_that_never_says_a_word_is_not_waited_for(worker: Worker) -> None
         with worker.delivering("silent", listening.getsockname()[1], timeout=1):
             eventually(lambda: worker.row("silent").attempts)
         assert "no association" in worker.row("silent").reason
+
+
+def test_the_end_of_a_worker_waits_for_no_slow_pacs(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on its way stays so in its row, and who delivers next asks the PACS."""
+    monkeypatch.setattr(delivering_module, "GRACE", 0.5)
+    with Provider(lambda provider: 0 if provider.release.wait(60) else 0xA700, finds=True) as provider:
+        with worker.delivering("ending", provider.port, timeout=60):
+            eventually(lambda: provider.received)
+        eventually(lambda: not [each for each in threads() if getattr(each, "is_requestor", False)], 20)
+        assert worker.row("ending").state in (State.DELIVERING, State.WAITING)
+        provider.release.set()
+        eventually(lambda: provider.stored)
+        with worker.delivering("ending", provider.port):
+            worker.await_state("ending", State.STORED)
+    assert (len(provider.received), provider.asked) == (1, 1)
 
 
 def test_a_sop_class_that_is_not_accepted_needs_a_person(worker: Worker) -> None:
@@ -236,11 +260,7 @@ def test_a_result_that_says_something_else_is_delivered_under_another_uid(
 def test_what_was_altered_in_the_archive_is_not_delivered(worker: Worker) -> None:
     """Only what carries the site's proof over every byte goes out under a name."""
     assert dcmread(DicomBytesIO(worker.instance)).SOPInstanceUID == worker.report.sop_instance_uid
-    with worker.site.database() as database:
-        find = "select place from instance where sop_instance_uid = %s"
-        uid = [worker.report.sop_instance_uid]
-        ((place,),) = eventually(lambda: database.execute(find, uid).fetchall())
-    path = instances.path(worker.site.settings.storage, place)
+    path = worker.path
     kept = path.read_bytes()
     path.write_bytes(kept.replace(b"RESEARCH USE ONLY", b"CLINICAL USE ONLY"))
     try:

@@ -23,7 +23,6 @@ REFUSALS = {"A700", "500", "400", "409", "503"}
 
 
 @pytest.mark.parametrize("order", ["raise", "exit", "none", "original", "text"])
-@pytest.mark.xdist_group("sabotaged")
 def test_a_callback_that_fails_stores_nothing_and_a_retry_succeeds(
     sabotaged: tuple[LiveSite, Path], way: Send, order: str, instance: bytes
 ) -> None:
@@ -39,7 +38,6 @@ def test_a_callback_that_fails_stores_nothing_and_a_retry_succeeds(
     assert site.stored_instances() == before + 1
 
 
-@pytest.mark.xdist_group("sabotaged")
 def test_a_report_for_which_there_is_no_room_is_stored_when_there_is(
     sabotaged: tuple[LiveSite, Path], phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
@@ -55,7 +53,6 @@ def test_a_report_for_which_there_is_no_room_is_stored_when_there_is(
         eventually(lambda: database.execute(state, [study]).fetchone() == ("done",))
 
 
-@pytest.mark.xdist_group("site")
 def test_a_data_set_that_cannot_be_parsed_is_refused(site: LiveSite, way: Send, instance: bytes) -> None:
     """Nested deeper than any object of PS3.3 is."""
     before = site.stored_instances()
@@ -73,7 +70,6 @@ def _nest_deeply(dataset: Dataset) -> None:
     dataset.ContentSequence = [inner]
 
 
-@pytest.mark.xdist_group("own")
 def test_a_missing_key_stores_nothing_until_it_is_back(
     new_home: Callable[[], Path], free_ports: Callable[[int], list[int]], instance: bytes
 ) -> None:
@@ -95,7 +91,6 @@ def test_a_missing_key_stores_nothing_until_it_is_back(
     assert site.stop() == 0
 
 
-@pytest.mark.xdist_group("own")
 def test_an_orthanc_without_the_plugin_is_served_by_nobody(
     new_home: Callable[[], Path], free_ports: Callable[[int], list[int]], instance: bytes
 ) -> None:
@@ -130,7 +125,6 @@ def database(new_home: Callable[[], Path]) -> Iterator[tuple[Cluster, Process]]:
     process.stop()
 
 
-@pytest.mark.xdist_group("own")
 def test_a_postgresql_that_is_down_stores_nothing_until_it_is_back(
     database: tuple[Cluster, Process],
     new_home: Callable[[], Path],
@@ -152,7 +146,6 @@ def test_a_postgresql_that_is_down_stores_nothing_until_it_is_back(
     assert site.stop() == 0
 
 
-@pytest.mark.xdist_group("site")
 def test_orthanc_keeps_every_other_route_shut(site: LiveSite) -> None:
     with site.orthanc() as orthanc:
         for path in ("/modalities", "/app/explorer.html", "/dicom-web/studies", "/tools/metrics"):
@@ -160,14 +153,12 @@ def test_orthanc_keeps_every_other_route_shut(site: LiveSite) -> None:
         assert orthanc.put("/instances/x/metadata/1024", content=b"x").status_code == 403
 
 
-@pytest.mark.xdist_group("site")
 def test_orthanc_lets_nobody_in_without_the_sites_password(site: LiveSite) -> None:
     with site.orthanc() as orthanc:
         orthanc.auth = None
         assert orthanc.get("/system").status_code in (401, 403)
 
 
-@pytest.mark.xdist_group("site")
 def test_no_identity_lies_in_the_sites_home(site: LiveSite, instance: bytes) -> None:
     """Storage folder, PostgreSQL's files and its write-ahead log, Orthanc's index, every log."""
     assert send_c_store(site, instance) == "stored"

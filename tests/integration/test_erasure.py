@@ -16,8 +16,6 @@ from tests.integration.conftest import edit
 from tests.integration.test_whole_way import DICOM_JSON, _reading_workitem, write
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture
 def patient_id() -> str:

@@ -21,8 +21,6 @@ from archive.audit import Event
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
-pytestmark = pytest.mark.xdist_group("gateways")
-
 
 @pytest.fixture(scope="module")
 def crowd(new_home, free_ports) -> Iterator[LiveSite]:

@@ -10,8 +10,6 @@ from inference.package import save
 from tests.live import LiveSite
 from tests.unit.test_inference_package import NETWORK, PASSPORT
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,7 +14,6 @@ from tests.integration.conftest import edit, send_stow
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
 ABSENT = "2.25.1"
 
 

@@ -12,7 +12,6 @@ import pytest
 from tests.integration.test_sign_in import Browser, add_account
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
 SignedIn = Callable[[str], "Person"]
 
 

@@ -10,7 +10,6 @@ import pytest
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
-pytestmark = pytest.mark.xdist_group("site")
 Bring = Callable[[bytes], str]
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
 NET_BIND_SERVICE = 1 << 10  # capabilities(7)
 
 

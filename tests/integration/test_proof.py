@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pytest
-
 from archive import instances
 from archive.orthanc import Orthanc
 from deidentification.deidentify import Deidentifier
@@ -15,8 +13,6 @@ from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
-
-pytestmark = pytest.mark.xdist_group("site")
 
 ELSEWHERE = Deidentifier(Keys.derive(b"e" * 32), Profile.load("breast-screening"))
 

@@ -22,8 +22,6 @@ from inference.reader import MOST_ATTEMPTS, Due, Reader
 from tests.integration.test_whole_way import write
 from tests.live import PATIENCE, LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
-
 LOGGED = "select count(*) from inference_log where study_instance_uid = %s"
 
 

@@ -12,8 +12,6 @@ from tests.integration.conftest import edit, is_answering
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("site")
-
 Rows = list[tuple[str, str]]
 
 

@@ -29,8 +29,6 @@ from tests.lesions_in_studies import add_lesions
 from tests.live import LiveSite, eventually
 from tests.unit.findings import children, code, only
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def study(
@@ -137,7 +135,8 @@ class TestSaying:
         (review,) = [each for each in told["reviews"] if each["review_id"] == review_id]
         assert (review["decision"], review["lesion"], review["comment"]) == ("reject", "L1", comment)
         assert review["is_own"] and review["is_current"] and not review["is_superseded"]
-        report = reviews_in(site, study)[written(site, review_id)]
+        uid = written(site, review_id)
+        report = reviews_in(site, study)[uid]
         evaluations = only(report, "Qualitative Evaluations")
         assert code(only(evaluations, "Impression").ConceptCodeSequence).value == "122776"
         assert children(evaluations, "Comment")[0].TextValue == comment

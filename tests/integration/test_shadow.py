@@ -19,20 +19,18 @@ from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 from tests.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.xdist_group("site")
-
 NAME, TITLE = "second-opinion", "Second opinion"
+BUILT_IN = load(installed.BUILT_IN / "phantom_density")
 
 
 @pytest.fixture(scope="module")
 def shadow(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The built-in density model under another name, signed by another key, reads in its own shadow."""
     folder = tmp_path_factory.mktemp("maker")
-    built_in = load(installed.BUILT_IN / "phantom_density")
-    passport = tomllib.loads((built_in.folder / "passport.toml").read_text())
+    passport = tomllib.loads((BUILT_IN.folder / "passport.toml").read_text())
     passport["identity"] |= {"name": NAME, "title": TITLE}
     kept = {name: table for name, table in passport.items() if name not in ("format", "network", "signature")}
-    package = save(folder / NAME, built_in.read_network(), kept)
+    package = save(folder / NAME, BUILT_IN.read_network(), kept)
     key = folder / "key"
     site.run("model", "key", str(key))
     site.run("model", "sign", str(package.folder), "--key", str(key))
@@ -84,7 +82,7 @@ def rows(site: LiveSite, study: str, *, shadow: bool) -> list[tuple[Any, ...]]:
 
 def test_what_it_finds_is_kept_and_no_report_is_made_of_it(site: LiveSite, study: str) -> None:
     ((state, model, findings, result),) = rows(site, study, shadow=True)
-    assert (state, model, result) == ("done", f"{TITLE} 2.0.0", None)
+    assert (state, model, result) == ("done", f"{TITLE} {BUILT_IN.model.version}", None)
     ((_, _, answered, report),) = rows(site, study, shadow=False)
     assert findings["findings"]["evaluations"] and report and answered["findings"]["evaluations"]
 
@@ -128,7 +126,7 @@ def test_nobody_is_told_of_it(site: LiveSite, study: str, told: Receiver) -> Non
         for each in told.messages()
         if each["data"]["study_instance_uid"] == study and each["data"]["task"] == "density"
     ]
-    assert [each["model"] for each in about] == ["Phantom-trained density model 2.0.0"]
+    assert [each["model"] for each in about] == [f"{BUILT_IN.model.title} {BUILT_IN.model.version}"]
 
 
 def test_it_is_delivered_nowhere(site: LiveSite, study: str, tmp_path: Path) -> None:

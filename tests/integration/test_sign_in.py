@@ -14,7 +14,6 @@ import pytest
 
 from tests.live import LiveSite, eventually, find_free_ports
 
-pytestmark = pytest.mark.xdist_group("site")
 PASSWORD = "correct horse battery staple"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 

@@ -28,8 +28,6 @@ from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
-pytestmark = pytest.mark.xdist_group("own")
-
 NewSite = Callable[..., LiveSite]
 
 

@@ -26,7 +26,6 @@ from tests.integration.test_whole_way import read_back, write
 from tests.live import LiveSite, eventually
 
 NO_ID = "00000000-0000-0000-0000-000000000000"
-pytestmark = pytest.mark.xdist_group("site")
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from psycopg import AsyncConnection, errors
 from archive import statements
 from archive.statements import fetch
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 def asking(site, work):
     """What `work` gives on a connection of its own."""

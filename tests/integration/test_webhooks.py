@@ -20,8 +20,6 @@ from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 from tests.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def study(

@@ -27,8 +27,6 @@ from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually
 from tests.unit.findings import lesion_findings
 
-pytestmark = pytest.mark.xdist_group("site")
-
 PUBLISHED = {"a": 0.0819444, "b": 0.78304, "c": 0.133503, "d": 0.00151265}
 ANY = 'application/dicom; transfer-syntax="*"'
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"

@@ -16,8 +16,6 @@ from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @contextmanager
 def subscribed(site: LiveSite, worklist: str, conditions: str = "") -> Iterator[Callable[[], dict[str, Any]]]:

@@ -58,6 +58,12 @@ class TestAuditEvent:
     def test_is_one_whatever_the_record_holds(self, made: Entry) -> None:
         AuditEvent.model_validate(audit_event(made, SITE))
 
+    def test_a_character_that_no_string_of_fhir_may_hold_is_replaced(self) -> None:
+        made = audit_event(entry(subject="account:\u00a0a\u2003\x0bb c"), SITE)
+        named = [agent["who"].get("identifier", {}).get("value") for agent in made["agent"]]
+        assert "account:\ufffda\ufffd\ufffdb c" in named
+        AuditEvent.model_validate(audit_event(entry(subject="\u00a0"), SITE))
+
     @pytest.mark.parametrize(
         ("event", "method", "patient", "profile", "action"),
         [

@@ -1,16 +1,23 @@
 """The built-in lesion detector: what it is taught, its passport's figures, and that torch and ONNX agree."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from archive.findings import Findings, NotApplicable
 from inference import installed
 from inference.answers.boxes import find
 from inference.evaluation import Detections, sensitivity_at
 from inference.package import Package, load
+from inference.phantom.instances import write_instances
 from inference.phantom.population import TRAINED
+from inference.phantom.study import Order, Study, draw_study
+from inference.pipeline import read_study
+from inference.session import open_session
 from inference.training import lesion_figures as figures
 from inference.training import lesion_images as population
 from inference.training.lesion_figures import Seen
@@ -20,7 +27,7 @@ from inference.training.running import Run, runner
 
 GOLDEN = Path(__file__).parent / "golden" / "lesions.json"
 SOME = population.Set(
-    population.HELD_OUT.seeds[:6], population.HELD_OUT.population, population.HELD_OUT.lesions
+    population.HELD_OUT.seeds[:4], population.HELD_OUT.population, population.HELD_OUT.lesions
 )
 
 
@@ -127,6 +134,51 @@ class TestPassport:
             np.testing.assert_allclose(
                 told[name].ravel()[:: expected["every"]], expected["values"], rtol=1e-3, atol=1e-4
             )
+
+
+class TestReading:
+    """Of a phantom whose mass and cluster show, as a site reads it."""
+
+    ORDER = Order(lesions=population.KINDS, benign=False, category="a", vendor="beta", spacing=0.2)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def study(cls) -> Study:
+        return draw_study(46, cls.ORDER)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def read(cls, study: Study, package: Package) -> Findings:
+        parts = [content for _, _, content in write_instances(study)]
+        found = read_study(parts, open_session(package, threads=1))
+        assert isinstance(found, Findings)
+        return found
+
+    def test_what_is_one_lesion_in_two_views_is_told_once(self, read: Findings) -> None:
+        twice = [one for one in read.lesions if len(one.regions) == 2]
+        assert sorted(one.kind.meaning for one in twice) == ["Calcification Cluster", "Mass"]
+
+    def test_each_kinds_operating_point_is_told(self, read: Findings) -> None:
+        assert re.fullmatch(
+            r"threshold 0\.\d+ \(mass\), 0\.\d+ \(calcification cluster\)", read.operating_point
+        )
+
+    def test_it_reads_nothing_coarser_than_it_was_made_for(self, package: Package) -> None:
+        coarse = draw_study(46, replace(self.ORDER, spacing=0.5))
+        parts = [content for _, _, content in write_instances(coarse)]
+        found = read_study(parts, open_session(package, threads=1))
+        assert isinstance(found, NotApplicable) and "spacing" in found.reason.lower()
+
+    def test_blank_rows_around_move_what_is_found_and_little_else(self, study: Study, run: Run) -> None:
+        """Groups of channels are normalised over the whole image, blank parts too."""
+        (one,) = (each for each in population.examples(study) if each.view == ("R", "CC"))
+        image = population.tensor(one.pixels)
+        padded = np.pad(image, ((0, 0), (0, 0), (64, 64), (0, 64)))
+        whole, moved = (find(run(each), least=0.4) for each in (image, padded))
+        assert [one.kind for one in moved] == [one.kind for one in whole]
+        for before, after in zip(whole, moved, strict=True):
+            assert np.array(after.box) - (0, 64, 0, 64) == pytest.approx(np.array(before.box), abs=8)
+            assert after.score == pytest.approx(before.score, abs=0.15)
 
 
 class TestTraining:

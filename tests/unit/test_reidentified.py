@@ -98,6 +98,19 @@ def test_identity_comes_back_byte_for_byte(explicit: bool) -> None:
         assert found.SpecificCharacterSet == "ISO_IR 100" and "Müller".encode("latin-1") in encoded
 
 
+def test_dates_are_moved_back_at_any_depth() -> None:
+    def date(each: Dataset) -> None:
+        item = Dataset()
+        item.Date, item.DateTime, item.Time = each.ContentDate, f"{each.ContentDate}101500.5+0100", "101500"
+        each.ContentSequence[0].ContentSequence = [item]
+
+    for result in results():
+        found = delivered(result)
+        assert {found.get(f"{each}Date", "20240229") for each in ("Series", "Content")} == {"20240229"}
+    (item,) = delivered(edit(results("kos")[0], date)).ContentSequence[0].ContentSequence
+    assert (item.Date, item.DateTime, item.Time) == ("20240229", "20240229101500.5+0100", "101500")
+
+
 def test_what_says_that_it_was_deidentified_goes() -> None:
     """And what de-identification changed and the crosswalk does not hold."""
     for result in results():
