@@ -157,15 +157,12 @@ end
 $$;
 create trigger session_ends after delete on session for each row execute function tell_of_sign_out();
 
-create function summarise_all() returns void language sql as $$
-    delete from study_summary;
-    insert into study_summary (
-        study_instance_uid, study_date, patient_id, withheld, modalities, number_of_images, picture, arrived_at)
-    select study_instance_uid, study_date, patient_id, withheld, modalities, coalesce(images, 0),
-        picture_of(study_instance_uid), indexed_at
-    from study left join (
-        select study_instance_uid, count(*) as images from instance where is_image group by 1) counted
-        using (study_instance_uid);
-    select count(summarise_readings(study_instance_uid)) from (select distinct study_instance_uid from reading) read
-$$;
-select summarise_all();
+-- What is here already.
+insert into study_summary (
+    study_instance_uid, study_date, patient_id, withheld, modalities, number_of_images, picture, arrived_at)
+select study_instance_uid, study_date, patient_id, withheld, modalities, coalesce(images, 0),
+    picture_of(study_instance_uid), indexed_at
+from study left join (
+    select study_instance_uid, count(*) as images from instance where is_image group by 1) counted
+    using (study_instance_uid);
+select count(summarise_readings(study_instance_uid)) from (select distinct study_instance_uid from reading) read;

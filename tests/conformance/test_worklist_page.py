@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import resources
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -204,6 +205,21 @@ class TestRows:
         record = json.loads(content)
         assert record["event"] == Event.SEARCH and record["detail"]["results"] == 1
         assert record["detail"]["keys"] == "PatientID density" and "W119" not in content
+
+
+def test_a_site_that_has_studies_already_has_the_same_rows(gateway):
+    """The end of the migration, done again in place of what triggers kept."""
+    migration = resources.files("archive").joinpath("schema", "0018_study_summary.sql").read_text("utf-8")
+    rows = (
+        "select study_instance_uid, study_date, patient_id, withheld, modalities, number_of_images, picture, states,"
+        " phantoms, density, risk, quality from study_summary order by 1"
+    )
+    with psycopg.connect(gateway.settings.database_url) as connection:
+        before = connection.execute(rows).fetchall()
+        connection.execute("delete from study_summary")
+        connection.execute(migration.partition("-- What is here already.")[2].encode())
+        assert connection.execute(rows).fetchall() == before
+        connection.rollback()
 
 
 class TestFilters:
