@@ -25,9 +25,7 @@ from inference.passport import PASSPORT
 from inference.phantom.study import Order
 from senogate.phantom import write_exams
 
-SPACING = (
-    0.25  # millimetres, the largest that all of these models read: mammograms of about a thousand pixels
-)
+SPACING = 0.2  # millimetres, the largest that all of these models read
 READINGS = os.cpu_count() or 1  # at once
 
 
