@@ -173,9 +173,12 @@ class Worker:
             self._reader.prepare()
 
     async def _listen(self) -> None:
-        """Have what is announced of readings attended to at once; what is missed is found at the next look."""
+        """Have what is announced of readings attended to at once; what is missed is found at the next look.
+
+        To be cancelled is not end enough: of a connect that is cancelled psycopg makes an error of its own.
+        """
         address = connection_string(self._settings.database_url)
-        while True:
+        while not self._ended.is_set():
             try:
                 async with await psycopg.AsyncConnection.connect(address, autocommit=True) as connection:
                     await connection.execute(f"listen {CHANNEL}")

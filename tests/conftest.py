@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import inference  # noqa: F401 - before any test imports onnxruntime: it keeps it silent
 from tests.live import LiveSite, find_free_ports, temporary_home
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
