@@ -8,7 +8,9 @@ ALL = (
     *("conformance", "deidentification", "callback", "ingest", "dicomweb", "memory"),
     *("inference", "cleaning", "borders", "audit", "permits", "revocation"),
 )
-LONGER = ("growth", "permits", "scaling", "viewer", "worklist", "endurance")  # by name alone
+LONGER = (  # by name alone
+    *("detection", "latency", "gpu", "growth", "scaling", "viewer", "worklist", "endurance"),
+)
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
 parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALL, *LONGER)))
