@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from archive.findings import Task
 from benchmarks.inference import REAL
 from benchmarks.report import keep, percentiles
 from inference import installed
@@ -47,7 +46,9 @@ def served(rows: int, columns: int) -> Iterator[tuple[Host, str, list[str]]]:
             path.write_bytes(part)
         options = {"--home": name, "--readings": READINGS, "--threads": READINGS}
         host = Host([str(one) for option in options.items() for one in option])
-        folder = str(installed.active(Path(name), Task.DENSITY).folder)
+        (folder,) = (
+            str(slot.package.folder) for slot in installed.wanted(Path(name)) if slot.package is not None
+        )
         try:
             host.read(folder, list(map(str, paths)))
             yield host, folder, list(map(str, paths))
