@@ -1,12 +1,17 @@
-"""How long one exam waits: alone, and while exams come at random at 80 % of what the model process can do."""
+"""How long one exam waits: alone, and while exams come at 80 % of what the model process can do.
+
+They come evenly, as from one machine in use, and at random, as from many: then they also wait for each other, the
+longer the busier the process is, however fast it is (of a single server at 80 %, two services on average).
+"""
 
 import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.inference import REAL
@@ -25,12 +30,14 @@ def main() -> None:
     with served(2600, 2000) as (host, folder, paths):
         idle = [one_reading(host, folder, paths) for _ in range(30)]
         capacity = measure_capacity(host, folder, paths)
-        loaded = under_load(host, folder, paths, LOAD * capacity)
-    rows = [
-        {"load": "idle", "readings": len(idle), **percentiles(idle)},
-        {"load": f"{LOAD:.0%} of {capacity:.2f}/s", "readings": len(loaded), **percentiles(loaded)},
-    ]
-    keep("latency", rows, p95_times_idle=round(rows[1]["p95_ms"] / rows[0]["p95_ms"], 2))
+        rate = LOAD * capacity
+        evenly = under_load(host, folder, paths, lambda: 1 / rate)
+        at_random = under_load(host, folder, paths, partial(random.Random(7).expovariate, rate))
+    loads = {"idle": idle, "evenly": evenly, "at random": at_random}
+    rows = [{"load": name, "readings": len(each), **percentiles(each)} for name, each in loads.items()]
+    for row in rows:
+        row["p95_times_idle"] = round(row["p95_ms"] / rows[0]["p95_ms"], 2)
+    keep("latency", rows, load=LOAD, exams_per_s=round(capacity, 2))
 
 
 @contextmanager
@@ -70,9 +77,8 @@ def measure_capacity(host: Host, folder: str, paths: list[str]) -> float:
     return len(done) / (time.perf_counter() - begun)
 
 
-def under_load(host: Host, folder: str, paths: list[str], rate: float) -> list[float]:
-    """Seconds from an exam's coming, which nobody's wait puts off, to its answer."""
-    chance = random.Random(7)
+def under_load(host: Host, folder: str, paths: list[str], pause: Callable[[], float]) -> list[float]:
+    """Seconds from an exam's coming, which nobody's wait puts off, to its answer; `pause` tells until the next."""
 
     def read(came: float) -> float:
         assert host.read(folder, paths).answer
@@ -81,7 +87,7 @@ def under_load(host: Host, folder: str, paths: list[str], rate: float) -> list[f
     with ThreadPoolExecutor(64) as pool:
         answers, end = [], time.perf_counter() + SECONDS
         while time.perf_counter() < end:
-            time.sleep(chance.expovariate(rate))
+            time.sleep(pause())
             answers.append(pool.submit(read, time.perf_counter()))
         return [answer.result() for answer in answers]
 
