@@ -50,6 +50,8 @@ def _describe(settings: Settings, study: str, reading: Reading | None) -> str:
   study       {study}
   density     {_density(reading)}
   try         curl -H 'Authorization: Bearer {token}' '{settings.dicomweb_url}/studies?StudyInstanceUID={study}'
+  worklist    {settings.public_url}/worklist/ once somebody may sign in:
+              senogate account add NAME; senogate role grant account:NAME clinician
   stop        Ctrl-C here, or `senogate down`
 """
 
