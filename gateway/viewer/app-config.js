@@ -60,7 +60,7 @@
     strictZSpacingForVolumeViewport: true,
     disableConfirmationPrompts: true,
     maxNumberOfWebWorkers: 4,
-    maxNumRequests: { interaction: 2, thumbnail: 4, prefetch: 4 }, // the first picture waits for no more than one other
+    maxNumRequests: { interaction: 1, thumbnail: 4, prefetch: 4 }, // until the first picture is there (extension.js)
     investigationalUseDialog: { option: "never" }, // every finding says that itself
     defaultDataSourceName: "site",
     dataSources: [

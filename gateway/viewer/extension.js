@@ -5,6 +5,7 @@ import { begin as beginTurning } from "./turning.js";
 import { begin as beginWindows } from "./windows.js";
 
 const PANEL = "./panel.js"; // exports mount(element, { studyInstanceUID, servicesManager, findings })
+const AT_ONCE = 16; // pictures that are asked for at the same time, once the first one is there
 let findings;
 
 export default {
@@ -15,6 +16,7 @@ export default {
     const { hangingProtocolService, displaySetService } = servicesManager.services;
     const { cornerstone } = window; // OHIF's extension for it makes it known
     drawInOneContext(cornerstone);
+    loadFirstAlone(cornerstone);
     registerProtocol(hangingProtocolService);
     beginWindows({ displaySetService, cornerstone });
     beginTurning({ cornerstone });
@@ -43,6 +45,16 @@ export default {
 function drawInOneContext(cornerstone) {
   const { rendering, ...others } = cornerstone.getConfiguration();
   cornerstone.setConfiguration({ ...others, rendering: { ...rendering, webGlContextCount: 1 } });
+}
+
+/** The first picture shares the connection with no other; the configuration lets only one through at first. */
+function loadFirstAlone({ Enums, eventTarget, imageLoadPoolManager }) {
+  const ends = [Enums.Events.IMAGE_LOADED, Enums.Events.IMAGE_LOAD_FAILED];
+  const letAll = () => {
+    imageLoadPoolManager.setMaxSimultaneousRequests(Enums.RequestType.Interaction, AT_ONCE);
+    for (const each of ends) eventTarget.removeEventListener(each, letAll);
+  };
+  for (const each of ends) eventTarget.addEventListener(each, letAll);
 }
 
 /** A component: a button that hides the findings, and below it what panel.js mounts. */
