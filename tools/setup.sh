@@ -113,6 +113,16 @@ install_npm_client() { # the npm package dicomweb-client, with the node that the
     echo "$stamp" >"$folder/node_modules/.senogate"
 }
 
+install_validator() { # PixelMed's, which needs Java: the tests go without where it can't be had
+    [ "$purpose" = test ] || return 0
+    local absent
+    mapfile -t absent < <(missing libpixelmed-java libslf4j-java default-jre-headless)
+    [ ${#absent[@]} = 0 ] && return
+    say "Installing ${absent[*]}"
+    root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${absent[@]}" >/dev/null ||
+        echo "Reports are not checked by PixelMed's validator: ${absent[*]} can't be installed." >&2
+}
+
 compile_modules() { # ours, so that no process of a site has to, whatever the environment says of writing bytecode
     .venv/bin/python -m compileall -q archive deidentification gateway inference orthanc_plugin senogate
 }
@@ -122,6 +132,7 @@ install_viewer() { # OHIF from npm; a site runs without, and says at /viewer/ wh
 }
 
 install_packages
+install_validator
 install_environment
 install_orthanc
 install_embedded_wheels

@@ -31,6 +31,7 @@ from tests.unit.findings import (
     uid,
     without_lesions,
 )
+from tests.unit.sr_validator import validate
 
 GOLDEN = Path(__file__).with_name("golden")
 YELLOW = (255, 220, 0)
@@ -131,6 +132,13 @@ class TestEveryKind:
             (tmp_path / "instance").write_bytes(instance)
             answer = subprocess.run(["dciodvfy", tmp_path / "instance"], capture_output=True, text=True)
             assert "Error" not in answer.stderr + answer.stdout
+
+    @pytest.mark.parametrize("kind", ["sr", "cad-sr", "kos"])
+    def test_pixelmed_finds_no_error(
+        self, written: dict[str, list[bytes]], kind: str, tmp_path: Path
+    ) -> None:
+        said = validate(written[kind][0], tmp_path)
+        assert ("Root Template Validation Complete" in said, "Error" in said) == (True, False)
 
     @pytest.mark.parametrize("kind", ["cad-sr", "kos"])
     def test_dsrdump_prints_it(self, written: dict[str, list[bytes]], kind: str, tmp_path: Path) -> None:
