@@ -30,10 +30,14 @@ class Certificate:
 
 
 def make(folder: Path, name: str, authority: Certificate | None = None) -> Certificate:
-    """A certificate for 127.0.0.1 of that name, signed by the authority or, as one, by itself."""
+    """A certificate for 127.0.0.1 of that name, signed by the authority or, as one, by itself.
+
+    It has the extensions of RFC 5280 that Python verifies from 3.13 on.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
+    issuer = authority.key if authority else key
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -46,10 +50,23 @@ def make(folder: Path, name: str, authority: Certificate | None = None) -> Certi
         .add_extension(
             x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
         )
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()), critical=False
+        )
+        .add_extension(_usage(is_authority=authority is None), critical=True)
     )
-    certificate = builder.sign(authority.key if authority else key, hashes.SHA256())
+    certificate = builder.sign(issuer, hashes.SHA256())
     path, key_path = folder / f"{name}.pem", folder / f"{name}.key"
     path.write_bytes(certificate.public_bytes(Encoding.PEM))
     key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     key_path.chmod(0o600)
     return Certificate(certificate, key, path, key_path)
+
+
+def _usage(*, is_authority: bool) -> x509.KeyUsage:
+    others = dict.fromkeys(
+        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign",
+         "encipher_only", "decipher_only"), False
+    )  # fmt: skip
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=is_authority, **others)

@@ -241,6 +241,8 @@ def _tls(destination: Destination) -> tuple[ssl.SSLContext, str] | None:
         return None
     context = ssl.create_default_context(cafile=destination.tls_authorities or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Hospitals' own authorities leave out identifiers that Python asks for from 3.13 on; all else is verified.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if destination.tls_certificate:
         context.load_cert_chain(destination.tls_certificate, destination.tls_key)
     return context, destination.host
