@@ -1,5 +1,6 @@
 """The application: its routes, and what every request passes on its way to one."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import httpx
@@ -105,24 +106,18 @@ def create(
         Middleware(RateLimit, buckets=buckets, rate=rate),
         Middleware(Authorization, granted=granted),
     ]
-    signed_in = [
-        Route(each.path, each.endpoint, methods=each.methods, middleware=pages, include_in_schema=False)
-        for each in (*access.ROUTES, *admin.ROUTES, *worklist.PAGES)
-    ]
     unattended = Middleware(
         Authentication, tokens=tokens, sessions=sessions, floods=floods, is_attended=False
     )
-    scripted = [
-        Route(each.path, each.endpoint, middleware=[audited, unattended, *known[2:]], include_in_schema=False)
-        for each in worklist.SCRIPTED
+    # What a page of the viewer asks for is on record; the page itself is public software.
+    others = [
+        *_behind(pages, (*access.ROUTES, *admin.ROUTES, *worklist.PAGES)),
+        *_behind([audited, unattended, *known[2:]], worklist.SCRIPTED),
+        *_behind(pages[1:3], viewer.PAGES),
+        *_behind(known, api.ROUTES, in_schema=True),
     ]
-    seen = [  # what a page of the viewer asks for is on record; the page itself is public software
-        Route(each.path, each.endpoint, methods=each.methods, middleware=pages[1:3], include_in_schema=False)
-        for each in viewer.PAGES
-    ]
-    managed = [Route(each.path, each.endpoint, methods=each.methods, middleware=known) for each in api.ROUTES]
     app = Starlette(
-        routes=[*dicomweb, *_ROUTES, *signed_in, *scripted, *seen, *managed],
+        routes=[*dicomweb, *_ROUTES, *others],
         middleware=[
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
@@ -139,6 +134,19 @@ def create(
         *(granted, sessions, issuers, buckets, floods, Announcements(settings.database_url)),
     )
     return app
+
+
+def _behind(middleware: list[Middleware], routes: Sequence[Route], *, in_schema: bool = False) -> list[Route]:
+    """The routes, each behind the middleware."""
+    return [
+        Route(
+            *(each.path, each.endpoint),
+            methods=each.methods,
+            middleware=middleware,
+            include_in_schema=in_schema,
+        )
+        for each in routes
+    ]
 
 
 def _cross_origin(settings: Settings) -> list[Middleware]:
