@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
+from inference import preprocess
 from inference.errors import PackageError, ReadingFailed
 from inference.execution.devices import CPU, CUDA, Device, Provider, check, providers
 from inference.features import SIZES
@@ -144,6 +145,7 @@ def open_session(package: Package, *, threads: int = 0, device: Device = Device(
     Raises PackageError for a network that can't be loaded or does not take and give what the passport says, and
     ConfigurationError where the device that a site asks for can't be used.
     """
+    package.read_record()
     content = package.read_network()
     check_network(content, str(package.folder))
     session = _load(package, content, providers(device), threads, device)
@@ -192,6 +194,7 @@ def shape_of_input(package: Package) -> Shape:
     steps = [(step.name, step.parameters) for step in inputs.preprocessing]
     if not steps:
         raise PackageError(f"{package.folder} says no preprocessing")
+    preprocess.check(steps)
     return tuple(shape_of(steps, len(inputs.views) if inputs.per is Per.EXAM else 1))
 
 

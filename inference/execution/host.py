@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
+from archive import measures
 from inference.errors import ModelProcessEnded
 from inference.execution.messages import Order, Reply
 
@@ -74,6 +75,7 @@ class Host:
                 if self._process:
                     self._process.end()
                 self._process = _Process(self._command, self._arguments)
+                measures.MODEL_STARTS.inc()
                 _log.info("a model process has started")
             return self._process
 

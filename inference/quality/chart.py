@@ -55,9 +55,11 @@ class Chart:
 
     def region(self, shape: Shape, points: Points) -> Region:
         """Where points, in millimetres, lie in the stored image; those beyond its border come onto it."""
-        own = [(float(x), float(y)) for x, y in np.clip(points, 0, self.size) / CELL]
+        own = [(float(x), float(y)) for x, y in points / CELL]
+        rows, columns = self.full.pixels.shape
+        stored = np.clip(self.picture.placement.stored(own), 0, (columns, rows))
         uid = self.picture.instance.sop_instance_uid
-        return Region(uid, shape, self.picture.placement.stored(own), self.picture.frame)
+        return Region(uid, shape, tuple((float(x), float(y)) for x, y in stored), self.picture.frame)
 
 
 def draw_chart(picture: Picture) -> Chart:

@@ -24,7 +24,6 @@ DECIBEL = Code("dB", "UCUM", "decibel")
 RATIO = Code("1", "UCUM", "no units")
 
 MET = _standard(codes.SCT.Yes)
-NOT_MET = _standard(codes.SCT.No)
 
 QUALITY_ASSESSMENT = _standard(codes.DCM.QualityAssessment)
 MEETS = _standard(codes.DCM.UsableMeetsTheQualityControlStandard)

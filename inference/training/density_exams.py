@@ -5,7 +5,7 @@ Two kinds of phantom: structured ones of four made-up vendors (`inference.phanto
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,12 @@ def category_of(share: float) -> int:
 
 def draw_structured(seed: int, population: Population, *, shown: bool = False) -> Exam:
     """An exam of a structured phantom of one of the vendors: as stored, or `shown` as its header's VOI has it."""
-    study = draw_study(seed, Order(population=population, spacing=SPACING))
+    return draw_ordered(seed, Order(population=population), shown=shown)
+
+
+def draw_ordered(seed: int, order: Order, *, shown: bool = False) -> Exam:
+    """As `draw_structured`, of whatever is wanted of the phantom; `order.spacing` is the network's own."""
+    study = draw_study(seed, replace(order, spacing=SPACING))
     inverted = study.vendor.photometric == "MONOCHROME1"
     images: dict[View, Pixels] = {}
     for view, one in study.images.items():

@@ -86,6 +86,18 @@ class Detector(nn.Module):
         told: torch.Tensor = self.tell(self.last(value))
         return told
 
+    def answers(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the network in ONNX tells of the same image, (1, 1, rows, columns)."""
+        told = self(features(image))
+        scores = torch.sigmoid(told[:, :CLASSES])
+        peaks = scores * (scores == nn.functional.max_pool2d(scores, 3, stride=1, padding=1))
+        places = (torch.arange(size) * STRIDE + STRIDE / 2 for size in told.shape[2:])
+        y, x = torch.meshgrid(*places, indexing="ij")
+        reach = nn.functional.softplus(told[0, CLASSES : CLASSES + 4]) * UNIT
+        boxes = torch.stack([x - reach[0], y - reach[1], x + reach[2], y + reach[3]])
+        mask = torch.sigmoid(told[:, CLASSES + 4 :])
+        return {"boxes": boxes.flatten(1).T, "scores": peaks[0].flatten(1).T, "mask": mask}
+
     def to_onnx(self) -> bytes:
         """The same network for one image: `image` to `boxes` (k, 4), `scores` (k, classes) and `mask`.
 

@@ -7,12 +7,10 @@ those of the written network, run by onnxruntime on held-out phantoms of wider p
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydicom.sr.codedict import codes
 from torch import nn
@@ -22,9 +20,10 @@ from inference.package import Package, save
 from inference.passport import Calibration
 from inference.training import lesion_figures as figures
 from inference.training import lesion_images as population
-from inference.training.lesion_images import Example, Mark, tensor
-from inference.training.lesion_network import NAME, Detector, features
-from inference.training.lesion_targets import CELL, CLASSES, draw_target, turn_over
+from inference.training.lesion_images import Example
+from inference.training.lesion_learning import Shown, assemble, loss, see
+from inference.training.lesion_network import NAME, Detector
+from inference.training.lesion_targets import CLASSES
 from inference.training.running import metrics, runner
 
 SEED = 20240302
@@ -38,20 +37,11 @@ _WITH_LESIONS = 0.75
 _SAID_EVERY = 50
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What a view shows of itself and of its lesions: `features` (2, rows, columns)."""
-
-    features: npt.NDArray[np.float16]
-    marks: tuple[Mark, ...]
-    position: str
-
-
 def train(examples: Iterable[Example], *, steps: int = STEPS) -> Detector:
     """Train on whole views. The same examples give the same weights on the same machine and version of torch."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    views = [_see(one) for one in examples]
+    views = [see(one) for one in examples]
     torch.manual_seed(SEED)
     network = Detector()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-2)
@@ -59,7 +49,7 @@ def train(examples: Iterable[Example], *, steps: int = STEPS) -> Detector:
     total = 0.0
     for step, (inputs, targets) in enumerate(_batches(views, steps), 1):
         optimiser.zero_grad()
-        found = _loss(network(inputs), targets)
+        found = loss(network(inputs), targets)
         found.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
@@ -71,12 +61,7 @@ def train(examples: Iterable[Example], *, steps: int = STEPS) -> Detector:
     return network.eval()
 
 
-def _see(example: Example) -> _View:
-    seen = features(torch.from_numpy(tensor(example.pixels)))[0]
-    return _View(seen.numpy().astype(np.float16), example.marks, example.view[1])
-
-
-def _batches(views: Sequence[_View], steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(views: Sequence[Shown], steps: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Views of one position each, most of them with lesions."""
     random = np.random.default_rng(SEED)
     groups = [
@@ -89,42 +74,7 @@ def _batches(views: Sequence[_View], steps: int) -> Iterator[tuple[torch.Tensor,
     for step in range(steps):
         shown, empty = groups[step % 2]
         chosen = [(shown if random.random() < _WITH_LESIONS or not empty else empty) for _ in range(BATCH)]
-        yield _assemble(random, [some[int(random.integers(len(some)))] for some in chosen])
-
-
-def _assemble(random: np.random.Generator, views: Sequence[_View]) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n, 2, rows, columns) and (n, planes, cells, cells): of another contrast each, half of them upside down."""
-    rows, columns = (max(one.features.shape[axis] for one in views) for axis in (1, 2))
-    inputs, targets = np.zeros((len(views), 2, rows, columns), np.float32), []
-    inputs[:, 0] = -1
-    for given, view in zip(inputs, views, strict=True):
-        given[:, : view.features.shape[1], : view.features.shape[2]] = view.features
-        given[0] = (given[0] + 1) * random.uniform(0.85, 1.15) - 1
-        given[1] *= random.uniform(0.75, 1.3)
-        target = draw_target(view.marks, (rows * CELL, columns * CELL))
-        if random.random() < 0.5:
-            given[:], target = given[:, ::-1].copy(), turn_over(target)
-        targets.append(target)
-    return torch.from_numpy(inputs), torch.from_numpy(np.stack(targets))
-
-
-def _loss(told: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """The quality focal loss of middles (Li et al., arXiv:2006.04388), and the errors of box sides and outlines."""
-    middles, wanted = told[:, :CLASSES], target[:, :CLASSES]
-    each = nn.functional.binary_cross_entropy_with_logits(middles, wanted, reduction="none")
-    focal = ((torch.sigmoid(middles) - wanted) ** 2 * each).sum() / wanted.sum().clamp(min=1)
-    near = target[:, -1:]
-    sides = nn.functional.softplus(told[:, CLASSES : CLASSES + 4])
-    apart = ((sides - target[:, CLASSES : CLASSES + 4]).abs() * near).sum() / near.sum().clamp(min=1)
-    return 4 * focal + apart / 4 + _outline_loss(told[:, CLASSES + 4 :], target[:, CLASSES + 4 : -1])
-
-
-def _outline_loss(told: torch.Tensor, outlines: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy, and what is left of the overlap (Dice) of the whole batch."""
-    share, axes = torch.sigmoid(told), (0, 2, 3)
-    overlaps = (2 * (share * outlines).sum(axes) + 1) / (share.sum(axes) + outlines.sum(axes) + 1)
-    entropy = nn.functional.binary_cross_entropy_with_logits(told, outlines)
-    return 5 * entropy + (1 - overlaps).mean()
+        yield assemble(random, [some[int(random.integers(len(some)))] for some in chosen])
 
 
 def write_package(

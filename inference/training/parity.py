@@ -19,16 +19,16 @@ from torch import nn
 
 from inference import installed
 from inference.package import load
-from inference.training import density, density_exams, ultrasound
+from inference.training import density_exams, ultrasound
+from inference.training.density_network import ViewDensity
 from inference.training.running import draw
 
 Answers = Mapping[str, npt.NDArray[np.float32]]
 
 
 def _density(network: nn.Module, value: torch.Tensor) -> dict[str, torch.Tensor]:
-    assert isinstance(network, density.ViewDensity)
-    share = torch.sigmoid(network(value))
-    return {"probabilities": network.probabilities(share), "fraction": share}
+    assert isinstance(network, ViewDensity)
+    return network.answers(value)
 
 
 def _ultrasound(network: nn.Module, value: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -37,7 +37,7 @@ def _ultrasound(network: nn.Module, value: torch.Tensor) -> dict[str, torch.Tens
 
 _Answer = Callable[[nn.Module, torch.Tensor], dict[str, torch.Tensor]]
 NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], tuple[int, ...], _Answer]] = {
-    "phantom_density": (density.ViewDensity, (3, 1, density_exams.ROWS, density_exams.COLUMNS), _density),
+    "phantom_density": (ViewDensity, (3, 1, density_exams.ROWS, density_exams.COLUMNS), _density),
     "phantom_ultrasound": (ultrasound.Segmenter, (2, 1, 32, 48), _ultrasound),
 }
 """By package: the network in torch, the shape of its inputs, and what it answers as the written one does."""
@@ -65,7 +65,7 @@ def restore(network: nn.Module, content: bytes) -> None:
             layer.weight.copy_(torch.from_numpy(weight.copy()))
             assert layer.bias is not None
             layer.bias.copy_(torch.from_numpy(bias.copy()))
-    if isinstance(network, density.ViewDensity):
+    if isinstance(network, ViewDensity):
         (spread,) = (tensors[node.input[1]] for node in graph.node if node.op_type == "Div")
         with torch.no_grad():
             network.log_spread.fill_(float(np.log(spread.item())))

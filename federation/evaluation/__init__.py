@@ -1,0 +1,1 @@
+"""How models do across sites, told by protected counts."""

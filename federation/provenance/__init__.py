@@ -1,0 +1,1 @@
+"""What every model was made of, on record and open to check."""

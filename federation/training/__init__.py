@@ -1,0 +1,1 @@
+"""What is learnt across sites, how, and how privately."""

@@ -1,0 +1,1 @@
+"""The models that sites train together, a module each."""
