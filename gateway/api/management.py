@@ -3,20 +3,42 @@
 from starlette.requests import Request
 
 from archive.errors import Forbidden
-from archive.policy import Action, Role
+from archive.policy import Action, Grants, Principal, Role
 from gateway.services import grants_of, principal_of
 
 
 def is_manager(request: Request) -> bool:
     """Whether the request's principal decides on datasets and permits, and its token lets it."""
-    principal = principal_of(request)
-    return grants_of(request).manages and principal.has_roles and Action.MANAGE in principal.actions
+    return manages(principal_of(request), grants_of(request))
+
+
+def manages(principal: Principal, grants: Grants) -> bool:
+    """Whether a principal decides on datasets and permits, as `is_manager` has it."""
+    return grants.manages and principal.has_roles and Action.MANAGE in principal.actions
 
 
 def require_manager(request: Request) -> str:
     """The subject of who decides. Raises Forbidden."""
     if not is_manager(request):
         raise Forbidden("stewards and administrators decide on this, with the scope manage")
+    return principal_of(request).subject
+
+
+def reads_applications(request: Request) -> bool:
+    """Whether the request's principal reads what others ask for, and its token lets it."""
+    principal, grants = principal_of(request), grants_of(request)
+    return grants.reads_applications and principal.has_roles and Action.MANAGE in principal.actions
+
+
+def votes(request: Request) -> bool:
+    """Whether the request's principal is one of the committee."""
+    return Role.COMMITTEE in grants_of(request).roles and reads_applications(request)
+
+
+def require_committee(request: Request) -> str:
+    """The subject of who votes. Raises Forbidden."""
+    if not votes(request):
+        raise Forbidden("the committee votes on this, with the scope manage")
     return principal_of(request).subject
 
 

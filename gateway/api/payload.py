@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -25,16 +25,23 @@ class Payload:
     def __init__(self, members: dict[str, Any]) -> None:
         self._members = members
 
+    @property
+    def members(self) -> dict[str, Any]:
+        """All of them, as they came."""
+        return self._members
+
     def text(self, name: str, default: str | None = None) -> str:
         found = self._members.get(name, default)
         if not isinstance(found, str):
-            raise BadRequest(f"{name} is a text" if name in self._members else f"{name} is missing")
+            if name not in self._members:
+                raise BadRequest("%(name)s is missing", name=name)
+            raise BadRequest("%(name)s is a text", name=name)
         return found
 
     def texts(self, name: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
         found = self._members.get(name, default)
         if not isinstance(found, (list, tuple)) or not all(isinstance(each, str) for each in found):
-            raise BadRequest(f"{name} is a list of texts")
+            raise BadRequest("%(name)s is a list of texts", name=name)
         return tuple(found)
 
     def choice(self, name: str, kind: type[_Choice]) -> _Choice:
@@ -49,17 +56,34 @@ class Payload:
             return None
         try:
             found = datetime.fromisoformat(self.text(name))
-            return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+            moment = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
         except (ValueError, OverflowError):
-            raise BadRequest(f"{name} is a moment as in ISO 8601") from None
+            raise BadRequest("%(name)s is a moment as in ISO 8601", name=name) from None
+        if not is_told(moment):
+            raise BadRequest("%(name)s is a moment as in ISO 8601", name=name)
+        return moment
+
+    def number(self, name: str) -> int | None:
+        """A whole number, also as a form sends it; None where there is none."""
+        found = self._members.get(name)
+        if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) < 10:
+            return int(found)
+        if found is None or type(found) is int:
+            return found
+        raise BadRequest("%(name)s is a whole number", name=name)
 
     def has(self, name: str) -> bool:
         return self._members.get(name) is not None
 
 
+def is_told(day: date) -> bool:
+    """Whether a day is within the years of `datetime` in every time zone: PostgreSQL tells one in its own."""
+    return date.min.year < day.year < date.max.year
+
+
 def _one(name: str, text: str, kind: type[_Choice]) -> _Choice:
     if text not in list(kind):
-        raise BadRequest(f"{name} is one of: {', '.join(kind)}")
+        raise BadRequest("%(name)s is one of: %(known)s", name=name, known=", ".join(kind))
     return kind(text)
 
 

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from archive import permits
+from archive import applications, permits
 from archive.errors import Forbidden, NotFound
 from archive.permits import Application, Terms, Wanted
 from archive.policy import Action
 from archive.purpose import Purpose
+from gateway.api.applications import require_asker
 from gateway.api.management import is_manager, require_manager
 from gateway.api.payload import Payload, read_payload, respond
 from gateway.services import principal_of, services_of
@@ -28,11 +29,13 @@ class AllPermits(HTTPEndpoint):
             request.query_params.get("subject") if is_manager(request) else principal_of(request).subject
         )
         async with services_of(request).connection() as connection:
-            return respond(await permits.list_permits(connection, subject))
+            found = await permits.list_permits(connection, subject)
+        named = principal_of(request).permit
+        return respond([each for each in found if named in (None, each.permit_id)])
 
     async def post(self, request: Request) -> Response:
         """Ask for a permit, for oneself unless one manages them."""
-        by, payload = principal_of(request).subject, await read_payload(request)
+        by, payload = require_asker(request), await read_payload(request)
         wanted = _wanted(payload, payload.text("subject", by))
         if wanted.subject != by and not is_manager(request):
             raise Forbidden("a permit is asked for by its holder, or by a steward")
@@ -57,7 +60,9 @@ async def show(request: Request) -> Response:
     """All that is known of a permit."""
     async with services_of(request).connection() as connection:
         found = await permits.show(connection, request.path_params["permit"])
-    if found.subject != principal_of(request).subject and not is_manager(request):
+    principal = principal_of(request)
+    is_own = found.subject == principal.subject and principal.permit in (None, found.permit_id)
+    if not is_own and not is_manager(request):
         raise NotFound("no such permit")
     return respond(found)
 
@@ -72,8 +77,12 @@ async def grant(request: Request) -> Response:
         actions=payload.choices("actions", Action, []) or None,
         reason=payload.text("reason", ""),
     )
+    needed, read = services_of(request).settings.committee_votes, payload.number("revision")
     return await _decided(
-        request, lambda connection, permit_id: permits.grant(connection, permit_id, terms, by=by)
+        request,
+        lambda connection, permit_id: applications.grant(
+            connection, permit_id, terms, votes_needed=needed, read=read, by=by
+        ),
     )
 
 
@@ -81,7 +90,7 @@ async def reject(request: Request) -> Response:
     """Refuse what was requested."""
     by, reason = require_manager(request), (await read_payload(request)).text("reason", "")
     return await _decided(
-        request, lambda connection, permit_id: permits.reject(connection, permit_id, reason, by=by)
+        request, lambda connection, permit_id: applications.reject(connection, permit_id, reason, by=by)
     )
 
 

@@ -4,19 +4,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.portal import sign_in, worklist
-from gateway.portal.pages import page, render
-from gateway.services import services_of
+from gateway.portal import appearance, files, front, language_choice, sign_in, worklist
+from gateway.portal.pages import render
 
 
-async def front_page(request: Request) -> Response:
-    """GET /: what this is, where DICOMweb is, how to get a token."""
-    return page("front.html", settings=services_of(request).settings)
+async def federation_script(request: Request) -> Response:
+    """GET /federation.js."""
+    return Response(render("federation.js"), media_type="text/javascript")
 
 
-async def style_sheet(request: Request) -> Response:
-    """GET /portal.css."""
-    return Response(render("portal.css"), media_type="text/css")
-
-
-ROUTES = [Route("/", front_page), Route("/portal.css", style_sheet), *worklist.PUBLIC, *sign_in.ROUTES]
+PAGES = [
+    *front.PAGES,
+    *sign_in.ROUTES,
+]
+"""For anybody."""
+ROUTES = [
+    *files.ROUTES,
+    *appearance.ROUTES,
+    *language_choice.ROUTES,
+    Route("/federation.js", federation_script, include_in_schema=False),
+    *worklist.PUBLIC,
+]

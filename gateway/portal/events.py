@@ -1,4 +1,6 @@
-"""Server-sent events of the worklist: which studies changed, and how many have come (HTML Standard, section 9.2)."""
+"""Server-sent events of pages (HTML Standard, section 9.2): which studies of the worklist changed, and how many have
+come; that a federation's runs or members changed.
+"""
 
 import asyncio
 import contextlib
@@ -15,6 +17,8 @@ from archive import policy, summaries
 from archive.errors import Unavailable
 from archive.summaries import Filters
 from gateway.announcements import Watch
+from gateway.api.management import manages
+from gateway.body import until_disconnected
 from gateway.services import principal_of, services_of
 
 HEARTBEAT = 15.0  # seconds after which something is sent though nothing has changed
@@ -37,25 +41,26 @@ class Watched:
 
 
 class EventStream(Response):
-    """An answer that goes on as long as its session does.
+    """An answer that goes on as long as its session does: `over` says that the session has ended.
 
-    `changed` names studies that the principal may see, `all` says that any may have changed, `new` how many have come
-    since the snapshot, `over` that the session has ended. Raises TooManyRequests before it begins.
+    What else is told, subclasses say. Raises TooManyRequests before it begins.
     """
 
-    def __init__(self, request: Request, watched: Watched) -> None:
+    of_runs = False
+
+    def __init__(self, request: Request) -> None:
         super().__init__()
         self.raw_headers = _HEADERS
-        self._watched = watched
-        self._services, self._subject = services_of(request), principal_of(request).subject
+        self._services, self._principal = services_of(request), principal_of(request)
         has_session = "session" in request.scope
         self._cookie = (self._services.sessions.cookie_of(request) or "") if has_session else ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         session = self._services.sessions.name_of(self._cookie) if self._cookie else ""
-        with self._services.announcements.watch(self._subject, session) as watch:
+        subject, announcements = self._principal.subject, self._services.announcements
+        with announcements.watch(subject, session, of_runs=self.of_runs) as watch:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            gone = asyncio.create_task(_until_disconnected(receive))
+            gone = asyncio.create_task(until_disconnected(receive))
             try:
                 await self._send_events(watch, gone, send)
             finally:
@@ -70,7 +75,7 @@ class EventStream(Response):
 
     async def _events(self, watch: Watch, gone: asyncio.Task[None]) -> AsyncGenerator[str, None]:
         yield f"retry: {RECONNECT}\n\n"
-        number, looks_at = 0, 0.0
+        looks_at = 0.0
         while not watch.is_over and not self._services.announcements.is_ending:
             changed = watch.take()
             if changed is None or time.monotonic() >= looks_at:
@@ -78,11 +83,8 @@ class EventStream(Response):
                 if not lasts:
                     break
                 looks_at = time.monotonic() + min(HEARTBEAT, lasts)
-            async for event in self._changes(changed):
+            async for event in self._told(changed):
                 yield event
-            if changed != set() and (found := await self._number_of_new()) != number:
-                number = found
-                yield _event("new", {"number": number, "most": summaries.MOST_NEW})
             await asyncio.wait([gone], timeout=PAUSE)
             await _either(gone, watch.woken, looks_at - time.monotonic())
             if gone.done():
@@ -90,8 +92,34 @@ class EventStream(Response):
         if not self._services.announcements.is_ending:
             yield _event("over", {})
 
+    def _told(self, changed: set[str] | None) -> AsyncGenerator[str, None]:
+        """What is told of what changed, None for whatever; a comment where there is nothing."""
+        raise NotImplementedError
+
+    async def _lasts(self) -> float:
+        """The seconds until the session ends by itself; a token has none."""
+        return await self._services.sessions.lasts(self._cookie) if self._cookie else HEARTBEAT
+
+
+class StudyEvents(EventStream):
+    """`changed` names studies that the principal may see, `all` says that any may have changed.
+
+    `new` tells how many have come since the snapshot.
+    """
+
+    def __init__(self, request: Request, watched: Watched) -> None:
+        super().__init__(request)
+        self._watched = watched
+        self._number = 0
+
+    async def _told(self, changed: set[str] | None) -> AsyncGenerator[str, None]:
+        async for event in self._changes(changed):
+            yield event
+        if changed != set() and (found := await self._number_of_new()) != self._number:
+            self._number = found
+            yield _event("new", {"number": found, "most": summaries.MOST_NEW})
+
     async def _changes(self, changed: set[str] | None) -> AsyncGenerator[str, None]:
-        """What is told of these studies, or, for None, of all; a comment where there is nothing."""
         if changed is None:
             yield _event("all", {})
         elif changed:
@@ -106,17 +134,21 @@ class EventStream(Response):
         watched = self._watched
         async with self._services.connection() as connection:
             return await summaries.count_arrived(
-                connection, watched.scope, self._subject, watched.filters, watched.snapshot
+                connection, watched.scope, self._principal.subject, watched.filters, watched.snapshot
             )
 
+
+class RunEvents(EventStream):
+    """`all` says that a run or a member may have changed. It ends when who listens may see them no more."""
+
+    of_runs = True
+
+    async def _told(self, changed: set[str] | None) -> AsyncGenerator[str, None]:
+        yield _event("all", {}) if changed is None else ": nothing new\n\n"
+
     async def _lasts(self) -> float:
-        """The seconds until the session ends by itself; a token has none."""
-        return await self._services.sessions.lasts(self._cookie) if self._cookie else HEARTBEAT
-
-
-async def _until_disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        is_allowed = manages(self._principal, await self._services.granted.of(self._principal))
+        return await super()._lasts() if is_allowed else 0.0
 
 
 async def _either(gone: asyncio.Task[None], woken: asyncio.Event, seconds: float) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time
 from http import HTTPStatus
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,10 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from archive.errors import HTTP_STATUS, BadRequest, Conflict, Forbidden, NotFound, UnsupportedMediaType
 from gateway.api.management import is_manager
 from gateway.api.payload import Payload
+from gateway.portal.languages import told
 from gateway.portal.pages import page
 from gateway.services import principal_of
 from gateway.sessions import is_form, read_body
 
+LONGEST_PATH = 1500  # characters as they lie in a cookie
 Handler = Callable[[Request], Awaitable[Response]]
 Show = Callable[[Request, str, HTTPStatus], Awaitable[Response]]
 """Makes a page with a problem on it, and the status that goes with that."""
@@ -54,9 +56,26 @@ def answering(show: Show, change: Handler) -> Handler:
             return await change(request)
         except (BadRequest, NotFound, Conflict) as error:
             status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-            return await show(request, str(error), status)
+            return await show(request, told(error), status)
         except Forbidden as error:
-            return refusal(request, str(error))
+            return refusal(request, told(error))
+
+    return answer
+
+
+def managing(show: Handler) -> Handler:
+    """The endpoint of a page that stewards or administrators alone see: whoever else asks is told so.
+
+    Of what is not there a page says so, too.
+    """
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await show(request)
+        except Forbidden as error:
+            return refusal(request, told(error))
+        except NotFound:
+            return absent(request)
 
     return answer
 
@@ -66,9 +85,20 @@ def back_to(path: str) -> Response:
     return RedirectResponse(path, HTTPStatus.SEE_OTHER, {"cache-control": "no-store"})
 
 
+def local_path(path: str) -> str:
+    """Where a form or a sign-in leads: a path of this site and nothing that a browser reads as another's; else `/`."""
+    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
+    return path if is_local and len(quote(path, safe="")) <= LONGEST_PATH else "/"
+
+
 def refusal(request: Request, why: str) -> Response:
     """A page that is not for the person who asks."""
     return signed_page(request, "refused.html", HTTPStatus.FORBIDDEN, why=why)
+
+
+def absent(request: Request) -> Response:
+    """A page that is not there, or not for the person who asks: the two are told apart nowhere."""
+    return signed_page(request, "absent.html", HTTPStatus.NOT_FOUND)
 
 
 def signed_page(

@@ -29,7 +29,7 @@ class Asked:
         """The value of a parameter; empty where there is none. Raises BadRequest for several."""
         found = self.all(name)
         if len(found) > 1:
-            raise BadRequest(f"{name} is given twice")
+            raise BadRequest("%(name)s is given twice", name=name)
         return found[0] if found else ""
 
     def all(self, name: str) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ def _day(asked: Asked, name: str) -> str:
     try:
         day = date.fromisoformat(text) if text else None
     except ValueError:
-        raise BadRequest(f"{name} is a day, such as 2026-03-31") from None
+        raise BadRequest("%(name)s is a day, such as 2026-03-31", name=name) from None
     return f"{day.year:04}{day.month:02}{day.day:02}" if day else ""
 
 
@@ -118,5 +118,5 @@ def _order(asked: Asked) -> Order:
 def _among(asked: Asked, name: str, known: Sequence[str]) -> tuple[str, ...]:
     found = asked.all(name) if name in REPEATED else tuple(filter(None, [asked.one(name)]))
     if not set(found) <= set(known):
-        raise BadRequest(f"{name} is {' or '.join(known)}")
+        raise BadRequest("%(name)s is one of: %(known)s", name=name, known=", ".join(known))
     return tuple(dict.fromkeys(found))

@@ -5,7 +5,7 @@ from functools import partial
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 
-from archive import optout
+from archive import optout, prepared
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
 from archive.pool import connect, translated_errors
@@ -47,7 +47,9 @@ def _find(services: Services) -> list[OptOut]:
 
 def _add(services: Services, patients: tuple[str, ...], by: str) -> tuple[list[OptOut], list[TrainingUse]]:
     with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
-        return optout.add(connection, patients, by=by), optout.trained_on(connection, patients)
+        added = optout.add(connection, patients, by=by)
+        prepared.forget_withheld(services.settings, connection)
+        return added, optout.trained_on(connection, patients)
 
 
 def _withdraw(services: Services, patients: tuple[str, ...], by: str) -> None:

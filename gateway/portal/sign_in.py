@@ -18,6 +18,8 @@ from archive.policy import Role
 from archive.subjects import account_subject
 from gateway.accounts import find_hash
 from gateway.authentication import SignInNeeded
+from gateway.portal.forms import local_path
+from gateway.portal.languages import gettext, marked, told
 from gateway.portal.pages import page
 from gateway.rate_limit import SIGN_IN_BY_ADDRESS, SIGN_IN_BY_NAME, Rate, address_of
 from gateway.services import services_of
@@ -25,9 +27,8 @@ from gateway.sessions import CSRF_FIELD, CrossSite, check_origin, check_same_sit
 from gateway.sign_in import Attempt
 
 ATTEMPT_LASTS = 600  # seconds between the page and the answer
-LONGEST_NEXT = 1500  # characters as they lie in a cookie
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
-_WRONG = "The name or the password is wrong."
+_WRONG = marked("The name or the password is wrong.")
 
 
 async def login_page(request: Request) -> Response:
@@ -37,13 +38,13 @@ async def login_page(request: Request) -> Response:
     session = await sessions.find(value) if value else None
     if session:
         return page("signed_in.html", session=session, subject=session.principal.subject)
-    return await _login_form(request, _next(request.query_params.get("next", "")))
+    return await _login_form(request, local_path(request.query_params.get("next", "")))
 
 
 async def login(request: Request) -> Response:
     """POST /login: a name and a password of this site's own."""
     form, attempt = await _form(request)
-    after = _next(form.get("next", ""))
+    after = local_path(form.get("next", ""))
     name, password = form.get("name", ""), form.get("password", "")
     services, counted = services_of(request), _counted(request, name)
     try:
@@ -51,11 +52,11 @@ async def login(request: Request) -> Response:
             await services.buckets.take(bucket, rate)
         is_right = await _is_right(request, name, password)
     except TooManyRequests as error:
-        answer = await _login_form(request, after, str(error), HTTPStatus.TOO_MANY_REQUESTS, attempt)
+        answer = await _login_form(request, after, told(error), HTTPStatus.TOO_MANY_REQUESTS, attempt)
         answer.headers["retry-after"] = str(error.retry_after)
         return answer
     if not is_right:
-        return await _login_form(request, after, _WRONG, HTTPStatus.FORBIDDEN, attempt)
+        return await _login_form(request, after, gettext(_WRONG), HTTPStatus.FORBIDDEN, attempt)
     for bucket, rate in counted.items():
         await services.buckets.give_back(bucket, rate)
     return await _signed_in(request, account_subject(name), frozenset(), after, "password")
@@ -89,7 +90,7 @@ async def begin(request: Request) -> Response:
     """GET /login/{issuer}: to the provider, with an attempt of this browser's own."""
     services = services_of(request)
     await services.buckets.take(f"sign-in from {address_of(request)}", SIGN_IN_BY_ADDRESS)
-    secret, after = random.token_urlsafe(32), _next(request.query_params.get("next", ""))
+    secret, after = random.token_urlsafe(32), local_path(request.query_params.get("next", ""))
     attempt = await _attempt(request, secret)
     answer = RedirectResponse(await attempt.address(), HTTPStatus.SEE_OTHER, {"cache-control": "no-store"})
     _remember(request, answer, f"{secret}.{quote(after, safe='')}")
@@ -115,9 +116,9 @@ async def come_back(request: Request) -> Response:
                 connection, Event.LOGIN, subject="unknown", outcome=Outcome.REFUSED, detail=detail
             )
         return await _login_form(
-            request, _next(unquote(after)), f"{error}.", HTTPStatus.FORBIDDEN, random.token_urlsafe(32)
+            request, local_path(unquote(after)), told(error), HTTPStatus.FORBIDDEN, random.token_urlsafe(32)
         )
-    return await _signed_in(request, person.subject, person.roles, _next(unquote(after)), name)
+    return await _signed_in(request, person.subject, person.roles, local_path(unquote(after)), name)
 
 
 async def logout(request: Request) -> Response:
@@ -202,12 +203,6 @@ def _remember(request: Request, answer: Response, value: str) -> None:
 
 def _cookie(request: Request) -> str:
     return services_of(request).sessions.cookie + "-login"
-
-
-def _next(path: str) -> str:
-    """Where to go after signing in: a path of this site and nothing that a browser reads as another's."""
-    is_local = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
-    return path if is_local and len(quote(path, safe="")) <= LONGEST_NEXT else "/"
 
 
 ROUTES = [

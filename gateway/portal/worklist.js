@@ -4,6 +4,7 @@
 const news = document.getElementById("news");
 const body = document.querySelector("#studies tbody");
 const AGAIN = 5000; // milliseconds after which a refused connection is tried again
+const words = JSON.parse(news.dataset.words); // what is said, in the reader's language
 const MOST = 100; // studies that are asked for at once
 let source = null;
 let timer = null;
@@ -74,8 +75,8 @@ function show(studies, text) {
       changed.push(study);
     }
   }
-  if (changed.length === 1) announce(`Changed: ${rowOf(changed[0]).querySelector("th").textContent.split(":")[0].trim()}.`);
-  else if (changed.length) announce(`${changed.length} rows changed.`);
+  if (changed.length === 1) announce(words.changed.replace("%(study)s", () => rowOf(changed[0]).querySelector("th").textContent.split(":")[0].trim()));
+  else if (changed.length) announce(words.rows.replace("%(number)s", changed.length));
 }
 
 // What is heard and not seen: the row itself shows it.
@@ -90,13 +91,13 @@ function want(studies) {
 
 function end() {
   disconnect();
-  say("You are signed out.", `/login?next=${encodeURIComponent(location.pathname + location.search)}`, "Sign in again");
+  say(words.over, `/login?next=${encodeURIComponent(location.pathname + location.search)}`, words.again);
 }
 
 function tellOfNew({ number, most }) {
   if (!number) return news.replaceChildren();
-  const studies = number > most ? `More than ${most} new studies have` : number === 1 ? "1 new study has" : `${number} new studies have`;
-  say(`${studies} come.`, news.dataset.first, "Show the first page");
+  const text = number > most ? words.many : number === 1 ? words.new : words.several;
+  say(text.replace("%(number)s", Math.min(number, most)), news.dataset.first, words.first);
 }
 
 function disconnect() {

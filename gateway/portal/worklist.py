@@ -14,8 +14,9 @@ from archive.policy import Action, decide
 from archive.resource import is_uid
 from archive.summaries import DENSITIES, STATUSES, Filters, Order, Page, Summary
 from gateway.auditing import note
-from gateway.portal.events import EventStream, Watched
+from gateway.portal.events import StudyEvents, Watched
 from gateway.portal.forms import back_to, read_form, refusal, signed_page
+from gateway.portal.languages import gettext, told
 from gateway.portal.list_filters import Asked, parse_asked, parse_filters, place_of
 from gateway.portal.pages import render
 from gateway.services import principal_of, scope_of, services_of
@@ -23,19 +24,6 @@ from gateway.services import principal_of, scope_of, services_of
 PATH = "/worklist/"
 MOST_ROWS = 100  # studies that are asked for by name at once
 MOST_OPENED = 16  # studies that are read by opening them at once
-LABELS = {
-    "done": "done",
-    "due": "waiting",
-    "not-applicable": "not applicable",
-    "failed": "failed",
-    "none": "no model",
-}
-"""What a page calls the status of a model."""
-ORDERS = {
-    Order.DATE: "newest first",
-    Order.SCORE: "highest score first, of those with one",
-    Order.ARRIVAL: "last arrived first",
-}
 MODALITIES = ("MG", "US", "MR")
 _NOWHERE = Page([], before=False, behind=False, snapshot="")
 
@@ -51,7 +39,7 @@ async def worklist_page(request: Request) -> Response:
         async with services_of(request).connection() as connection:
             page = await summaries.list_studies(connection, scope, subject, filters, place)
     except BadRequest as error:
-        return _show(request, asked, Filters(), _NOWHERE, f"{error}.", HTTPStatus.BAD_REQUEST)
+        return _show(request, asked, Filters(), _NOWHERE, told(error), HTTPStatus.BAD_REQUEST)
     note(request, results=len(page.studies))
     return _show(request, asked, filters, page)
 
@@ -77,15 +65,29 @@ def _show(
         newer=asked.query_of(before=_key(studies[0], order)) if page.before and studies else "",
         older=asked.query_of(behind=_key(studies[-1], order)) if page.behind and studies else "",
         first=asked.query_of(),
-        here=request.url.query,
+        query=request.url.query,
         events=asked.query_of(since=page.snapshot) if page.snapshot else "",
         modalities=MODALITIES,
         densities=DENSITIES,
         tasks=list(Task),
         statuses=STATUSES,
-        labels=LABELS,
-        orders=ORDERS,
+        orders=list(Order),
+        said=_said(),
     )
+
+
+def _said() -> dict[str, str]:
+    """What the page's script says, in the language of the request."""
+    return {
+        "changed": gettext("Changed: %(study)s."),
+        "rows": gettext("%(number)s rows changed."),
+        "new": gettext("1 new study has come."),
+        "several": gettext("%(number)s new studies have come."),
+        "many": gettext("More than %(number)s new studies have come."),
+        "first": gettext("Show the first page"),
+        "over": gettext("You are signed out."),
+        "again": gettext("Sign in again"),
+    }
 
 
 def _key(study: Summary, order: Order) -> str:
@@ -101,7 +103,7 @@ async def rows(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         found = await summaries.find_studies(connection, scope, principal_of(request).subject, studies)
     note(request, results=len(found))
-    text = render("worklist_rows.html", studies=found, labels=LABELS)
+    text = render("worklist_rows.html", studies=found)
     return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
 
 
@@ -113,7 +115,7 @@ async def events(request: Request) -> Response:
     async with services_of(request).connection() as connection:  # an answer that has begun can't be refused
         subject = principal_of(request).subject
         await summaries.count_arrived(connection, scope, subject, watched.filters, watched.snapshot)
-    return EventStream(request, watched)
+    return StudyEvents(request, watched)
 
 
 async def mark(request: Request) -> Response:
@@ -129,9 +131,9 @@ async def mark(request: Request) -> Response:
             subject = principal_of(request).subject
             await summaries.mark(connection, scope, subject, study, is_read=is_read)
     except NotFound:
-        return signed_page(request, "refused.html", HTTPStatus.NOT_FOUND, why="No such study.")
+        return signed_page(request, "refused.html", HTTPStatus.NOT_FOUND, why=gettext("No such study."))
     except Forbidden as error:
-        return refusal(request, f"{error}.")
+        return refusal(request, told(error))
     query = f"?{request.url.query}" if request.url.query else ""
     return back_to(f"{PATH}{query}#study-{study}")
 

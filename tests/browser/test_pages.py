@@ -1,6 +1,5 @@
 """`/access` and `/admin` in Chromium without JavaScript: everything is found by its label or its role."""
 
-import re
 import uuid
 
 import pytest
@@ -10,27 +9,8 @@ from tests.browser.people import sign_in
 from tests.live import LiveSite
 
 
-def test_a_permit_is_asked_for_and_granted(page: Page, site: LiveSite) -> None:
-    subject = sign_in(page, site, "researcher", "/access")
-    page.get_by_label("everything").check()
-    page.get_by_label("Purpose").select_option("research")
-    page.get_by_label("Legal basis").fill("GDPR 6(1)(e)")
-    page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_role("row").last).to_contain_text("requested")
-    page.get_by_role("button", name="Sign out").click()
-    sign_in(page, site, "steward", "/access")
-    waiting = page.get_by_role("article", name=re.compile(f"for {subject}"))
-    waiting.get_by_label("Until the end of").fill("2099-12-31")
-    waiting.get_by_label("Conditions").fill("publish in aggregate")
-    waiting.get_by_role("button", name="Grant").click()
-    row = page.get_by_role("row").filter(has_text=subject)
-    expect(row).to_contain_text("granted")
-    row.get_by_role("button", name="Revoke").click()
-    expect(page.get_by_role("row").filter(has_text=subject)).to_contain_text("revoked")
-
-
 def test_a_patient_opts_out(page: Page, site: LiveSite) -> None:
-    sign_in(page, site, "steward", "/admin")
+    sign_in(page, site, "steward", "/admin/opt-outs")
     patient_id = f"BROWSER-{uuid.uuid4().hex[:12]}"
     page.get_by_label("Patient ID", exact=True).fill(patient_id)
     page.get_by_role("button", name="Withhold her studies").click()
@@ -54,7 +34,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page, site: LiveSite) -> N
 def test_a_page_is_no_wider_than_its_window(page: Page, site: LiveSite, width: int) -> None:
     """WCAG 2.2, 1.4.10: at 320 pixels nothing but tables is scrolled sideways."""
     page.set_viewport_size({"width": width, "height": 800})
-    sign_in(page, site, "administrator", "/admin")
+    sign_in(page, site, "administrator", "/admin/clients")
     for element in ("header", "main"):
         box = page.locator(element).bounding_box()
         assert box is not None
