@@ -10,7 +10,7 @@ GET, POST, DELETE = 1, 2, 4  # OrthancPluginHttpMethod
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}"
 _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
-    (GET, re.compile(r"/(?:system|plugins(?:/[\w-]+)?|statistics|changes|senogate/status)")),
+    (GET, re.compile(r"/(?:system|plugins(?:/[\w-]+)?|statistics|changes|senogate/(?:status|arrivals))")),
     (GET, re.compile(rf"/(?:instances|series|studies)(?:/{_ID})?")),
     (GET, re.compile(rf"/patients/{_ID}")),
     (GET, re.compile(rf"/instances/{_ID}/file")),

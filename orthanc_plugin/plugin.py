@@ -14,20 +14,34 @@ import orthanc
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from archive import instances as files
 from archive import settings  # noqa: E402
-from archive.crosswalk import Crosswalk  # noqa: E402
-from archive.durable import DurableConnection  # noqa: E402
-from archive.spool import Spool  # noqa: E402
-from orthanc_plugin import guard  # noqa: E402
-from orthanc_plugin.received import Door  # noqa: E402
-from orthanc_plugin.removals import Removals  # noqa: E402
+from orthanc_plugin import fitness  # noqa: E402
 
 _SETTINGS = settings.load()
+_VERSION = fitness.version_of(orthanc.CheckVersionAdvanced)
+_CONFIGURATION = json.loads(orthanc.GetConfiguration())
+try:  # before what an interpreter of another release may not be able to import
+    fitness.require(_VERSION, _CONFIGURATION, _SETTINGS.orthanc_untested)
+except fitness.Unfit as unfit:
+    orthanc.LogError(str(unfit))
+    raise
+
+from archive import instances as files  # noqa: E402
+from archive.crosswalk import Crosswalk  # noqa: E402
+from archive.durable import DurableConnection  # noqa: E402
+from archive.errors import Unavailable  # noqa: E402
+from archive.spool import Spool  # noqa: E402
+from orthanc_plugin import guard, listening  # noqa: E402
+from orthanc_plugin.received import SHORTAGES, Door  # noqa: E402
+from orthanc_plugin.removals import Removals  # noqa: E402
+from orthanc_plugin.unfinished import ForeignIndex, Journal, Orthanc, journal_of, remove_unfinished  # noqa: E402
+
 _CROSSWALK = Crosswalk(DurableConnection(_SETTINGS.database_url))
 _SPOOL = Spool(_SETTINGS.spool, DurableConnection(_SETTINGS.database_url))
 _DOOR = Door(_SETTINGS, _CROSSWALK, _SPOOL, orthanc.LogWarning)
 _REMOVALS = Removals(DurableConnection(_SETTINGS.database_url), orthanc.LogWarning)
+_JOURNAL = Journal(journal_of(_SETTINGS.storage))
+_BEGUN = _JOURNAL.last()  # by the process before this one
 _HEADER = orthanc.ContentType.DICOM_UNTIL_PIXEL_DATA
 _ACTIONS = {
     "keep": orthanc.ReceivedInstanceAction.KEEP_AS_IS,
@@ -44,8 +58,11 @@ def _receive(instance, origin):
 def _create(uuid, content_type, data):
     if content_type == orthanc.ContentType.DICOM and not _DOOR.may_be_stored(data):
         raise PermissionError("the fence before storage refused an instance")
+    _JOURNAL.note(uuid)
     write = files.write_header if content_type == _HEADER else files.write
     write(_SETTINGS.storage, uuid, data)
+    if content_type == orthanc.ContentType.DICOM:
+        _DOOR.arrivals.stored(uuid)
 
 
 def _read(uuid, content_type):
@@ -57,6 +74,20 @@ def _remove(uuid, content_type):
     if content_type == orthanc.ContentType.DICOM:
         _REMOVALS.note(file, uuid)
     file.unlink(missing_ok=True)
+
+
+def _changed(change, level, resource):
+    if change == orthanc.ChangeType.ORTHANC_STARTED:
+        listening.hold_back_silent_ones()
+        places = [
+            path
+            for uuid in _BEGUN
+            for path in (_path(uuid, None), files.header_path(_SETTINGS.storage, uuid))
+        ]
+        try:
+            remove_unfinished(places, Orthanc(orthanc.RestApiGet, orthanc.RestApiPost))
+        except ForeignIndex as error:
+            orthanc.LogError(f"{error}: see whether its index is the one of this storage; nothing is removed")
 
 
 def _path(uuid, content_type):
@@ -83,11 +114,14 @@ def _take(output, uri, **request):
 def _store(instance):
     try:
         return bool(json.loads(orthanc.RestApiPost("/instances", instance)).get("ID"))
-    except orthanc.OrthancException:
+    except orthanc.OrthancException as error:
+        if error.args and error.args[0] in SHORTAGES:
+            raise Unavailable("Orthanc could not store an instance for now") from None
         return False
 
 
 def _filter(uri, **request):
+    _DOOR.arrivals.hear(request.get("headers", {}))
     return guard.allows(int(request["method"]), uri)
 
 
@@ -96,12 +130,19 @@ def _status(output, uri, **request):
     if not re.fullmatch(r"[0-9a-f]{16,128}", nonce):
         output.SendHttpStatusCode(400)
         return
-    output.AnswerBuffer(json.dumps(_DOOR.status(bytes.fromhex(nonce))), "application/json")
+    about = {"orthanc": _VERSION, "remarks": list(fitness.remarks(_CONFIGURATION))}
+    output.AnswerBuffer(json.dumps(_DOOR.status(bytes.fromhex(nonce)) | about), "application/json")
+
+
+def _arrivals(output, uri, **request):
+    output.AnswerBuffer(json.dumps(_DOOR.arrivals.fetch()), "application/json")
 
 
 orthanc.RegisterIncomingHttpRequestFilter(_filter)
 orthanc.RegisterReceivedInstanceCallback(_receive)
 orthanc.RegisterStorageArea(_create, _read, _remove)
+orthanc.RegisterOnChangeCallback(_changed)
 orthanc.RegisterRestCallback("/senogate/status", _status)
 orthanc.RegisterRestCallback("/senogate/instances", _take)
+orthanc.RegisterRestCallback("/senogate/arrivals", _arrivals)
 _REMOVALS.begin()

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from typing import Literal
 
 from archive import secrets
 from archive.crosswalk import Crosswalk, SealedIdentity
-from archive.errors import SenogateError
+from archive.errors import SenogateError, Unavailable
 from archive.settings import Settings
 from archive.spool import Arrival, Spool, State
 from deidentification import part10
@@ -28,7 +29,9 @@ from deidentification.profile import Profile
 from deidentification.pseudonym import Keys
 from deidentification.seal import Kind as ProofKind
 from deidentification.seal import seal
+from orthanc_plugin.arrivals import Arrivals, Passage
 from orthanc_plugin.commitment import Commitments, Meaning
+from orthanc_plugin.tally import Tally
 
 Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
@@ -40,6 +43,10 @@ HOLDABLE = {
     Reason.NOT_AN_IMAGE: State.QUARANTINED,
     Reason.IDENTITY_REMAINS: State.QUARANTINED,
 }
+
+
+SHORTAGES = frozenset([1, 4, 11, 14, 16, 19, 22, 36, 42, 2001, *range(1000, 1020)])
+"""Orthanc's codes of errors by which it could not store now: what its storage area raised, memory, its index, disk."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +72,26 @@ class Door:
         self._lock = threading.Lock()
         self._handed = threading.local()
         self._storing = ThreadPoolExecutor(_SIDE_BY_SIDE, "storing")
+        self._tally = Tally()
+        self.arrivals = Arrivals(settings.traces_share if settings.traces_url else 0)
 
     def take(self, instances: Sequence[bytes], store: Callable[[bytes], bool]) -> list[int]:
-        """Take instances past Orthanc's own way in: for each 200 stored, 202 held, 500 refused or not stored.
+        """Take instances past Orthanc's own way in: 200 stored, 202 held, 500 refused or not stored, 503 not now.
 
         `store` hands what may be stored to Orthanc, which asks `receive` about it in the same thread, and tells
-        whether it was stored. All are de-identified first, so that Orthanc parses each once and commits are one;
-        they are stored side by side, for most of that is to wait for the disk.
+        whether it was stored; it raises Unavailable where that may succeed later. All are de-identified first, so
+        that Orthanc parses each once and commits are one; they are stored side by side, for most of that is to wait
+        for the disk.
         """
-        verdicts = [self.receive(instance) for instance in instances]
-        return list(self._storing.map(partial(self._store, store), instances, verdicts))
+        judged, arrivals = [], []
+        for instance in instances:
+            judged.append(self._judge(instance))
+            arrivals.append(self.arrivals.handed())
+        return list(self._storing.map(partial(self._store, store), instances, judged, arrivals))
 
     def receive(self, instance: bytes) -> Verdict:
         """Decide on one received Part 10 instance. Never raises."""
-        try:
-            if instance == getattr(self._handed, "instance", None):
-                return "keep", b""  # the very bytes that this thread decided on a moment ago
-            return self._decide(instance)
-        except BaseException:  # whatever it is, interrupts too: Orthanc fails open, this door does not
-            return REFUSE
+        return self._judge(instance)[0]
 
     def may_be_stored(self, instance: bytes) -> bool:
         """The second fence: whether these very bytes carry a proof, and it is durable whom they are about.
@@ -91,6 +99,12 @@ class Door:
         What carries a proof over every byte was made here of what had come in before. Never raises but for a
         secret that can't be read.
         """
+        is_allowed = self._may_be_stored(instance)
+        if not is_allowed:
+            self._tally.fence()
+        return is_allowed
+
+    def _may_be_stored(self, instance: bytes) -> bool:
         proof = part10.read_proof(instance)
         if proof is None or not self._ready().deidentifier.carries_proof(instance):
             self._warn("refused an instance: it carries no valid proof of de-identification")
@@ -112,27 +126,62 @@ class Door:
             "protecting": True,
             "profile": tools.deidentifier.profile.label,
             "database": database,
+            "counted": self._tally.to_json(),
             "proof": hmac.new(tools.proof_key, b"senogate status\0" + nonce, hashlib.sha256).hexdigest(),
         }
 
-    def _store(self, store: Callable[[bytes], bool], instance: bytes, verdict: Verdict) -> int:
+    def _judge(self, instance: bytes) -> tuple[Verdict, HTTPStatus]:
+        """The verdict, with the status that tells a refusal for good from one for want of something. Never raises."""
+        try:
+            if instance == getattr(self._handed, "instance", None):
+                return ("keep", b""), HTTPStatus.OK  # the very bytes that this thread decided on a moment ago
+            verdict = self._decide(instance)
+            return verdict, HTTPStatus.INTERNAL_SERVER_ERROR if verdict == REFUSE else HTTPStatus.OK
+        except (Unavailable, OSError, MemoryError):
+            return REFUSE, HTTPStatus.SERVICE_UNAVAILABLE
+        except BaseException:  # whatever it is, interrupts too: Orthanc fails open, this door does not
+            return REFUSE, HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def _store(
+        self,
+        store: Callable[[bytes], bool],
+        instance: bytes,
+        judged: tuple[Verdict, HTTPStatus],
+        arrival: Passage | None,
+    ) -> int:
+        verdict, status = judged
         action, made = verdict
         if verdict == REFUSE:
-            return HTTPStatus.INTERNAL_SERVER_ERROR
+            return status
         if verdict == HELD:
             return HTTPStatus.ACCEPTED
         self._handed.instance = made if action == "modify" else instance
         try:
-            is_stored = store(self._handed.instance)
+            with self.arrivals.instead(arrival):
+                is_stored = store(self._handed.instance)
+        except Unavailable:
+            return HTTPStatus.SERVICE_UNAVAILABLE
         finally:
             self._handed.instance = None
         return HTTPStatus.OK if is_stored else HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _decide(self, instance: bytes) -> Verdict:
+        """Decide, and count it."""
+        began, clock, verdict = time.time_ns(), time.perf_counter(), REFUSE
+        try:
+            verdict = self._weigh(instance)
+            return verdict
+        finally:
+            ended = "refuse" if verdict == REFUSE else verdict[0]
+            self._tally.note(ended, len(instance), time.perf_counter() - clock)
+            self.arrivals.decided(began, ended)
+
+    def _weigh(self, instance: bytes) -> Verdict:
         try:
             with self._lock:
                 return self._admit(instance)
         except Refused as refused:
+            self._tally.refuse(refused.reason.code)
             self._warn(f"refused an instance: {refused}")
             return REFUSE
         except Exception as error:
@@ -149,6 +198,7 @@ class Door:
             if not self._holds(refused.reason):
                 raise
             self._hold(instance, refused.reason)
+            self._tally.refuse(refused.reason.code)
             return HELD
         self._commit(deidentified)  # awaited before it is stored
         return "modify", deidentified.instance
