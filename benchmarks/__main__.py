@@ -9,7 +9,9 @@ ALL = (
     *("inference", "cleaning", "borders", "audit", "permits", "revocation"),
 )
 LONGER = (  # by name alone
-    *("detection", "latency", "gpu", "growth", "scaling", "viewer", "worklist", "endurance"),
+    *("detection", "latency", "gpu", "growth", "scaling", "viewer", "worklist", "endurance", "catalogue"),
+    *("warm_client", "federated_learning", "gradient_inversion", "federation", "survival", "many_sites"),
+    *("counting", "federated_search", "portal", "soak", "reindex"),
 )
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

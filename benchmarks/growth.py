@@ -1,6 +1,6 @@
 """How searches grow with the index: the same searches at 2,000 and at 1,000,000 studies of four instances.
 
-python -m benchmarks.growth [--studies N ...] [--rounds R] [--keep FOLDER] [--cases TEXT]
+python -m benchmarks.growth [--studies N ...] [--rounds R] [--keep FOLDER] [--cases TEXT] [--parts N]
 
 The index alone is filled, by SQL; no instance lies behind it. What is timed is `archive.search.find` on one
 connection as the gateway has it, without HTTP, with the index in the operating system's memory. Studies of a day lie
@@ -25,7 +25,7 @@ from archive.policy import EVERYTHING
 from archive.pool import SESSION
 from archive.query import parse_parameters, parse_query
 from archive.resource import Resource
-from archive.search import find
+from archive.search import find, metadata, places
 from benchmarks.report import keep, percentiles
 from benchmarks.servers import database
 
@@ -57,7 +57,8 @@ from generate_series(1, %(studies)s::bigint) n;
 insert into instance (sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number,
     number_of_frames, transfer_syntax_uid, orthanc_id, place, size, is_image, dicom_json, metadata)
 select pg_temp.uid('instance', n * {INSTANCES} + i), pg_temp.uid('series', n), pg_temp.uid('study', n),
-    '1.2.840.10008.5.1.4.1.1.1.2', i, 1, '1.2.840.10008.1.2.1', '', '', 1, true, pg_temp.filler(900), ''
+    '1.2.840.10008.5.1.4.1.1.1.2', i, 1, '1.2.840.10008.1.2.1', '', '', 1, true, pg_temp.filler(900),
+    pg_temp.filler(4000)
 from generate_series(1, %(studies)s::bigint) n, generate_series(1, {INSTANCES}) i;
 """
 
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, nargs="+", default=[2_000, 1_000_000])
     parser.add_argument("--rounds", type=int, default=200, help="searches of each kind")
     parser.add_argument("--keep", type=Path, help="a folder for the indexes, filled once")
+    parser.add_argument("--parts", type=int, default=0, help="also of instances in a table of so many parts")
     parser.add_argument("--cases", default="", help="only those that have this in their names")
     arguments = parser.parse_args()
     with database(arguments.keep) as url:
@@ -105,6 +107,8 @@ def main() -> None:
         for studies, address in addresses.items():
             warm(address)
             rows += asyncio.run(_measure(address, studies, arguments.rounds, arguments.cases))
+            rows += asyncio.run(_measure_resources(address, studies, arguments.rounds))
+            rows += measure_parts(address, studies, arguments.parts) if arguments.parts else []
     keep("growth", rows)
 
 
@@ -160,6 +164,64 @@ async def _measure(address: str, studies: int, rounds: int, cases: str) -> list[
                 waits += [time.perf_counter() - began] if number >= 20 else []
                 assert page.rows
             rows.append({"case": name, "studies": studies} | percentiles(waits))
+    return rows
+
+
+async def _measure_resources(address: str, studies: int, rounds: int) -> list[dict[str, object]]:
+    """What WADO-RS asks of the index: the metadata of a study, and where its instances lie."""
+    rows: list[dict[str, object]] = []
+    async with await AsyncConnection.connect(address, autocommit=True, **SESSION) as connection:
+        sample = "select study_instance_uid from study order by md5(study_instance_uid) limit %s"
+        found = [uid for (uid,) in await (await connection.execute(sample, [rounds + 20])).fetchall()]
+        asked = {"metadata of a study": metadata, "places of a study": places}
+        for name, ask in asked.items():
+            waits = []
+            for number, uid in enumerate(found):
+                began = time.perf_counter()
+                await ask(connection, EVERYTHING, Resource(uid))  # type: ignore[operator]
+                waits += [time.perf_counter() - began] if number >= 20 else []
+            rows.append({"case": name, "studies": studies} | percentiles(waits))
+    return rows
+
+
+_LOOKUPS = {
+    "an instance by its UID": "select place from {} where sop_instance_uid = %s",
+    "the instances of a study": "select place from {} where study_instance_uid = %s",
+}
+_PARTED = """
+    drop table if exists parted;
+    create table parted (like instance) partition by hash (sop_instance_uid);
+    do $$ begin for n in 0 .. {last} loop
+        execute format(
+            'create table parted_%s partition of parted for values with (modulus {parts}, remainder %s)', n, n);
+    end loop; end $$;
+    insert into parted select * from instance;
+    alter table parted add primary key (sop_instance_uid);
+    create index on parted (study_instance_uid);
+    create index on parted (series_instance_uid);
+    analyze parted"""
+
+
+def measure_parts(address: str, studies: int, parts: int) -> list[dict[str, object]]:
+    """Instances in one table, and in one of `parts` parts by the hash of their UID: finding them, and adding some."""
+    rows: list[dict[str, object]] = []
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(_PARTED.format(last=parts - 1, parts=parts).encode())
+        sample = "select sop_instance_uid, study_instance_uid from instance tablesample system_rows(300)"
+        connection.execute("create extension if not exists tsm_system_rows")
+        found = connection.execute(sample).fetchall()
+        for table in ("instance", "parted"):
+            for number, (name, statement) in enumerate(_LOOKUPS.items()):
+                waits = []
+                for one in found:
+                    began = time.perf_counter()
+                    connection.execute(
+                        statement.format(table).encode(), [one[number]], prepare=True
+                    ).fetchall()
+                    waits.append(time.perf_counter() - began)
+                parted = parts if table == "parted" else 1
+                rows.append({"case": name, "studies": studies, "parts": parted} | percentiles(waits[20:]))
+        connection.execute("drop table parted")
     return rows
 
 
