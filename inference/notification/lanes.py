@@ -6,7 +6,7 @@ import logging
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
-from archive import notices
+from archive import measures, notices
 from archive.notices import Lane
 from archive.pool import connection_string
 from archive.settings import Settings
@@ -102,6 +102,7 @@ class Notifier:
                 await notices.failed(connection, lane, notice, answer.failure, answer.wait)
             else:
                 await notices.told(connection, lane, notice)
+        measures.NOTICES.labels("failed" if answer.failure else "told").inc()
         if answer.failure:
             _log.warning("the webhook %s was not told: %s", lane.name, answer.failure)
         return not answer.failure
