@@ -6,6 +6,7 @@ part of the study level there. What is matched and returned follows PS3.18 table
 """
 
 from enum import IntEnum
+from functools import cache
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
@@ -18,6 +19,7 @@ class Level(IntEnum):
     INSTANCE = 2
 
 
+@cache
 def tag(keyword: str) -> str:
     """The tag as DICOM JSON names an attribute: eight upper-case hexadecimal digits (PS3.18 F.2.2)."""
     number = tag_for_keyword(keyword)
@@ -26,6 +28,7 @@ def tag(keyword: str) -> str:
     return f"{number:08X}"
 
 
+@cache
 def vr(hex_tag: str) -> str:
     """The value representation of a tag of the standard's dictionary. Raises KeyError for any other."""
     return dictionary_VR(int(hex_tag, 16))

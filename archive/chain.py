@@ -158,6 +158,11 @@ def _message(number: int, hashed: bytes, signed_at: str, closes: bool) -> bytes:
     return _CONTEXT + canonical(members).encode()
 
 
+def not_ours(checkpoint: Checkpoint) -> Fault:
+    """What is wrong with a checkpoint that no key of the site signed in its time."""
+    return Fault(checkpoint.number, checkpoint.number, "the checkpoint's signature is not by the site's key")
+
+
 def verify(links: Iterable[Link], checkpoints: Sequence[Checkpoint], signers: Signers) -> Iterator[Fault]:
     """What is wrong with a trail; nothing where every record is as it was written.
 
@@ -166,7 +171,7 @@ def verify(links: Iterable[Link], checkpoints: Sequence[Checkpoint], signers: Si
     genuine = [each for each in checkpoints if signers.allow(each)]
     for each in checkpoints:
         if each not in genuine:
-            yield Fault(each.number, each.number, "the checkpoint's signature is not by the site's key")
+            yield not_ours(each)
     passage = iter(links)
     first = next(passage, None)
     walk = _Walk(_start(genuine, first), genuine)

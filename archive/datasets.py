@@ -14,6 +14,7 @@ from functools import lru_cache
 import psycopg
 from psycopg import AsyncConnection
 
+from archive import record_versions, tracing
 from archive.attributes import Level
 from archive.audit import Event, write_async
 from archive.conditions import Parameters, condition, every
@@ -97,9 +98,11 @@ def parse_criteria(query: str) -> Criteria:
         raise BadRequest("a dataset has no limit and no offset")
     labels = tuple(label for value in density for label in value.lower().split(","))
     if not set(labels) <= set("abcd"):
-        raise BadRequest(f"{DENSITY} takes a, b, c or d, or some of them parted by commas")
+        raise BadRequest("%(name)s takes a, b, c or d, or some of them parted by commas", name=DENSITY)
     if not parsed.matches and not labels:
-        raise BadRequest(f"the query names no attribute: a permit on all studies is one on {EVERYTHING}")
+        raise BadRequest(
+            "the query names no attribute: a permit on all studies is one on %(dataset)s", dataset=EVERYTHING
+        )
     return Criteria(parsed.matches, labels)
 
 
@@ -175,26 +178,35 @@ async def freeze(connection: AsyncConnection, name: str, *, by: str) -> Dataset:
         number, version = made
         members = {"number": source.number, "version": number}
         await connection.execute(queries("dataset.sql")["freeze_members"], members)
-        studies, instances, sha256 = await contents(connection, number)
+        digest = tracing.new_digest()
+        studies, instances, sha256 = await contents(connection, number, digest)
         sealed = {"number": number, "studies": studies, "instances": instances, "sha256": sha256}
         await connection.execute(queries("dataset.sql")["seal"], sealed)
         detail = {"dataset": f"{source.name}@{version}", "sha256": sha256}
         await write_async(connection, Event.DATASET_FROZEN, subject=by, detail=detail)
+        await record_versions.reissue(connection, source.name, version, sha256, by=by)
+        await tracing.created(connection, f"{source.name}@{version}", digest.digest(), by=by)
     return await show(connection, f"{source.name}@{version}")
 
 
-async def contents(connection: AsyncConnection, number: int) -> tuple[int, int, str]:
-    """How many studies and instances a version has now, and its hash.
+async def contents(
+    connection: AsyncConnection, number: int, also: "hashlib._Hash | None" = None
+) -> tuple[int, int, str]:
+    """How many studies and instances a version or a dataset has now, and its hash.
 
     The hash is SHA-256, in hexadecimal, of a line for each instance, StudyInstanceUID and SOPInstanceUID parted by a
-    space and ended by a line feed, sorted by them as bytes.
+    space and ended by a line feed, sorted by them as bytes. `also` takes the same lines.
     """
     digest, instances, studies, last = hashlib.sha256(), 0, 0, ""
     async with connection.cursor("contents") as cursor:
         cursor.itersize = 10_000
-        await cursor.execute(queries("dataset.sql")["contents"], {"number": number})
+        statement = "contents" if number else "contents_of_everything"
+        await cursor.execute(queries("dataset.sql")[statement], {"number": number})
         async for study, instance in cursor:
-            digest.update(f"{study} {instance}\n".encode())
+            line = f"{study} {instance}\n".encode()
+            digest.update(line)
+            if also is not None:
+                also.update(line)
             studies, instances, last = studies + (study != last), instances + 1, study
     return studies, instances, digest.hexdigest()
 
@@ -226,6 +238,12 @@ async def count(connection: AsyncConnection, dataset: Dataset) -> int:
     return row[0] if row else 0
 
 
+async def count_each(connection: AsyncConnection) -> dict[int, int]:
+    """The same of every dataset and version that has any, by its number."""
+    rows = await connection.execute(queries("dataset.sql")["count_each"])
+    return dict(await rows.fetchall())
+
+
 async def delete(connection: AsyncConnection, name: str, *, by: str) -> None:
     """Forget a dataset and its versions. Raises NotFound, Conflict where a permit names one of them."""
     if name == EVERYTHING:
@@ -238,6 +256,8 @@ async def delete(connection: AsyncConnection, name: str, *, by: str) -> None:
         gone = await (await connection.execute(queries("dataset.sql")["delete"], key)).fetchall()
         if not gone:
             raise NotFound("no such dataset")
-        numbers = {"numbers": [number for (number,) in gone]}
+        numbers = {"numbers": [number for number, _ in gone]}
         await connection.execute(queries("dataset.sql")["forget_members"], numbers)
         await write_async(connection, Event.DATASET_DELETED, subject=by, detail={"dataset": name})
+        for version in sorted(version for _, version in gone if version):
+            await tracing.updated(connection, f"{name}@{version}", tracing.Details.INVALIDATE, by=by)

@@ -16,7 +16,9 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from archive.attributes import ATTRIBUTES, RETURNED, TYPE_2, Level, tag, vr
-from archive.json_values import Attribute, Attributes, render_attributes
+from archive.header import Elements, Unusual, read_header
+from archive.json_values import Attribute, Attributes, render_attributes, render_elements, to_json
+from archive.resource import is_uid
 
 BASE = "\0"
 """Stands for the base URL of DICOMweb, without a trailing slash, in rendered bytes."""
@@ -101,6 +103,35 @@ def read_instance(part10: bytes | BinaryIO) -> InstanceRecord:
     Part 10 file, ValueError where a UID that identifies it is missing.
     """
     file = BytesIO(part10) if isinstance(part10, bytes) else part10
+    try:
+        return _read_quickly(file)
+    except Unusual:
+        return _read_patiently(file)
+
+
+def _read_quickly(file: BinaryIO) -> InstanceRecord:
+    """Raises Unusual for what the other way is for, a missing UID as well."""
+    header = read_header(file)
+    uids = [_uid(header.elements, number) for number in _IDENTIFIER_TAGS]
+    if not all(map(is_uid, uids)):
+        raise Unusual
+    instance_url = _url(*uids[:3])
+    attributes = render_elements(header.elements, f"{instance_url}/bulkdata")
+    if header.pixels is None:
+        return _record(attributes, None, header.transfer_syntax_uid)
+    number, kind, offset, length = header.pixels
+    pixels = _Pixels(f"{number:08X}", kind, offset, length)
+    attributes[pixels.tag] = {"vr": pixels.vr, "BulkDataURI": f"{instance_url}/bulkdata/{pixels.tag}"}
+    return _record(attributes, pixels, header.transfer_syntax_uid)
+
+
+def _uid(elements: Elements, number: int) -> str:
+    element = elements.get(number)
+    value = element.value if element else b""
+    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""
+
+
+def _read_patiently(file: BinaryIO) -> InstanceRecord:
     dataset, pixels = _read(file)
     missing = [keyword for keyword in _IDENTIFIERS if not dataset.get(keyword)]
     if missing:
@@ -113,6 +144,7 @@ def read_instance(part10: bytes | BinaryIO) -> InstanceRecord:
 
 
 _IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_IDENTIFIER_TAGS = tuple(int(tag(keyword), 16) for keyword in _IDENTIFIERS)
 
 
 def _read(file: BinaryIO) -> tuple[FileDataset, _Pixels | None]:
@@ -247,9 +279,7 @@ def _render_instance(attributes: Attributes, transfer_syntax_uid: str) -> bytes:
 
 def encode(attributes: Attributes) -> bytes:
     """JSON text of a data set, its attributes in ascending order of their tags (PS3.18 section F.2.2)."""
-    ordered = {name: attributes[name] for name in sorted(attributes)}
-    text = json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8").replace(_STAND_IN.encode(), BASE.encode())
+    return to_json(attributes).encode("utf-8").replace(_STAND_IN.encode(), BASE.encode())
 
 
 def decode(rendered: bytes) -> Attributes:

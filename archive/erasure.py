@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 
-from archive import audit, instances, optout
+from archive import audit, instances, optout, search_facts
 from archive.audit import Event
 from archive.errors import Conflict, NotFound, Unavailable
 from archive.orthanc import Orthanc
@@ -27,7 +27,9 @@ MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
     *("study", "series", "instance", "reading", "crosswalk", "spool", "workitem", "workitem_event"),
     *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
-    *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading"),
+    *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading", "label"),
+    *("search_fact", "search_stale", "job_study", "image_quality", "study_quality", "quality_due"),
+    *("quality_worst", "quality_attempt"),
 )
 """The tables that rows are erased from."""
 
@@ -69,7 +71,10 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What is erased from. `sign` gives a signature of the receipt, `index` indexes instances of Orthanc anew."""
+    """What is erased from. `sign` gives a signature of the receipt, `index` indexes instances of Orthanc anew.
+
+    `forget_prepared` removes what is prepared of studies for training, and gives how many files that were.
+    """
 
     connection: psycopg.Connection  # in no transaction
     orthanc: Orthanc
@@ -77,6 +82,7 @@ class Site:
     spool: Spool
     sign: Callable[[bytes], str]
     index: Callable[[Sequence[str]], object]
+    forget_prepared: Callable[[Sequence[str]], int]
     name: str
 
 
@@ -171,6 +177,7 @@ def carry_out(site: Site, identifier: str, advance: Callable[[], object] = lambd
                 raise Unavailable(
                     "what is to be erased keeps coming: who sends it? The erasure goes on when asked again"
                 )
+            search_facts.bring_studies_up_to_date(site.connection, read(site.connection, identifier).studies)
             _complete(site, identifier)
             _vacuum(site.connection)
             erasure = read(site.connection, identifier)
@@ -259,6 +266,7 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
         connection.execute(sql["note_others"], values)
         for what in ("readings", "reviews"):
             _count(connection, erasure, what, connection.execute(sql[what], values).fetchall()[0][0])
+        _count(connection, erasure, "prepared", site.forget_prepared(erasure.studies))
         connection.execute(sql["forget_deleted"], values)
         connection.execute(sql["forget_jobs"], values)
         connection.execute(sql["forget_set_aside"], values)

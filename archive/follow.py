@@ -6,12 +6,13 @@ Orthanc's log names no removals: of these the plugin leaves notes in the table `
 
 import hashlib
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import psycopg
 
@@ -28,6 +29,8 @@ BATCH = 200  # changes a transaction
 FOLLOWER_LOCK = 0x5E0A_0002
 """Key of the advisory lock that lets one process follow at a time."""
 
+_FOLDERS = "[0-9a-f][0-9a-f]"  # of a storage folder; an Orthanc that starts without its disk leaves other files there
+
 T = TypeVar("T")
 
 
@@ -37,6 +40,16 @@ class Followed:
 
     indexed: int
     done: bool
+
+
+class Arrivals(Protocol):
+    """Who is told what was followed, for the traces of it."""
+
+    def note(self, written: Sequence[Found], began: int) -> None:
+        """These were indexed, from `began` on, in nanoseconds since 1970."""
+
+    def settle(self, connection: psycopg.Connection, studies: Sequence[str]) -> None:
+        """Readings of these became due, in the transaction under way."""
 
 
 class Follower:
@@ -52,7 +65,9 @@ class Follower:
         orthanc: Orthanc,
         storage: str,
         is_proven: Callable[[int], bool],
+        arrivals: Arrivals | None = None,
     ) -> None:
+        self._arrivals = arrivals
         self._connection = connection
         self._orthanc = orthanc
         self._storage = storage
@@ -68,6 +83,7 @@ class Follower:
 
     def step(self) -> Followed:
         """Take one batch of changes, and what was removed meanwhile, into the index. Raises Unavailable."""
+        began = time.time_ns()
         with self._connection.transaction():
             self._connection.execute(queries("erasure.sql")["store_together"])
             changes = self._next_changes()
@@ -77,6 +93,8 @@ class Follower:
             self._record_arrivals(written)
             self._forget_removed()
             self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
+        if self._arrivals:
+            self._arrivals.note(written, began)
         return Followed(len(written), changes.done)
 
     def settle(self, age: float, wanted: Callable[[], Sequence[Wanted]]) -> int:
@@ -87,28 +105,10 @@ class Follower:
         """
         with self._connection.transaction():
             settled = [uid for (uid,) in self._connection.execute(self._sql["settle"], {"age": age})]
-            return want(self._connection, wanted(), settled) if settled else 0
-
-    def rebuild(self, identifiers: Iterable[str]) -> int:
-        """Index every instance of `identifiers` anew and forget all others; the number of instances indexed.
-
-        One transaction, so that readers see the old index until the new one is whole. What another process
-        indexes meanwhile stays, and what was indexed is forgotten only when Orthanc says that it has gone.
-        """
-        with self._connection.transaction():
-            self._connection.execute(queries("erasure.sql")["store_together"])
-            self._connection.execute(self._sql["forget_set_aside"])
-            indexed = self._connection.execute(self._sql["indexed"]).fetchall()
-            kept: dict[str, int] = {}
-            self._rewrite(identifiers, kept)
-            self._rewrite((identifier for uid, identifier, _ in indexed if uid not in kept), kept)
-            self._index.forget([(uid, place) for uid, _, place in indexed if uid not in kept])
-            self._index.forget_empty(None)
-            studies = [uid for (uid,) in self._connection.execute(self._sql["studies"])]
-            for some in _batches(studies):
-                self._index.render(some)
-            self._connection.execute(self._sql["want_comparison"])  # with what was removed meanwhile
-        return len(kept)
+            number = want(self._connection, wanted(), settled) if settled else 0
+            if number and self._arrivals:
+                self._arrivals.settle(self._connection, settled)
+            return number
 
     def index(self, identifiers: Iterable[str]) -> int:
         """Index these instances anew; their number. Raises Unavailable."""
@@ -139,17 +139,6 @@ class Follower:
             changes = self._orthanc.changes(0, BATCH)
         return changes
 
-    def _rewrite(self, identifiers: Iterable[str], kept: dict[str, int]) -> None:
-        """Write instances anew; of those that share a SOP Instance UID the one that was stored last.
-
-        `kept` takes their UIDs, and when their files were written.
-        """
-        for some in _batches(identifiers):
-            found = sorted(self._find(some), key=lambda each: each.written_at)
-            newest = [each for each in found if each.written_at >= kept.get(each.record.sop_instance_uid, 0)]
-            for each in self._index.write(newest):
-                kept[each.record.sop_instance_uid] = each.written_at
-
     def _forget_removed(self) -> None:
         """Forget what the plugin noted as removed."""
         noted = self._connection.execute(self._sql["take_removals"]).fetchall()
@@ -176,22 +165,28 @@ class Follower:
         for identifier in identifiers:
             if identifier in places:
                 try:
-                    yield self._read(identifier, places[identifier])
+                    yield read_found(self._storage, self._is_proven, identifier, places[identifier])
                 except UNREADABLE as error:
-                    self._index.set_aside(identifier, error)
+                    self._index.set_aside(identifier, type(error).__name__)
 
-    def _read(self, identifier: str, place: str) -> Found:
-        """What the file says. Raises Unproven for one that this site did not make, or not this one."""
-        path = instances.path(self._storage, place)
-        if not path.exists() and not any(Path(self._storage).glob("*")):
-            raise Unavailable("the storage folder is empty: is it mounted, and does `storage` name it?")
-        with open(path, "rb") as file:
-            if not self._is_proven(file.fileno()):
-                raise Unproven("a stored file carries no valid proof of de-identification")
-            record, status = read_instance(file), os.fstat(file.fileno())
-        if orthanc_id(record) != identifier:
-            raise Unproven("a stored file is another instance than the one that Orthanc stored there")
-        return Found(record, identifier, place, status.st_size, status.st_mtime_ns)
+
+def read_found(storage: str, is_proven: Callable[[int], bool], identifier: str, place: str) -> Found:
+    """What an instance's file says. Raises Unproven for one that this site did not make, or not this one."""
+    try:
+        opened = open(instances.path(storage, place), "rb")  # noqa: SIM115
+    except FileNotFoundError:
+        if not any(Path(storage).glob(_FOLDERS)):
+            raise Unavailable(
+                "the storage folder is empty: is it mounted, and does `storage` name it?"
+            ) from None
+        raise
+    with opened as file:
+        if not is_proven(file.fileno()):
+            raise Unproven("a stored file carries no valid proof of de-identification")
+        record, status = read_instance(file), os.fstat(file.fileno())
+    if orthanc_id(record) != identifier:
+        raise Unproven("a stored file is another instance than the one that Orthanc stored there")
+    return Found(record, identifier, place, status.st_size, status.st_mtime_ns)
 
 
 def orthanc_id(record: InstanceRecord) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from archive import datasets
 from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, render_series, render_study
 from archive.errors import Conflict, Unproven
+from archive.json_values import to_json
 from archive.pool import queries
 
 # What is made from images and has pixels of its own, and still is no image to be read.
@@ -37,6 +38,10 @@ UNREADABLE = (
     FileNotFoundError,
     InvalidDicomError,
     psycopg.DataError,
+)
+_OF_RECORD = (
+    *("sop_instance_uid", "series_instance_uid", "study_instance_uid", "sop_class_uid", "instance_number"),
+    *("number_of_frames", "transfer_syntax_uid", "pixel_offset", "pixel_length", "dicom_json", "metadata"),
 )
 _log = logging.getLogger("senogate.index")
 
@@ -72,17 +77,18 @@ class Index:
             return []
         try:
             with self._connection.transaction():
-                self._write(found)
+                for some in _apart(found):
+                    self._write(some)
             return list(found)
         except UNREADABLE as error:
             if len(found) > 1:  # one of them holds up no other
                 return [written for each in found for written in self.write([each])]
-            self.set_aside(found[0].orthanc_id, error)
+            self.set_aside(found[0].orthanc_id, type(error).__name__)
             return []
 
-    def set_aside(self, identifier: str, error: Exception) -> None:
+    def set_aside(self, identifier: str, reason: str) -> None:
         """Put on record that an instance of Orthanc is not in the index, and by which kind of error."""
-        row = {"orthanc_id": identifier, "reason": type(error).__name__}
+        row = {"orthanc_id": identifier, "reason": reason}
         self._connection.execute(self._sql["set_aside"], row)
         _log.warning("an instance can't be indexed (%s); `senogate reindex` tries again", row["reason"])
 
@@ -119,16 +125,17 @@ class Index:
 
     def _write(self, found: Sequence[Found]) -> None:
         studies = {  # of each patient that is named: a study can be of several
-            (each.record.study.study_instance_uid, each.record.study.patient_id): _columns(each.record.study)
+            (each.record.study.study_instance_uid, each.record.study.patient_id): each.record.study
             for each in found
         }
-        series = {each.record.series.series_instance_uid: _columns(each.record.series) for each in found}
+        series = {each.record.series.series_instance_uid: each.record.series for each in found}
         in_order = sorted(
             studies.items(), key=lambda each: each[0][0]
         )  # stable: the last one named is the study's
-        self._run("upsert_study", [columns for _, columns in in_order])
-        self._run("upsert_series", [series[uid] for uid in sorted(series)])
-        if self._run("upsert_instance", [_instance_row(each) for each in found]) < len(found):
+        self._run("upsert_study", [_columns(study) for _, study in in_order])
+        self._run("upsert_series", [_columns(series[uid]) for uid in sorted(series)])
+        rows = _by_column([_instance_row(each) for each in found])
+        if self._connection.execute(self._sql["upsert_instances"], rows).rowcount < len(found):
             raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")
         changed = sorted({each.record.study_instance_uid for each in found if each.is_image})
         self._connection.execute(self._sql["unsettle"], {"studies": changed})
@@ -145,12 +152,35 @@ class Index:
 def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, Any]:
     """A record's fields as SQL parameters; dictionaries go as jsonb."""
     values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {name: Jsonb(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {
+        name: Jsonb(value, to_json) if isinstance(value, dict) else value for name, value in values.items()
+    }
+
+
+def _apart(found: Sequence[Found]) -> Iterator[list[Found]]:
+    """In their order, in parts in each of which no two share a SOP Instance UID: one statement writes a row once."""
+    seen: dict[str, Found] = {}
+    for each in found:
+        if each.record.sop_instance_uid in seen:
+            yield list(seen.values())
+            seen.clear()
+        seen[each.record.sop_instance_uid] = each
+    yield list(seen.values())
 
 
 def _instance_row(found: Found) -> dict[str, Any]:
-    lies = {"orthanc_id": found.orthanc_id, "place": found.place, "size": found.size}
-    return _columns(found.record) | lies | {"is_image": found.is_image}
+    record = found.record
+    return {name: getattr(record, name) for name in _OF_RECORD} | {
+        "attributes": Jsonb(record.attributes, to_json),
+        "orthanc_id": found.orthanc_id,
+        "place": found.place,
+        "size": found.size,
+        "is_image": found.is_image,
+    }
+
+
+def _by_column(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _series_row(uid: str, attributes: dict[str, Any], count: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def write_durably(target: str | Path, data: bytes, folders: Sequence[str] = ()) 
     try:
         _write_all(descriptor, data)
         os.fsync(descriptor)
-        for folder in folders or [os.path.dirname(target)]:
+        for folder in folders or [os.path.dirname(target) or os.curdir]:
             sync_folder(folder)
     except OSError:
         os.unlink(target)

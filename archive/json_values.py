@@ -6,17 +6,21 @@ instance unreadable.
 """
 
 import base64
+import json
 import math
 import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+
+from archive.header import Element, Elements
 
 Attribute = dict[str, Any]
 """`{"vr": …}` with Value, InlineBinary or BulkDataURI, or with none of them where it is empty."""
@@ -26,6 +30,8 @@ Attributes = dict[str, Attribute]
 INLINE_LIMIT = 1024
 """Bytes up to which a binary value is given inline; longer ones are given by reference."""
 
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_REPEATED = 64  # bytes of a value that is rendered once for all instances that have it
 _SAFE_INTEGER = 2**53  # beyond, JSON readers lose digits (RFC 8259 section 6)
 _TEXT_DELIMITERS = {
     0x09,
@@ -38,7 +44,32 @@ _CONTROLS = dict.fromkeys((*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F))
 _NUMBERS = {"FL": "f", "FD": "d", "OF": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _SINGLE_TEXT = frozenset({"LT", "ST", "UT", "UR"})
-_SPECIFIC_CHARACTER_SET = 0x00080005
+_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
+
+
+class Rendered(dict[str, Any]):
+    """An attribute that many instances have, with its JSON text. It is changed by nobody."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, attribute: Attribute) -> None:
+        super().__init__(attribute)
+        self.text = _dumps(self)
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[Attribute]]:
+        return dict, (dict(self),)
+
+
+def to_json(attributes: Attributes) -> str:
+    """JSON text of a data set, its attributes in ascending order of their tags (PS3.18 section F.2.2)."""
+    if not any(isinstance(attribute, Rendered) for attribute in attributes.values()):
+        return _dumps({name: attributes[name] for name in sorted(attributes)})
+    texts = [f'"{name}":{_text_of(attributes[name])}' for name in sorted(attributes)]
+    return f"{{{','.join(texts)}}}"
+
+
+def _text_of(attribute: Attribute) -> str:
+    return attribute.text if isinstance(attribute, Rendered) else _dumps(attribute)
 
 
 def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:
@@ -56,6 +87,51 @@ def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] 
         name = f"{number:08X}"
         rendered[name] = _render(dataset, number, encodings, f"{bulk_url}/{name}")
     return rendered
+
+
+def render_elements(elements: Elements, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:
+    """The same, of elements as `archive.header` reads them."""
+    declared = elements[_SPECIFIC_CHARACTER_SET].value if _SPECIFIC_CHARACTER_SET in elements else None
+    if isinstance(declared, bytes):
+        encodings = _declared(declared, tuple(encodings))
+    rendered: Attributes = {}
+    for number, element in elements.items():
+        if number & 0xFFFF and number >> 16 not in (0x0000, 0x0002, 0xFFFE):
+            name = f"{number:08X}"
+            rendered[name] = _render_element(number, element, elements, encodings, f"{bulk_url}/{name}")
+    return rendered
+
+
+def _render_element(
+    number: int, element: Element, elements: Elements, encodings: Sequence[str], url: str
+) -> Attribute:
+    kind, value = element.vr, element.value
+    if isinstance(value, list):
+        values = [render_elements(item, f"{url}/{index}", encodings) for index, item in enumerate(value)]
+        return {"vr": "SQ", "Value": values} if values else {"vr": "SQ"}
+    if number == _SPECIFIC_CHARACTER_SET:
+        return {"vr": "CS", "Value": ["ISO_IR 192"]}
+    if " " in kind:
+        signed = elements.get(_PIXEL_REPRESENTATION)
+        kind = _chosen(kind, signed is not None and signed.value == b"\x01\x00")
+    if len(value) > _REPEATED or kind in _BINARY:
+        return _render_value(kind, value, True, encodings, url)
+    return _render_again(kind, value, tuple(encodings))
+
+
+@lru_cache(16_384)
+def _render_again(kind: str, value: bytes, encodings: tuple[str, ...]) -> Attribute:
+    """Of a value that other instances may have as well. What it gives is theirs, too, and is changed by nobody."""
+    return Rendered(_render_value(kind, value, True, encodings, ""))
+
+
+@lru_cache(64)
+def _declared(value: bytes, inherited: tuple[str, ...]) -> Sequence[str]:
+    """Python's names of the character sets that are declared; those inherited where the value can't be read."""
+    try:
+        return convert_encodings([part.strip() for part in value.decode("latin-1").rstrip("\0").split("\\")])
+    except LookupError:
+        return inherited
 
 
 def _encodings(dataset: Dataset, inherited: Sequence[str]) -> Sequence[str]:
@@ -79,10 +155,15 @@ def _render(dataset: Dataset, number: BaseTag, encodings: Sequence[str], url: st
         return {"vr": "CS", "Value": ["ISO_IR 192"]}
     if isinstance(element, DataElement):
         return _render_converted(element, kind)
-    data = element.value or b""
+    return _render_value(kind, element.value or b"", element.is_little_endian, encodings, url)
+
+
+def _render_value(
+    kind: str, data: bytes, little_endian: bool, encodings: Sequence[str], url: str
+) -> Attribute:
     if kind in _BINARY:
         return _binary(kind, data, url)
-    values = _values(kind, data, element, encodings)
+    values = _values(kind, data, little_endian, encodings)
     return {"vr": kind, "Value": values} if any(value is not None for value in values) else {"vr": kind}
 
 
@@ -94,8 +175,12 @@ def _vr(dataset: Dataset, number: BaseTag, encoded: str | None) -> str:
         kind = dictionary_VR(number)
     except KeyError:
         return "UN"
+    return _chosen(kind, kind == "US or SS" and dataset.get("PixelRepresentation") == 1)
+
+
+def _chosen(kind: str, is_signed: bool) -> str:
     if kind == "US or SS":
-        return "SS" if dataset.get("PixelRepresentation") == 1 else "US"
+        return "SS" if is_signed else "US"
     return "OW" if "OW" in kind else kind
 
 
@@ -117,19 +202,28 @@ def _binary(kind: str, data: bytes, url: str) -> Attribute:
     return {"vr": kind, "InlineBinary": base64.b64encode(data).decode("ascii")}
 
 
-def _values(kind: str, data: bytes, element: RawDataElement, encodings: Sequence[str]) -> list[Any]:
+def _values(kind: str, data: bytes, little_endian: bool, encodings: Sequence[str]) -> list[Any]:
     """The value's parts, None for an empty one (PS3.18 section F.2.5)."""
     if kind in _NUMBERS:
-        return _unpack(_NUMBERS[kind], data, element.is_little_endian)
+        return _unpack(_NUMBERS[kind], data, little_endian)
     if kind == "AT":
-        pairs = _unpack("H", data, element.is_little_endian)
+        pairs = _unpack("H", data, little_endian)
         return [f"{group:04X}{member:04X}" for group, member in zip(pairs[::2], pairs[1::2], strict=False)]
-    text = decode_bytes(data, list(encodings), _TEXT_DELIMITERS)
-    text = _ESCAPES.sub("", text).translate(_CONTROLS).rstrip(" ")
+    text = _text(data, encodings)
     if kind in _SINGLE_TEXT:
         return [text.rstrip() or None]
     parse = _PARSERS.get(kind, _strip)
     return [parse(part) if part.strip() else None for part in text.split("\\")]
+
+
+def _text(data: bytes, encodings: Sequence[str]) -> str:
+    """Without controls and the spaces at its end. What is printable ASCII is so in all character sets but one."""
+    if data.isascii() and encodings[0] != "shift_jis":
+        text = data.rstrip(b"\0").decode("ascii")
+        if text.isprintable():
+            return text.rstrip(" ")
+    text = decode_bytes(data, list(encodings), _TEXT_DELIMITERS)
+    return _ESCAPES.sub("", text).translate(_CONTROLS).rstrip(" ")
 
 
 def _unpack(code: str, data: bytes, little_endian: bool) -> list[Any]:

@@ -129,13 +129,13 @@ async def begin_of_page(connection: AsyncConnection, scope: Scope, query: Query)
 
 
 def restrict(scope: Scope, parameters: Parameters) -> str:
-    """The studies of a scope, as a condition on the table `study`; none of a patient who opted out."""
+    """The studies of a scope, as a condition on the table `study`; none that is withheld."""
     if scope.everything or not scope.numbers:
         return f"not study.withheld and {'true' if scope.everything else 'false'}"
     return f"""not study.withheld and exists (
         select from dataset_study seen
         where seen.study_instance_uid = study.study_instance_uid
-            and seen.dataset = any({parameters.add(list(scope.numbers))}::integer[]))"""
+            and seen.dataset = any({parameters.add(list(scope.numbers))}::integer[]) and not seen.withheld)"""
 
 
 def _first_of_each(numbers: tuple[int, ...], conditions: str, parameters: Parameters) -> str:

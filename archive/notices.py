@@ -7,7 +7,7 @@ decided at each attempt, and each is on record before anything is sent.
 import json
 import random
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -68,21 +68,26 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """That a reading has ended. `attempts` were made before."""
+    """That a reading has ended, or what it is `about`, of which `hearers` hear as stewards do.
+
+    `attempts` were made before.
+    """
 
     number: int
     id: uuid.UUID
     event: str
-    study_instance_uid: str
-    task: str
-    modality: str
-    state: str
+    study_instance_uid: str | None
+    task: str | None
+    modality: str | None
+    state: str | None
     model: str | None
     result_sop_instance_uid: str | None
     series_instance_uid: str | None
     research_use_only: bool
     attempts: int
     created_at: datetime
+    about: Mapping[str, Any] | None = None
+    hearers: Sequence[str] = ()
 
     @property
     def identifier(self) -> str:
@@ -91,6 +96,11 @@ class Notice:
 
     def payload(self, dicomweb_url: str) -> bytes:
         """The message: pseudonyms, what was read and by what, and nothing of what was found."""
+        told = {"type": self.event, "timestamp": instant(self.created_at)}
+        data = dict(self.about) if self.about is not None else self._of_reading(dicomweb_url)
+        return json.dumps(told | {"data": data}, separators=(",", ":")).encode()
+
+    def _of_reading(self, dicomweb_url: str) -> dict[str, Any]:
         data = {
             "study_instance_uid": self.study_instance_uid,
             "task": self.task,
@@ -103,8 +113,7 @@ class Notice:
             path = f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}"
             data["result_sop_instance_uid"] = self.result_sop_instance_uid
             data["result_url"] = f"{dicomweb_url}/{path}/instances/{self.result_sop_instance_uid}"
-        told = {"type": self.event, "timestamp": instant(self.created_at), "data": data}
-        return json.dumps(told, separators=(",", ":")).encode()
+        return data
 
 
 async def is_alone(connection: AsyncConnection) -> bool:
@@ -122,18 +131,37 @@ async def waiting(connection: AsyncConnection, webhook: int | None = None) -> li
 async def take(connection: AsyncConnection, lane: Lane) -> Notice | None:
     """The next notice of a webhook, on record as sent; None without one.
 
-    Those of studies that its principal does not see, or that are withheld, are forgotten.
+    Those of studies that its principal does not see, or that are withheld, are forgotten; so is what is about a thing
+    that it does not manage.
     """
     while True:
         row = await (await _execute(connection, "next", webhook=lane.number)).fetchone()
         if row is None:
             return None
         notice = Notice(*row)
-        scope = await _scope(connection, lane)
-        if scope and await _is_seen(connection, scope, lane, notice):
-            await _begin(connection, lane, notice, scope)
+        if (permits := await _permits(connection, lane, notice)) is not None:
+            await _begin(connection, lane, notice, permits)
             return notice
         await _execute(connection, "forget", notice=notice.number)
+
+
+async def _permits(connection: AsyncConnection, lane: Lane, notice: Notice) -> Sequence[str] | None:
+    """By which permits the principal is told; None where it is not."""
+    if notice.about is not None:
+        named = notice.about.get("permit")
+        return ([named] if named else []) if await _hears(connection, lane, notice) else None
+    scope = await _scope(connection, lane)
+    return scope.permits if scope and await _is_seen(connection, scope, lane, notice) else None
+
+
+async def _hears(connection: AsyncConnection, lane: Lane, notice: Notice) -> bool:
+    """Whether the principal manages permits and datasets, or is one whom the notice is about."""
+    try:
+        grants = await grants_of(connection, lane.subject)
+    except Unauthenticated:
+        return False
+    manages = (grants.roles | lane.principal.roles) & {Role.ADMINISTRATOR, Role.STEWARD}
+    return bool(manages) or lane.subject in notice.hearers
 
 
 async def _scope(connection: AsyncConnection, lane: Lane) -> Scope | None:
@@ -155,7 +183,7 @@ async def _is_seen(connection: AsyncConnection, scope: Scope, lane: Lane, notice
     return bool(row and row[0])
 
 
-async def _begin(connection: AsyncConnection, lane: Lane, notice: Notice, scope: Scope) -> None:
+async def _begin(connection: AsyncConnection, lane: Lane, notice: Notice, permits: Sequence[str]) -> None:
     async with connection.transaction():
         await connection.execute("set local synchronous_commit = on")
         await _execute(connection, "attempt", notice=notice.number)
@@ -163,7 +191,7 @@ async def _begin(connection: AsyncConnection, lane: Lane, notice: Notice, scope:
             connection,
             Audited.NOTICE_SENT,
             subject=WORKER,
-            permits=scope.permits,
+            permits=permits,
             study_instance_uid=notice.study_instance_uid,
             detail=_detail(lane.name, lane.subject, notice.event, notice.identifier)
             | {"attempt": notice.attempts + 1},
@@ -217,7 +245,7 @@ async def expire(connection: AsyncConnection) -> int:
 
 
 async def _give_up(
-    connection: AsyncConnection, study: str, detail: Mapping[str, str | int], attempts: int
+    connection: AsyncConnection, study: str | None, detail: Mapping[str, str | int], attempts: int
 ) -> None:
     await write_async(
         connection,

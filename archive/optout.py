@@ -14,7 +14,7 @@ from psycopg.errors import DeadlockDetected
 
 from archive import audit
 from archive.audit import Event
-from archive.errors import NotFound, Unavailable
+from archive.errors import Conflict, NotFound, Unavailable
 from archive.pool import queries
 
 _ATTEMPTS = 5  # of a change that waits in a circle with the index's own
@@ -56,8 +56,13 @@ def add(connection: psycopg.Connection, patients: Sequence[str], *, by: str) -> 
 
 
 def withdraw(connection: psycopg.Connection, patients: Sequence[str], *, by: str) -> None:
-    """Give back what `add` withheld. Raises NotFound where the patient has not opted out, and as `add` does."""
+    """Give back what `add` withheld.
+
+    Raises NotFound where the patient has not opted out, Conflict where her consent is withdrawn, and as `add` does.
+    """
     if not _change(connection, "withdraw", Event.OPTOUT_WITHDRAWN, patients, by):
+        if find(connection, patients):
+            raise Conflict("her consent is withdrawn: record that she gives it again")
         raise NotFound("the patient has not opted out")
 
 

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 
-from archive import secrets
+from archive import secrets, trace_context
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.settings import Settings
 
@@ -55,6 +56,14 @@ class Orthanc:
         answer = self._get("/changes", since=since, limit=limit)
         rows = [Change(row["Seq"], row["ChangeType"], row["ID"]) for row in answer["Changes"]]
         return Changes(rows, answer["Last"], answer["Done"])
+
+    def last_change(self) -> int:
+        """The sequence number of the log's last row; 0 of an empty log."""
+        return self._get("/changes", last=1)["Last"]
+
+    def arrivals(self) -> list[dict[str, Any]]:
+        """What the plugin remembers of instances that came in since it was asked last (orthanc_plugin/arrivals.py)."""
+        return self._get("/senogate/arrivals")
 
     def places(self, instances: Sequence[str]) -> dict[str, str]:
         """The UUIDs of the attachments that hold these instances, without those that Orthanc no longer holds."""
@@ -119,6 +128,8 @@ class Orthanc:
     def _post(self, instance: bytes) -> dict[str, str]:
         with _translated_errors():
             headers = {"Content-Type": "application/dicom"}
+            if (context := trace_context.current.get()) and context.is_sampled:
+                headers[trace_context.HEADER] = context.header
             response = self._client.post("/instances", content=instance, headers=headers)
         if response.is_success and (answer := response.json()).get("ID"):
             return answer

@@ -10,14 +10,15 @@ from datetime import datetime
 
 from psycopg import AsyncConnection
 
+from archive import announced
 from archive.audit import Event, write_async
 from archive.datasets import parse_name
 from archive.errors import BadRequest, Conflict, NotFound, Unauthenticated
 from archive.policy import Action, Grants, Permit, Role, parse_actions
 from archive.pool import queries
 from archive.purpose import Purpose
+from archive.subjects import check_subject
 
-_SUBJECT = re.compile(r"[^\x00-\x1f\x7f]{1,400}")
 _PERMIT = re.compile(r"P[0-9]{1,9}")
 LONGEST = 2000  # characters of a text
 
@@ -58,7 +59,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A permit in whatever state: requested, granted, expired, rejected or revoked."""
+    """A permit in whatever state: requested, granted, expired, rejected, withdrawn or revoked."""
 
     permit_id: str
     subject: str
@@ -93,7 +94,7 @@ class RoleGrant:
 def check_text(text: str) -> None:
     """Raises BadRequest for a text that is too long, or has characters that no page shows."""
     if len(text) > LONGEST or any(ord(each) < 0x20 and each not in "\n\t" for each in text):
-        raise BadRequest(f"a text has {LONGEST} characters at most, and no control characters")
+        raise BadRequest("a text has %(most)s characters at most, and no control characters", most=LONGEST)
 
 
 async def grants_of(connection: AsyncConnection, subject: str) -> Grants:
@@ -124,18 +125,24 @@ async def request(connection: AsyncConnection, wanted: Wanted, *, by: str) -> st
     async with connection.transaction():
         made = await (await connection.execute(queries("permits.sql")["request"], row)).fetchone()
         number, permit_id = made or (0, "")
-        for text in dict.fromkeys(wanted.datasets):
-            name, version = parse_name(text)
-            named = {"permit": number, "name": name, "version": version}
-            if not (await connection.execute(queries("permits.sql")["name_dataset"], named)).rowcount:
-                raise NotFound("no such dataset, or no such version of it")
+        await name_datasets(connection, number, wanted.datasets)
         detail = {
             "for": wanted.subject,
             "purpose": str(wanted.purpose),
             "datasets": " ".join(wanted.datasets),
         }
         await write_async(connection, Event.PERMIT_REQUESTED, subject=by, permits=[permit_id], detail=detail)
+        await announced.application(connection, permit_id, "requested", [wanted.subject, by])
     return str(permit_id)
+
+
+async def name_datasets(connection: AsyncConnection, number: int, names: Sequence[str]) -> None:
+    """Put a permit on datasets. Raises BadRequest, NotFound for one that is none."""
+    for text in dict.fromkeys(names):
+        name, version = parse_name(text)
+        named = {"permit": number, "name": name, "version": version}
+        if not (await connection.execute(queries("permits.sql")["name_dataset"], named)).rowcount:
+            raise NotFound("no such dataset, or no such version of it")
 
 
 async def grant(connection: AsyncConnection, permit_id: str, terms: Terms, *, by: str) -> None:
@@ -166,25 +173,28 @@ async def _decide(
         values = {**row, "permit_id": _checked(permit_id)}
         if not (await connection.execute(queries("permits.sql")[statement], values)).rowcount:
             found = await show(connection, permit_id)
-            raise Conflict(f"the permit is {found.state}")
+            raise Conflict("the permit is %(state)s", state=found.state)
         await write_async(connection, event, subject=str(row["by"]), permits=[permit_id])
+        found = await show(connection, permit_id)
+        await announced.application(connection, permit_id, found.state, [found.subject, found.requested_by])
 
 
-async def list_permits(connection: AsyncConnection, subject: str | None = None) -> list[Application]:
-    """All permits, or those of a principal, in the order in which they were asked for."""
+async def list_permits(
+    connection: AsyncConnection, subject: str | None = None, named: Sequence[str] | None = None
+) -> list[Application]:
+    """All permits, those of a principal, those with these identifiers, in the order in which they were asked for."""
     if subject is not None:
         check_subject(subject)
-    rows = await connection.execute(queries("permits.sql")["list"], {"permit_id": None, "subject": subject})
+    asked = {"permits": None if named is None else list(named), "subject": subject}
+    rows = await connection.execute(queries("permits.sql")["list"], asked)
     return [Application(*row) for row in await rows.fetchall()]
 
 
 async def show(connection: AsyncConnection, permit_id: str) -> Application:
     """Raises NotFound."""
-    key = {"permit_id": _checked(permit_id), "subject": None}
-    row = await (await connection.execute(queries("permits.sql")["list"], key)).fetchone()
-    if row is None:
-        raise NotFound("no such permit")
-    return Application(*row)
+    for found in await list_permits(connection, named=[_checked(permit_id)]):
+        return found
+    raise NotFound("no such permit")
 
 
 def is_permit_id(text: str) -> bool:
@@ -196,12 +206,6 @@ def _checked(permit_id: str) -> str:
     if not is_permit_id(permit_id):
         raise NotFound("no such permit")
     return permit_id
-
-
-def check_subject(subject: str) -> None:
-    """Raises BadRequest for what names no principal."""
-    if not _SUBJECT.fullmatch(subject):
-        raise BadRequest("a principal is client:ID, account:NAME or ISSUER#SUB")
 
 
 async def add_role(connection: AsyncConnection, subject: str, role: Role, *, by: str) -> None:

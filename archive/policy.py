@@ -18,6 +18,8 @@ class Action(StrEnum):
     INFER = "inference.run"
     REVIEW = "results.review"
     TRAIN = "federation.train"
+    JOB = "jobs.run"
+    METRICS = "metrics.read"
     MANAGE = "manage"
 
 
@@ -26,6 +28,7 @@ class Role(StrEnum):
 
     ADMINISTRATOR = "administrator"
     STEWARD = "steward"
+    COMMITTEE = "committee"
     CLINICIAN = "clinician"
     RESEARCHER = "researcher"
     SOFTWARE = "software"
@@ -56,6 +59,8 @@ SEEING_ALL = frozenset({Role.ADMINISTRATOR, Role.STEWARD, Role.CLINICIAN})
 """Roles that see every study of the site; the others see what permits name."""
 MANAGING = frozenset({Role.ADMINISTRATOR, Role.STEWARD})
 """Roles that decide on datasets and permits."""
+READING_APPLICATIONS = MANAGING | {Role.COMMITTEE}
+"""Roles that read what others ask for. A committee votes on it, and decides on nothing."""
 REVIEWING = frozenset({Role.ADMINISTRATOR, Role.CLINICIAN})
 """Roles that say of every study's findings whether they are right."""
 
@@ -101,6 +106,11 @@ class Grants:
     def manages(self) -> bool:
         """Whether it decides on datasets and permits."""
         return bool(self.roles & MANAGING)
+
+    @property
+    def reads_applications(self) -> bool:
+        """Whether it reads applications of others for permits."""
+        return bool(self.roles & READING_APPLICATIONS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,3 +53,12 @@ def connect(database_url: str, *, autocommit: bool = False) -> psycopg.Connectio
     """Open one connection. Raises Unavailable."""
     with translated_errors():
         return psycopg.connect(connection_string(database_url), autocommit=autocommit)
+
+
+def answers(database_url: str) -> bool:
+    """Whether a connection can be opened."""
+    try:
+        connect(database_url).close()
+    except Unavailable:
+        return False
+    return True

@@ -84,7 +84,7 @@ class Query:
 def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
     """The pairs of a query string, percent-decoded. Raises BadRequest where it is too long or not UTF-8."""
     if len(query_string) > MAXIMUM_LENGTH:
-        raise BadRequest(f"the query is longer than {MAXIMUM_LENGTH} characters")
+        raise BadRequest("the query is longer than %(most)s characters", most=MAXIMUM_LENGTH)
     try:
         return parse_qsl(
             query_string.decode("utf-8"),
@@ -95,7 +95,7 @@ def parse_parameters(query_string: bytes) -> list[tuple[str, str]]:
     except UnicodeDecodeError:
         raise BadRequest("the query is not percent-encoded UTF-8") from None
     except ValueError:
-        raise BadRequest(f"the query has more than {MAXIMUM_PARAMETERS} parameters") from None
+        raise BadRequest("the query has more than %(most)s parameters", most=MAXIMUM_PARAMETERS) from None
 
 
 def parse_query(level: Level | None, parameters: Iterable[tuple[str, str]]) -> Query:
@@ -129,7 +129,7 @@ def parse_query(level: Level | None, parameters: Iterable[tuple[str, str]]) -> Q
 
 def _put(table: dict[_K, str], key: _K, name: str, value: str) -> None:
     if key in table:
-        raise BadRequest(f"{_shown(name)} is given twice")
+        raise BadRequest("%(name)s is given twice", name=_shown(name))
     table[key] = value
 
 
@@ -137,7 +137,9 @@ def parse_path(name: str) -> tuple[str, ...]:
     """The tags of an attribute named by keywords or tags, those of sequences before it. Raises BadRequest."""
     parts = name.split(".")
     if len(parts) > MAXIMUM_DEPTH:
-        raise BadRequest(f"an attribute of the query lies below more than {MAXIMUM_DEPTH} sequences")
+        raise BadRequest(
+            "an attribute of the query lies below more than %(most)s sequences", most=MAXIMUM_DEPTH
+        )
     return tuple(map(_parse_tag, parts))
 
 
@@ -148,7 +150,8 @@ def _parse_tag(name: str) -> str:
     number = tag_for_keyword(name) if name else None
     if number is None:
         raise BadRequest(
-            f"{_shown(name)} is neither the keyword nor the tag of an attribute, nor a parameter of a search"
+            "%(name)s is neither the keyword nor the tag of an attribute, nor a parameter of a search",
+            name=_shown(name),
         )
     return f"{number:08X}"
 
@@ -198,19 +201,21 @@ def _vr(path: tuple[str, ...], name: str) -> str:
     try:
         *sequences, kind = map(vr, path)
     except KeyError:
-        raise BadRequest(f"{name} is not an attribute of the standard") from None
+        raise BadRequest("%(name)s is not an attribute of the standard", name=name) from None
     if any(each != "SQ" for each in sequences):
-        raise BadRequest(f"{name} leads through an attribute that is no sequence")
+        raise BadRequest("%(name)s leads through an attribute that is no sequence", name=name)
     if kind == "SQ":
-        raise BadRequest(f"{name} is a sequence: name an attribute in it, as in {name}.CodeValue")
+        raise BadRequest(
+            "%(name)s is a sequence: name an attribute in it, as in %(name)s.CodeValue", name=name
+        )
     if not is_matchable(kind):
-        raise BadRequest(f"{name} can't be matched: its value representation is {kind}")
+        raise BadRequest("%(name)s can't be matched: its value representation is %(vr)s", name=name, vr=kind)
     return kind
 
 
 def _boolean(name: str, text: str) -> bool:
     if text not in ("true", "false"):
-        raise BadRequest(f"{name} is true or false")
+        raise BadRequest("%(name)s is true or false", name=name)
     return text == "true"
 
 

@@ -9,11 +9,12 @@ from archive.findings import Task
 from archive.pool import queries
 
 CHANNEL = "senogate_readings"
-"""Where PostgreSQL tells workers of readings: `DUE` where one became due, `CHANGED` where one began or ended.
+"""Where PostgreSQL tells workers of readings: `DUE` where one became due, `CHANGED` where one began or ended; and `JOB`
+where something of a job over a dataset is to be done.
 
 At the end of a reading `DUE` is told where another of its study is due, which may have waited for it.
 """
-DUE, CHANGED = "due", "changed"
+DUE, CHANGED, JOB = "due", "changed", "job"
 
 
 class Wanted(NamedTuple):

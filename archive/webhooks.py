@@ -9,11 +9,13 @@ from enum import StrEnum
 
 from psycopg import AsyncConnection
 
+from archive import announced
 from archive.addresses import is_allowed
 from archive.datasets import parse_name
 from archive.errors import BadRequest, Conflict, NotFound
-from archive.permits import check_subject, is_permit_id
+from archive.permits import is_permit_id
 from archive.pool import queries
+from archive.subjects import check_subject
 from archive.webhook_keys import SALT, Algorithm, Key
 
 LONGEST_URL = 2000  # characters
@@ -27,6 +29,12 @@ class Event(StrEnum):
     COMPLETED = "reading.completed"
     NOT_APPLICABLE = "reading.not_applicable"
     FAILED = "reading.failed"
+    DRIFTED = announced.DRIFTED
+    APPLICATION = announced.APPLICATION
+
+
+READINGS = (Event.COMPLETED, Event.NOT_APPLICABLE, Event.FAILED)
+"""What a webhook is told of that names nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class Wanted:
     name: str
     url: str
     subject: str
-    events: tuple[Event, ...] = tuple(Event)
+    events: tuple[Event, ...] = READINGS
     permit: str = ""
     dataset: str = ""
     algorithm: Algorithm = Algorithm.HMAC

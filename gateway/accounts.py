@@ -94,7 +94,9 @@ async def find_hash(connection: AsyncConnection, name: str) -> str | None:
 def hash_password(password: str) -> str:
     """The Argon2id hash as a PHC string. Raises BadRequest for a password that is too short or too long."""
     if not MINIMUM_PASSWORD <= len(password) <= MAXIMUM_PASSWORD:
-        raise BadRequest(f"a password has {MINIMUM_PASSWORD} to {MAXIMUM_PASSWORD} characters")
+        raise BadRequest(
+            "a password has %(least)s to %(most)s characters", least=MINIMUM_PASSWORD, most=MAXIMUM_PASSWORD
+        )
     return _hasher().hash(_normalized(password))
 
 

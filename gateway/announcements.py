@@ -1,4 +1,6 @@
-"""What PostgreSQL announces, over one connection of each gateway process: events of subscribers, changes of studies."""
+"""What PostgreSQL announces, over one connection of each gateway process: events of subscribers, changes of studies
+and of a federation's runs and members, its questions and what is said to them.
+"""
 
 import asyncio
 import contextlib
@@ -9,11 +11,13 @@ from dataclasses import dataclass, field
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from archive import members, questions, runs
 from archive.errors import TooManyRequests
 from archive.pool import connection_string
 from archive.worklist import EVENTS
 
 STUDIES, SESSIONS = "senogate_studies", "senogate_sessions"
+FEDERATION = (runs.CHANNEL, members.CHANNEL)
 PAUSE = 1.0  # seconds between two tries to reach PostgreSQL
 MOST_WATCHES = 8  # of one principal in one process
 MOST_STUDIES = 200  # that a watch is told one by one
@@ -22,13 +26,14 @@ AGAIN = 10.0  # seconds after which who has too many watches may ask for another
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """What somebody who looks at studies is still to be told.
+    """What somebody who looks at studies, or at a federation (`of_runs`), is still to be told.
 
     `studies` have changed, or, where `is_all` is set, more than can be named. `is_over`: the session was ended.
     """
 
     subject: str
     session: str
+    of_runs: bool = False
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     studies: set[str] = field(default_factory=set)
     is_all: bool = False
@@ -81,14 +86,14 @@ class Announcements:
             self._end_if_idle()
 
     @contextlib.contextmanager
-    def watch(self, subject: str, session: str = "") -> Iterator[Watch]:
-        """Changes of studies, until the session is ended. Raises TooManyRequests.
+    def watch(self, subject: str, session: str = "", *, of_runs: bool = False) -> Iterator[Watch]:
+        """Changes of studies, or of runs and members, until the session is ended. Raises TooManyRequests.
 
         From the first that is told on, which is that all may have changed, none is missed.
         """
         if sum(each.subject == subject for each in self._watches) >= MOST_WATCHES:
             raise TooManyRequests(AGAIN)
-        watch = Watch(subject, session)
+        watch = Watch(subject, session, of_runs)
         self._watches.add(watch)
         self._begin()
         if self._hears:
@@ -100,10 +105,11 @@ class Announcements:
             self._end_if_idle()
 
     def end(self) -> None:
-        """Let go of all who watch, for the process is to end."""
+        """Let go of all who watch or wait, for the process is to end."""
         self.is_ending = True
         for watch in self._watches:
             watch.woken.set()
+        self._wake(*self._waiting)
 
     def _begin(self) -> None:
         if self._listening is None:
@@ -118,7 +124,7 @@ class Announcements:
         while True:
             with contextlib.suppress(psycopg.OperationalError, psycopg.InterfaceError):
                 async with await AsyncConnection.connect(self._address, autocommit=True) as connection:
-                    for channel in (EVENTS, STUDIES, SESSIONS):
+                    for channel in (EVENTS, questions.CHANNEL, STUDIES, SESSIONS, *FEDERATION):
                         await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
                     self._hears = True
                     self._wake_all()  # what came while nobody listened was not announced
@@ -128,15 +134,17 @@ class Announcements:
             await asyncio.sleep(PAUSE)
 
     def _hear(self, channel: str, payload: str) -> None:
-        if channel == EVENTS:
+        if channel in (EVENTS, questions.CHANNEL):
             self._wake(payload)
             return
         study, _, subject = payload.partition(" ")
         for watch in self._watches:
             if channel == SESSIONS and watch.session == payload:
                 watch.end()
-            elif channel == STUDIES and subject in ("", watch.subject):
+            elif channel == STUDIES and not watch.of_runs and subject in ("", watch.subject):
                 watch.add(study)
+            elif channel in FEDERATION and watch.of_runs:
+                watch.add()
 
     def _wake_all(self) -> None:
         self._wake(*self._waiting)

@@ -18,17 +18,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.attributes import tag, vr
 from archive.audit import Event, Outcome, Record
-from archive.errors import HTTP_STATUS, SenogateError, Unavailable
+from archive.errors import HTTP_STATUS, SenogateError, Unavailable, is_shortage
 from archive.resource import is_uid
 from archive.trail import Journal
 
 UNRECORDED = "unrecorded"  # in a scope: something else puts the refusal on record (gateway.floods)
+COUNTED = "counted"  # in a scope: it asks for counts, whatever its method
 ANONYMOUS = "anonymous"  # the subject where no credential told one
 _STARTS = frozenset(
     ["http.response.start", "websocket.accept", "websocket.http.response.start", "websocket.close"]
 )
 _DENIED = frozenset([401, 403, 404, 410, 429])
-_SEARCHED = frozenset(["studies", "series", "instances", "workitems", "worklist", "rows"])
+_SEARCHED = frozenset(["studies", "series", "instances", "workitems", "worklist", "rows", "latest"])
 _READS = frozenset(["GET", "HEAD"])
 _METHODS = _READS | {"POST", "PUT", "DELETE", "PATCH"}
 _STUDY = re.compile(r"/studies/([0-9.]{1,64})(?:/|$)")
@@ -39,6 +40,7 @@ limit offset fuzzymatching emptyvaluematching multiplevaluematching includefield
 frameNumber rows columns region windowCenter windowWidth imageQuality annotation viewport window iccprofile quality
 transferSyntax anonymize presentationUID presentationSeriesUID deletionlock filter
 from to density score task status unread sort before behind since
+gender diagnosis modality bodyPart filters includeResultsetResponses skip requestedGranularity requestedSchema
 """
 _OPTIONS = frozenset(_PARAMETERS.split())
 _UIDS = {
@@ -172,6 +174,8 @@ def _method(scope: Scope) -> str:
 def _event(scope: Scope, status: int) -> Event:
     if status in _DENIED:
         return Event.DENIED
+    if COUNTED in scope:
+        return Event.SEARCH
     if scope.get("method", "GET") not in _READS:
         return Event.WRITE
     return Event.SEARCH if scope["path"].rstrip("/").rpartition("/")[2] in _SEARCHED else Event.READ
@@ -196,6 +200,8 @@ def _status_of(error: Exception) -> int:
     """The status that an error will become (gateway.problem)."""
     if isinstance(error, HTTPException):
         return error.status_code
+    if is_shortage(error):
+        return HTTPStatus.SERVICE_UNAVAILABLE
     kinds = [kind for kind in type(error).__mro__ if issubclass(kind, SenogateError)]
     known = [HTTP_STATUS[kind] for kind in kinds if kind in HTTP_STATUS]
     return known[0] if known else HTTPStatus.INTERNAL_SERVER_ERROR

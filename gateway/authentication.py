@@ -203,13 +203,17 @@ def verify(token: str, keys: SigningKeys, *, issuer: str, audience: str) -> Prin
 
 
 def _own_principal(token: Unverified, keys: SigningKeys, issuer: str, audience: str) -> Principal:
-    """A program by its identifier; who holds the signing key may put roles into a token, and then has its name."""
+    """A program by its identifier, a person by her name, whose token is for one permit (RFC 9068 section 2.2).
+
+    Who holds the signing key may put roles into a token, and then has its name.
+    """
     check_is_access_token(token)
     key = keys.find(token.header.get("kid"))
     known = VerificationKey(key.public, (key.algorithm,)) if key else None
     claims = verify_signed(token, known, issuer=issuer, audience=audience)
     roles = _roles(claims.get("roles", []))
-    subject = claims["sub"] if roles else client_subject(claims["sub"])
+    is_persons = "permit" in claims and claims.get("client_id", claims["sub"]) != claims["sub"]
+    subject = claims["sub"] if roles or is_persons else client_subject(claims["sub"])
     actions = parse_actions(claims.get("scope", ""))
     return Principal(subject, actions, roles, claims.get("permit"), claims.get("purpose"))
 

@@ -107,7 +107,7 @@ class SegmentsResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
-            gone = asyncio.ensure_future(_until_disconnected(receive))
+            gone = asyncio.ensure_future(until_disconnected(receive))
             try:
                 await self._send_chunks(send, gone)
             finally:
@@ -152,7 +152,8 @@ class PartsResponse(SegmentsResponse):
             raise BrokenOff(str(error)) from None
 
 
-async def _until_disconnected(receive: Receive) -> None:
+async def until_disconnected(receive: Receive) -> None:
+    """Wait until who asked has gone."""
     while (await receive())["type"] != "http.disconnect":
         pass
 

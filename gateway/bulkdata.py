@@ -7,7 +7,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from archive.errors import BadRequest, NotFound
+from archive.errors import BadRequest, NotFound, is_shortage
 from archive.pixels.layout import DAMAGED
 
 _ADDRESS = re.compile(r"[0-9A-Fa-f]{8}(/[0-9]{1,6}/[0-9A-Fa-f]{8}){0,16}")
@@ -27,7 +27,9 @@ def find_bulkdata(path: Path, address: str) -> bytes:
         for sequence, index in zip(names[:-1:2], names[1::2], strict=True):
             dataset = dataset[int(sequence, 16)].value[int(index)]
         value = dataset[int(names[-1], 16)].value
-    except (OSError, *DAMAGED):
+    except (OSError, *DAMAGED) as error:
+        if is_shortage(error):
+            raise
         raise NotFound("the instance has no such bulk data") from None
     if not isinstance(value, bytes):
         raise NotFound("the instance has no such bulk data")

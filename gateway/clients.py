@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
 
 from archive.errors import BadRequest, Conflict, NotFound
+from archive.persons import check_identity
 from archive.policy import Action
 from archive.pool import queries
 from archive.subjects import ADMINISTRATOR
@@ -40,16 +41,26 @@ class Client:
 
 
 async def create_client(
-    connection: AsyncConnection, client_id: str, scope: str, *, certificate_bound: bool = False
+    connection: AsyncConnection,
+    client_id: str,
+    scope: str,
+    *,
+    certificate_bound: bool = False,
+    owner: str = "",
 ) -> str:
     """Register a program and return its secret, 256 random bits that are stored nowhere.
 
-    Raises BadRequest for a malformed identifier or an unknown scope, Conflict where the identifier is taken.
+    `owner` is the principal who is shown it, and so can act by it, where the site knows who that is.
+
+    Raises BadRequest for a malformed identifier or owner or an unknown scope, Conflict where the identifier is taken.
     """
     if not is_identifier(client_id) or client_id == ADMINISTRATOR:
         raise BadRequest(
-            f"a client's identifier takes 1 to 64 letters, digits and ._@-, and is not {ADMINISTRATOR}"
+            "a client's identifier takes 1 to 64 letters, digits and ._@-, and is not %(reserved)s",
+            reserved=ADMINISTRATOR,
         )
+    if owner not in ("", ADMINISTRATOR):
+        check_identity(owner)
     wanted = narrow_scope(" ".join(Action), scope)
     secret = secrets.token_urlsafe(32)
     row = {
@@ -57,6 +68,7 @@ async def create_client(
         "secret_sha256": _hash(secret),
         "scope": wanted,
         "certificate_bound": certificate_bound,
+        "owner": owner,
     }
     try:
         await connection.execute(queries("client.sql")["create_client"], row)
@@ -111,7 +123,7 @@ def narrow_scope(registered: str, wanted: str) -> str:
     allowed = registered.split()
     names = wanted.split() or allowed
     if not set(names) <= set(allowed):
-        raise BadRequest(f"the scope can be: {registered}")
+        raise BadRequest("the scope can be: %(actions)s", actions=registered)
     return " ".join(dict.fromkeys(names))
 
 

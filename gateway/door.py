@@ -10,6 +10,7 @@ from http import HTTPStatus
 import httpx
 from anyio.to_thread import run_sync
 
+from archive import trace_context
 from archive.errors import Unavailable
 from archive.resource import Resource, is_uid
 from archive.search import withheld_among
@@ -183,6 +184,8 @@ async def _hand_over(orthanc: httpx.AsyncClient, instances: Sequence[bytes]) -> 
         "content-length": str(sum(lengths)),
         LENGTHS: ",".join(map(str, lengths)),
     }
+    if (context := trace_context.current.get()) and context.is_sampled:
+        headers[trace_context.HEADER] = context.header
     content = _in_chunks(instances)
     answer = await orthanc.post("/senogate/instances", content=content, headers=headers, timeout=TIMEOUT)
     if answer.status_code != HTTPStatus.OK:

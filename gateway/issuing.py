@@ -26,6 +26,7 @@ def issue(
     settings: Settings,
     *,
     subject: str,
+    client_id: str = "",
     scope: str = ALL_ACTIONS,
     ttl: int = DEFAULT_TTL,
     roles: Iterable[Role] = (),
@@ -35,6 +36,8 @@ def issue(
 ) -> str:
     """A signed access token that lives `ttl` seconds.
 
+    With a `permit` and a `client_id` that is not the subject it is a person's, by the very name that the subject is
+    (RFC 9068 section 2.2).
     `roles` are for the site's own administrator, not for clients. With a `permit` the token is good for that one alone,
     with a `purpose` for permits of that purpose alone, with a `thumbprint` on connections with that certificate alone.
     Raises BadRequest for a wrong scope, ttl, permit or purpose.
@@ -50,7 +53,7 @@ def issue(
         "iss": settings.public_url,
         "aud": settings.dicomweb_url,
         "sub": subject,
-        "client_id": subject,
+        "client_id": client_id or subject,
         "scope": narrow_scope(ALL_ACTIONS, scope),
         "iat": now,
         "nbf": now,

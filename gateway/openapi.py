@@ -10,10 +10,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from archive.consents import LONGEST as LONGEST_EVIDENCE
+from archive.consents import Decision as Decided
+from archive.consents import Scope
 from archive.findings import Task
+from archive.job_questions import (
+    DIMENSIONS,
+    FEATURES,
+    LABELS,
+    MOST_FEATURES,
+    MOST_GROUPINGS,
+    JobKind,
+)
 from archive.policy import Action
+from archive.proposals import LONGEST_PROTOCOL, LONGEST_TITLE
+from archive.purpose import Purpose
 from archive.reviews import LONGEST, LONGEST_NAME, Decision
 from gateway.operations import Operation, operations
+from gateway.search.beacon_request import Granularity, Include
 from gateway.services import services_of
 
 _UID = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)*$", "maxLength": 64}
@@ -26,8 +40,40 @@ _PATH_SCHEMAS: dict[str, dict[str, Any]] = dict.fromkeys(
     "permit": {"type": "string", "pattern": r"^P[0-9]{1,9}$"},
     "task": {"type": "string", "enum": list(Task)},
     "modality": {"type": "string", "enum": ["MG", "US", "MR"]},
+    "run": {"type": "string", "pattern": "^R[0-9a-f]{16}$"},
+    "consent": {"type": "string", "format": "uuid"},
+    "job": {"type": "string", "pattern": "^J[0-9]{1,9}$"},
+    "package": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+}
+_APPLICATION: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": LONGEST_TITLE},
+        "protocol": {"type": "string", "maxLength": LONGEST_PROTOCOL},
+        **{name: {"type": "string"} for name in ("subject", "people", "legal_basis", "rules")},
+        **{name: {"type": "string"} for name in ("hdab_identifier", "conditions")},
+        **{name: {"type": "string", "format": "date"} for name in ("starts", "ends")},
+        "datasets": {"type": "array", "items": {"type": "string"}},
+        "purpose": {"type": "string", "enum": list(Purpose)},
+        "actions": {"type": "array", "items": {"enum": list(Action)}},
+    },
+    "required": ["datasets", "purpose", "legal_basis", "title", "protocol", "people"],
 }
 _PAYLOADS: dict[str, dict[str, Any]] = {
+    "/api/jobs": {
+        "type": "object",
+        "properties": {
+            "dataset": {"type": "string"},
+            "permit": {"type": "string"},
+            "kind": {"type": "string", "enum": list(JobKind)},
+            "package": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "features": {"type": "array", "items": {"enum": list(FEATURES)}, "maxItems": MOST_FEATURES},
+            "labels": {"type": "array", "items": {"enum": list(LABELS)}},
+            "groups": {"type": "array", "items": {"enum": list(DIMENSIONS)}, "maxItems": MOST_GROUPINGS},
+            "filters": {"type": "object", "propertyNames": {"enum": list(DIMENSIONS)}},
+        },
+        "required": ["dataset", "kind"],
+    },
     "/api/studies/{study}/readings/{task}/{modality}/reviews": {
         "type": "object",
         "properties": {
@@ -37,13 +83,73 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
             "fingerprint": {"type": ["string", "null"]},
         },
         "required": ["decision"],
-    }
+    },
+    "/api/applications": _APPLICATION,
+    "/api/applications/{permit}": _APPLICATION,
+    "/api/consents": {
+        "type": "object",
+        "properties": {
+            "patient_id": {"type": "string"},
+            "issuer": {"type": "string"},
+            "decision": {"type": "string", "enum": list(Decided)},
+            "scope": {"type": "string", "enum": list(Scope)},
+            "text_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "evidence": {"type": "string", "maxLength": LONGEST_EVIDENCE},
+            "stated_at": {"type": "string", "format": "date-time"},
+        },
+        "required": ["patient_id", "decision", "scope", "text_sha256", "evidence"],
+    },
+    "/federation/v1/members": {
+        "type": "object",
+        "properties": {
+            name: {"type": "string", "contentEncoding": "base64"}
+            for name in ("request", "signature", "node_signature")
+        },
+        "required": ["request", "signature", "node_signature"],
+    },
+    "/federation/v1/runs/{run}/answer": {
+        "type": "object",
+        "properties": {
+            name: {"type": "string", "contentEncoding": "base64"} for name in ("answer", "signature")
+        },
+        "required": ["answer", "signature"],
+    },
 }
+_PAYLOADS |= {
+    "/api/search": {
+        "type": "object",
+        "properties": {
+            "question": {"type": "object", "examples": [{"is": "modality", "in": ["MG"]}]},
+            "ast": {"type": "object"},
+            "federated": {"type": "boolean"},
+        },
+    },
+    "/api/datasets/eucaimSearch": {
+        "type": "object",
+        "properties": {"ast": {"type": "object"}, "id": {"type": "string"}},
+        "required": ["ast"],
+    },
+}
+_BEACON: dict[str, Any] = {
+    "type": "object",
+    "properties": {"meta": {"type": "object"}, "query": {"type": "object"}},
+}
+_PAYLOADS |= dict.fromkeys(("/api/beacon/individuals", "/api/beacon/datasets/{dataset}/individuals"), _BEACON)
+_JOIN = "/federation/v1/members"  # the only thing that a hub is asked by who is no member
 _QUERY_SCHEMAS: dict[str, Any] = {
     "limit": {"type": "integer", "minimum": 0},
     "offset": {"type": "integer", "minimum": 0, "maximum": 10**9},
     "includefield": {"type": "string"},
     "accept": {"type": "string"},
+    "format": {"type": "string", "enum": ["json", "csv", "txt"]},
+    "skip": {"type": "integer", "minimum": 0},
+    "includeResultsetResponses": {"type": "string", "enum": list(Include)},
+    "requestedGranularity": {"type": "string", "enum": list(Granularity)},
+    **{
+        name: {"type": "string"}
+        for name in ("gender", "diagnosis", "bodyPart", "manufacturer", "modality")
+        + ("filters", "requestedSchema")
+    },
 } | {
     name: {"type": "string", "enum": ["true", "false"]}
     for name in ("fuzzymatching", "emptyvaluematching", "multiplevaluematching", "deletionlock")
@@ -56,6 +162,8 @@ _SCOPES = {
     Action.INFER: "run models",
     Action.REVIEW: "say whether findings are right",
     Action.TRAIN: "train models",
+    Action.JOB: "have jobs run over datasets, whose aggregates alone come out",
+    Action.METRICS: "read what is measured of the site",
     Action.MANAGE: "decide on datasets, permits and roles",
 }
 _PROBLEM = {
@@ -105,7 +213,8 @@ def describe(found: tuple[Operation, ...], public_url: str) -> dict[str, Any]:
                             "scopes": _SCOPES,
                         }
                     },
-                }
+                },
+                "member": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
         },
     }
@@ -120,6 +229,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     }
     if operation.scope is not None:
         described["security"] = [{"oauth": [str(operation.scope)] if operation.scope else []}]
+    elif operation.path.startswith("/federation/") and operation.path != _JOIN:
+        described["security"] = [{"member": []}]
     if operation.takes:
         described["requestBody"] = {
             "required": True,

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from archive.policy import Action
 
 MULTIPART_DICOM = 'multipart/related; type="application/dicom"'
+MULTIPART_JSON = 'multipart/related; type="application/dicom+json"'
 MULTIPART_XML = 'multipart/related; type="application/dicom+xml"'
 DATASET = ("application/dicom+json", "application/json", "application/dicom+xml")
 DATASETS = ("application/dicom+json", "application/json", MULTIPART_XML)
@@ -81,8 +82,20 @@ def _camel(path: str) -> str:
 def _scope(method: str, path: str) -> Action | Literal[""] | None:
     if path == "/api/session":
         return ""
+    if path == "/metrics":
+        return Action.METRICS
     if path.startswith("/api/studies/"):
         return Action.REVIEW if method == "POST" else Action.READ
+    if path.endswith("/manifest"):
+        return Action.READ
+    if path.startswith("/api/applications") and not path.endswith(("/review", "/changes", "/votes")):
+        return ""
+    if path.startswith("/api/jobs"):
+        return Action.MANAGE if path.endswith(("/approve", "/refuse", "/release")) else Action.JOB
+    if path.startswith("/api/beacon"):
+        return Action.COUNT if path.endswith("/individuals") else None
+    if path in ("/api/search", "/api/datasets/eucaimSearch"):
+        return Action.COUNT
     if path.startswith("/api/"):
         return Action.MANAGE
     if not path.startswith("/dicom-web"):
@@ -92,10 +105,22 @@ def _scope(method: str, path: str) -> Action | Literal[""] | None:
     return Action.WRITE if method == "POST" else Action.READ
 
 
+_UPLOADED = {
+    "/api/jobs/packages/{package}": ("application/toml",),
+    "/api/jobs/packages/{package}/network": ("application/octet-stream",),
+}
+
+
 def _details(method: str, path: str) -> dict[str, Any]:
     """What a resource takes and gives, by the last part of its address."""
-    if path.startswith("/api/"):
-        takes = ("application/json",) if method == "POST" else ()
+    if path.endswith("/manifest"):
+        return {"produces": ("application/json", "text/csv", "text/plain"), "query": ("format",)}
+    if path.startswith(("/api/", "/federation/")):
+        takes_json = method in ("POST", "PUT") and not path.endswith("/publication")
+        takes: tuple[str, ...] = _UPLOADED.get(path, ("application/json",)) if takes_json else ()
+        if path in _COUNTED:
+            produces, query = _COUNTED[path]
+            return {"takes": takes, "produces": produces, "query": () if takes else query}
         return {"takes": takes, "produces": () if method == "DELETE" else ("application/json",)}
     if not path.startswith("/dicom-web"):
         return {"takes": ("application/x-www-form-urlencoded",)} if method == "POST" else {}
@@ -103,12 +128,38 @@ def _details(method: str, path: str) -> dict[str, Any]:
     if method in ("POST", "PUT") and last in ("workitems", "{workitem}", "state", "cancelrequest"):
         return {"takes": DATASET}
     if method == "POST" and ("studies" in path):
-        return {"takes": (MULTIPART_DICOM, MULTIPART_XML, "application/dicom", *DATASET), "produces": DATASET}
-    if method == "GET" and last in ("studies", "series", "instances"):
+        stored = (MULTIPART_DICOM, MULTIPART_JSON, MULTIPART_XML, "application/dicom", *DATASET)
+        return {"takes": stored, "produces": DATASET}
+    if method == "GET" and last in ("studies", "series", "instances", "workitems"):
         return {"produces": DATASETS, "query": (*_SEARCH, "accept"), "matches": True}
+    if last == "rendered" and "/instances/" not in path:
+        return {
+            "produces": tuple(f'multipart/related; type="{each}"' for each in _PICTURES),
+            "query": ("accept",),
+        }
     return {"produces": _PRODUCES.get(last, ()), "query": ("accept",)} if method == "GET" else {}
 
 
+_JSON = ("application/json",)
+_OF_BEACON = (
+    "filters",
+    "includeResultsetResponses",
+    "skip",
+    "limit",
+    "requestedGranularity",
+    "requestedSchema",
+)
+_COUNTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "/api/search": ((*_JSON, "application/x-ndjson", "text/event-stream"), ()),
+    "/api/datasets/eucaimSearch": (_JSON, ("gender", "diagnosis", "modality", "bodyPart", "manufacturer")),
+    "/federation/v1/questions": (("application/x-ndjson",), ()),
+    "/federation/v1/search": (("application/x-ndjson",), ()),
+    "/api/beacon/individuals": (_JSON, _OF_BEACON),
+    "/api/beacon/datasets/{dataset}/individuals": (_JSON, _OF_BEACON),
+    "/api/beacon/datasets": (_JSON, ("skip", "limit")),
+}
+"""What ways of counting produce, and the parameters that they take in the address."""
+_PICTURES = ("image/jpeg", "image/png", "image/gif")
 _PRODUCES: dict[str, tuple[str, ...]] = {
     "{study}": (MULTIPART_DICOM,),
     "{series}": (MULTIPART_DICOM,),
@@ -117,6 +168,6 @@ _PRODUCES: dict[str, tuple[str, ...]] = {
     "{workitem}": (*DATASETS, "application/dicom+xml"),
     "{frames}": OCTETS,
     "{attribute}": OCTETS,
-    "rendered": ("image/jpeg", "image/png", "image/gif"),
-    "thumbnail": ("image/jpeg", "image/png"),
+    "rendered": _PICTURES,
+    "thumbnail": _PICTURES,
 }

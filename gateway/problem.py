@@ -19,6 +19,7 @@ from archive.errors import (
     SenogateError,
     TooManyRequests,
     Unauthenticated,
+    is_shortage,
 )
 from gateway.authentication import AmbiguousCredentials, InvalidToken
 from gateway.body import BrokenOff
@@ -122,9 +123,16 @@ class LastResort:
         except BrokenOff as error:
             _LOG.warning("an answer was broken off: %s", error)
         except Exception as error:
+            if "\0" in scope["path"] and not begun:  # no name has one, and PostgreSQL takes none
+                return await ProblemResponse(HTTPStatus.NOT_FOUND)(scope, receive, send)
             _LOG.error("unforeseen %s at %s", type(error).__name__, _place(error))
             if not begun:
-                await ProblemResponse(HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send)
+                await ProblemResponse(status_of_unforeseen(error))(scope, receive, send)
+
+
+def status_of_unforeseen(error: Exception) -> HTTPStatus:
+    """503 where the machine ran out of something, which may be there again when the client asks again; else 500."""
+    return HTTPStatus.SERVICE_UNAVAILABLE if is_shortage(error) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _place(error: Exception) -> str:

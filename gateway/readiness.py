@@ -1,5 +1,7 @@
 """Whether the site can be used: Orthanc, the plugin in it, PostgreSQL, and the index with who follows for it.
 
+And whether the keeper lives, without which it can.
+
 That the plugin is in place is proven by a keyed answer to a nonce. Nothing of DICOMweb is served without that
 proof, since an Orthanc without its plugin stores what it gets as it came.
 """
@@ -9,7 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from archive import state
 from archive.errors import Unavailable
 from archive.follow import FOLLOWER_LOCK
 from archive.pool import queries
@@ -27,6 +30,8 @@ AT_THE_DOOR = (
 )
 FOLLOWED = 60.0  # seconds that the worker may take for one batch
 TIMEOUT = 2.0  # seconds that a part may take to answer
+NEEDED = ("orthanc", "plugin", "postgresql", "index")
+"""The parts without which a site can't be used."""
 _CONTEXT = b"senogate status\0"
 
 
@@ -40,6 +45,8 @@ class Readiness:
         self._asking = asyncio.Lock()
         self._asked_at = float("-inf")
         self._problem = "the plugin has not answered yet"
+        self.orthanc_version = ""  # as Orthanc said it last
+        self.counted: Mapping[str, object] = {}  # by the plugin, as it said last
 
     async def require_plugin(self, fresh: float) -> None:
         """Raises Unavailable unless the plugin proved, at most `fresh` seconds ago, that it protects Orthanc."""
@@ -59,6 +66,7 @@ class Readiness:
             "plugin": self._ask_plugin,
             "postgresql": self._ask_postgresql,
             "index": self._ask_index,
+            "keeper": self._ask_keeper,
         }
         problems = await asyncio.gather(*map(self._problem_of, asked.values()))
         return dict(zip(asked, problems, strict=True))
@@ -74,7 +82,7 @@ class Readiness:
         return ""
 
     async def _ask_orthanc(self) -> None:
-        await self._get("/system")
+        self.orthanc_version = str((await self._get("/system")).get("Version", ""))[:32]
 
     async def _ask_plugin(self) -> None:
         """Raises Unavailable unless the status route answers a fresh nonce with the right key."""
@@ -83,6 +91,8 @@ class Readiness:
         proof = hmac.new(self._proof_key, _CONTEXT + nonce, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(proof.encode(), str(status.get("proof", "")).encode()):
             raise Unavailable("does not prove that it is the site's own plugin")
+        counted = status.get("counted")
+        self.counted = counted if isinstance(counted, dict) else {}
         if status.get("protecting") is not True:
             raise Unavailable("does not protect Orthanc")
 
@@ -112,6 +122,14 @@ class Readiness:
             raise Unavailable("no worker follows what Orthanc stores")
         if not is_fresh:
             raise Unavailable(f"the worker has not followed what Orthanc stores for {FOLLOWED:.0f} seconds")
+
+    async def _ask_keeper(self) -> None:
+        """Raises Unavailable where it left no sign of life lately."""
+        values = {"name": state.KEEPER, "age": state.SILENT}
+        async with self._pool.connection(timeout=TIMEOUT) as connection:
+            row = await (await connection.execute(queries("state.sql")["alive"], values)).fetchone()
+        if row is None:
+            raise Unavailable("no keeper has given a sign of life for minutes")
 
 
 class PluginGuard:

@@ -1,9 +1,8 @@
 """What an application is made with, for its endpoints to reach."""
 
-import asyncio
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import cast
+from typing import Protocol, cast
 
 import httpx
 from psycopg import AsyncConnection, InterfaceError, OperationalError
@@ -22,11 +21,17 @@ from gateway.cache import Cache
 from gateway.floods import Floods
 from gateway.granted import Granted
 from gateway.issuers import Issuers
+from gateway.measured import Measured
+from gateway.memberships import Memberships
 from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
+from gateway.search.counting import Counting
+from gateway.search.streams import Streams, Upstream
 from gateway.sessions import Sessions
 from gateway.signing import Keyring
 from gateway.stored import StoredFiles
+from gateway.superlink import SuperLink
+from gateway.turns import Turns
 from gateway.workers import Workers
 
 POOL_TIMEOUT = 5.0  # seconds that a request waits for a connection
@@ -55,14 +60,40 @@ class Services:
     buckets: Buckets
     floods: Floods
     announcements: Announcements
-    storing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(STORED_AT_ONCE))
+    memberships: Memberships
+    storing: Turns = field(default_factory=lambda: Turns(STORED_AT_ONCE))
     passwords: Passwords = field(default_factory=Passwords)
     workers: Workers = field(default_factory=Workers)
+    superlink: SuperLink = field(default_factory=SuperLink)
+    streams: Streams = field(default_factory=Streams)
+    upstream: Upstream = field(default_factory=Upstream)
     pictures: Cache = field(default_factory=lambda: Cache(PICTURES))
+    counting: Counting = field(default_factory=Counting)
+    measured: Measured = field(init=False)
+
+    def __post_init__(self) -> None:
+        asked = Measured(self.settings, self.pool, self.connection, self.readiness, self.orthanc)
+        object.__setattr__(self, "measured", asked)
 
     def connection(self) -> "Lent":
         """A connection of the pool, for `async with`. Raises Unavailable where PostgreSQL does not answer."""
         return Lent(self.pool)
+
+
+class Searched(Protocol):
+    """What a question is answered from, also by a process that is no gateway."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def trail(self) -> Journal: ...
+
+    @property
+    def counting(self) -> Counting: ...
+
+    def connection(self) -> "Lent":
+        """A connection to PostgreSQL, for `async with`. Raises Unavailable."""
 
 
 class Lent:

@@ -64,12 +64,12 @@ class SigningKeys:
         """Read the PEM file. Raises ConfigurationError where it is missing, readable by others, or holds no key."""
         path = Path(path)
         try:
-            mode, pem = path.stat().st_mode, path.read_bytes()
+            is_open, pem = secrets.is_open(path), path.read_bytes()
         except OSError as error:
             raise ConfigurationError(
                 f"the signing keys {path} can't be read ({type(error).__name__})"
             ) from None
-        if mode & 0o077:
+        if is_open:
             raise ConfigurationError(
                 f"the signing keys {path} are open to other users: set their mode to 0600"
             )
@@ -217,11 +217,12 @@ def _thumbprint(jwk: dict[str, Any]) -> str:
 
 
 def _write_once(path: Path, content: bytes) -> None:
-    """Give the path this content unless it has one, atomically, readable by its owner alone."""
+    """Give the path this content unless it has one, atomically, readable as other secrets are."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, secrets.mode(path.parent))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

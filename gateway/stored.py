@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from archive import instances
 from archive.cached_file import open_cached, read_cached
-from archive.errors import NotFound, Unproven
+from archive.errors import NotFound, Unavailable, Unproven, is_shortage
 from archive.search import Place
 from deidentification import stored
 
@@ -35,8 +35,8 @@ class StoredFiles:
     async def read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
         """What `work`, called in a thread, finds in the instances' files.
 
-        Raises NotFound where a file is gone, Unproven where one is not the instance that was indexed, as this site
-        made it, and what `work` raises.
+        Raises NotFound where a file is gone, Unavailable where no more can be opened, Unproven where one is not the
+        instance that was indexed, as this site made it, and what `work` raises.
         """
         return await asyncio.get_running_loop().run_in_executor(None, self.read_now, places, work)
 
@@ -69,7 +69,9 @@ class StoredFiles:
         """As `read`, in the thread that this is called in."""
         try:
             return work([self._require(place) for place in places])
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise Unavailable("too many files are open to read a stored one") from None
             raise NotFound("the stored bytes of an instance are no longer there") from None
 
     def _require(self, place: Place) -> Path:

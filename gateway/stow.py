@@ -5,6 +5,7 @@ one thing that is given back to its sender is the UIDs of an instance that was r
 """
 
 import asyncio
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,6 +21,7 @@ from gateway.datasets import JSON, SINGLE
 from gateway.door import Outcome, deliver
 from gateway.native_model import render_native_model
 from gateway.negotiation import preferences
+from gateway.problem import RETRY_AFTER
 from gateway.services import scope_of, services_of
 from gateway.store_payload import read_instances
 from gateway.store_response import render_outcomes, status_of
@@ -45,7 +47,10 @@ async def store(request: Request) -> Response:
     response = render_outcomes(outcomes, services.settings.dicomweb_url)
     content = render_native_model(response) if accepted in SINGLE else encode(response)
     headers = {"content-type": str(accepted), "cache-control": "no-store"}
-    return Response(content, status_of(outcomes), headers)
+    status = status_of(outcomes)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = RETRY_AFTER
+    return Response(content, status, headers)
 
 
 async def _deliver_all(request: Request, target: Resource, scope: Scope) -> list[Outcome]:

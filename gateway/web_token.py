@@ -16,8 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from archive.errors import Unauthenticated
 
-ALLOWED = ("RS256", "PS256", "ES256", "EdDSA")
-"""The algorithms that a token may be signed with (RFC 7518 section 3.1, RFC 8037); all asymmetric."""
 MAXIMUM_TOKEN = 8192  # characters
 LEEWAY = 5  # seconds that clocks may differ
 MAXIMUM_NAME = 2048  # characters
@@ -77,6 +75,7 @@ def verify(
     issuer: str,
     audience: str,
     require: Sequence[str] = REQUIRED,
+    leeway: int = LEEWAY,
 ) -> dict[str, Any]:
     """The claims, once the signature is the key's and they are for here and now. Raises InvalidToken."""
     if key is None or token.header["alg"] not in key.algorithms:
@@ -90,7 +89,7 @@ def verify(
             algorithms=[token.header["alg"]],
             issuer=issuer,
             audience=audience,
-            leeway=LEEWAY,
+            leeway=leeway,
             options={"require": list(require)},
         )
     except jwt.ExpiredSignatureError:

@@ -85,8 +85,9 @@ def has_chosen(home: Path, task: Task = Task.DENSITY, modality: str = "MG") -> b
 def enable(home: Path, package: Package, *, shadow: bool = False) -> None:
     """Let a package of the site read its task from now on, or read it in the shadow of the one that does.
 
-    Raises PackageError where it is to be both.
+    Raises PackageError where it is to be both, or where this release does not know its preprocessing.
     """
+    _require_known_steps(package)
     place = place_of(package)
     others = [
         slot for slot in wanted(home) if (slot.task, slot.modality) == place and slot.shadow is not shadow
@@ -112,12 +113,14 @@ def disable(home: Path, name: str, version: str = "") -> list[Slot]:
 def add(home: Path, source: Path) -> Package:
     """Copy a package into the site.
 
-    Raises PackageError where it is not whole, not signed by a trusted key, or of the name and version of another.
+    Raises PackageError where it is not whole, not signed by a trusted key, of the name and version of another, or
+    where this release does not know its preprocessing.
     """
     if not source.is_dir():
         raise PackageError(f"{source} is no folder: a package is a folder; unpack an archive first")
     trusted = trusted_keys(home)
     package = load(source, trusted)
+    _require_known_steps(package)
     if (present := _folder(home, package.passport.identity.task, package.reference)).exists():
         if read(present).signed != package.signed:
             raise PackageError(
@@ -125,15 +128,28 @@ def add(home: Path, source: Path) -> Package:
             )
         return load(present, trusted)
     network = None if package.passport.method else package.read_network()
-    write(present, network, read_text(source))
+    write(present, network, read_text(source), package.read_record())
     return load(present, trusted)
 
 
-def make(home: Path, network: bytes, passport: Mapping[str, Any], private: Ed25519PrivateKey) -> Package:
+def _require_known_steps(package: Package) -> None:
+    from inference import preprocess  # takes seconds, which lists of packages need not wait for
+
+    if steps := [(step.name, step.parameters) for step in package.passport.inputs.preprocessing]:
+        preprocess.check(steps)
+
+
+def make(
+    home: Path,
+    network: bytes,
+    passport: Mapping[str, Any],
+    private: Ed25519PrivateKey,
+    record: bytes | None = None,
+) -> Package:
     """Write a package of the site's own, signed with its key, which is trusted from then on. Raises PackageError."""
     identity = passport["identity"]
     folder = home / "models" / Task(identity["task"]) / f"{identity['name']}-{identity['version']}"
-    save(folder, network, passport, private)
+    save(folder, network, passport, private, record)
     trust(home, private.public_key())
     return load(folder, trusted_keys(home))
 

@@ -117,7 +117,11 @@ def read_dataset(part: Part, *, pixels: bool) -> FileDataset:
 
 def read_instance(part: Part) -> Instance:
     """Read the header of a Part 10 instance. Raises ReadingFailed."""
-    dataset = read_dataset(part, pixels=False)
+    return describe(read_dataset(part, pixels=False), part)
+
+
+def describe(dataset: Dataset, part: Part = b"") -> Instance:
+    """The header of an instance that is read already; `part` is where its pixels are. Raises ReadingFailed."""
     with readable():
         views = dataset.get("ViewCodeSequence") or []
         return Instance(

@@ -19,6 +19,7 @@ _NAMES = {
 }
 """What names begin with. Lorad is Hologic's, and the MicroDose that Sectra made has been Philips's since."""
 
+KNOWN = frozenset(_NAMES)
 _BEGINNINGS = {beginning: name for name, beginnings in _NAMES.items() for beginning in beginnings}
 _LEGAL = {
     "AB",

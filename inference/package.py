@@ -1,7 +1,9 @@
 """A model package: a folder with `passport.toml` and, unless a method stands in its place, `model.onnx`.
 
 The hash in the passport ties it to the very bytes of the network, and the signature in the passport both to who made
-them. A package that was changed, or that nobody trusted has signed, does not load.
+them. A model that sites trained together has a third file, `provenance.jsonl`: the record of how. Its hash is in the
+passport, too (`training.provenance.record_sha256`). A package that was changed, or that nobody trusted has signed, does
+not load.
 """
 
 import hashlib
@@ -24,7 +26,11 @@ from inference.toml_table import read_toml, to_toml
 from inference.trust import shipped_keys
 
 NETWORK = "model.onnx"
+RECORD = "provenance.jsonl"
+RECORD_HASH = "record_sha256"
+"""The key of `training.provenance` with the SHA-256 of the record."""
 MAX_PASSPORT_BYTES = 64 * 1024
+MAX_RECORD_BYTES = 64 * 1024**2
 MAX_NETWORK_BYTES = 2 * 1024**3
 
 
@@ -66,6 +72,22 @@ class Package:
             )
         return network
 
+    @property
+    def record_sha256(self) -> str:
+        """What the passport names; empty for a package without a record."""
+        return self.passport.training.provenance.get(RECORD_HASH, "")
+
+    def read_record(self) -> bytes | None:
+        """The bytes of the record; None for a package without. Raises PackageError where it is not the passport's."""
+        if not self.record_sha256:
+            return None
+        record = _read(self.folder / RECORD, MAX_RECORD_BYTES)
+        if hashlib.sha256(record).hexdigest() != self.record_sha256:
+            raise PackageError(
+                f"{self.folder / RECORD} is not the record that its passport names: sha256 differs"
+            )
+        return record
+
     def authenticate(self, trusted: Keys) -> None:
         """Raises PackageError where the passport was not signed as it is by a trusted key."""
         try:
@@ -104,29 +126,40 @@ def load(folder: Path, trusted: Keys | None = None) -> Package:
     package.authenticate(shipped_keys() if trusted is None else trusted)
     if package.passport.method is None:
         package.read_network()
+    package.read_record()
     return package
 
 
 def save(
-    folder: Path, network: bytes | None, passport: Mapping[str, Any], private: Ed25519PrivateKey | None = None
+    folder: Path,
+    network: bytes | None,
+    passport: Mapping[str, Any],
+    private: Ed25519PrivateKey | None = None,
+    record: bytes | None = None,
 ) -> Package:
     """Write a network and its passport, with the network's hash in it, as a package, and read that.
+
+    Where there is a record, the passport names its hash, too.
 
     It is signed where a key is given. The package appears whole or not at all; one that is already there with the
     same content is left alone, so that a process which reads it is not disturbed. Raises PackageError for a passport
     that does not hold.
     """
     content = {"format": FORMAT} | dict(passport) | _named(network, passport.get("network", {}))
+    if record is not None:
+        content["training"] = _with_record(passport["training"], record)
     if private is not None:
         content["signature"] = asdict(sign(canonical(content), private))
-    return write(folder, network, to_toml(content).encode())
+    return write(folder, network, to_toml(content).encode(), record)
 
 
-def write(folder: Path, network: bytes | None, passport: bytes) -> Package:
+def write(folder: Path, network: bytes | None, passport: bytes, record: bytes | None = None) -> Package:
     """As `save`, of the very bytes of a passport."""
     parse_passport(passport)
-    if not _holds(folder, network, passport):
-        _replace(folder, network, passport)
+    files = {NETWORK: network, RECORD: record, PASSPORT: passport}
+    given = {name: content for name, content in files.items() if content is not None}
+    if not _holds(folder, given):
+        _replace(folder, given)
     return read(folder)
 
 
@@ -138,6 +171,7 @@ def sign_package(folder: Path, private: Ed25519PrivateKey) -> Package:
     package = read(folder)
     if package.passport.method is None:
         package.read_network()
+    package.read_record()
     text = read_text(folder).decode("utf-8")
     head = text if package.passport.signature is None else text.rpartition("[signature]")[0]
     table = to_toml({"signature": asdict(sign(package.signed, private))})
@@ -155,22 +189,25 @@ def _named(network: bytes | None, table: Mapping[str, Any]) -> dict[str, Any]:
     return {} if network is None else {"network": {**table, **named}}
 
 
-def _holds(folder: Path, network: bytes | None, passport: bytes) -> bool:
+def _with_record(training: Mapping[str, Any], record: bytes) -> dict[str, Any]:
+    named = {RECORD_HASH: hashlib.sha256(record).hexdigest()}
+    return {**training, "provenance": {**training.get("provenance", {}), **named}}
+
+
+def _holds(folder: Path, files: Mapping[str, bytes]) -> bool:
     try:
-        same = (folder / PASSPORT).read_bytes() == passport
-        return same and (network is None or (folder / NETWORK).read_bytes() == network)
+        return all((folder / name).read_bytes() == content for name, content in files.items())
     except OSError:
         return False
 
 
-def _replace(folder: Path, network: bytes | None, passport: bytes) -> None:
+def _replace(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as draft:
         new, old = Path(draft) / "new", Path(draft) / "old"
         new.mkdir()
-        if network is not None:
-            (new / NETWORK).write_bytes(network)
-        (new / PASSPORT).write_bytes(passport)
+        for name, content in files.items():
+            (new / name).write_bytes(content)
         if folder.exists():
             folder.rename(old)
         new.rename(folder)

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from pydicom import Dataset
 
-from archive import deliveries, instances, notices
+from archive import deliveries, instances, measures, notices
 from archive.audit import WORKER, Event, Outcome, write
 from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
@@ -23,6 +23,8 @@ from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
 from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
+from archive.spans import Nowhere, Spans, spanning
+from archive.trace_context import parse
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
 from inference import installed
@@ -79,8 +81,14 @@ class Reader:
     """Does readings, any number at once, all in one model process (`host`)."""
 
     def __init__(
-        self, settings: Settings, deidentifier: Deidentifier, pseudonyms: Pseudonyms, host: Host
+        self,
+        settings: Settings,
+        deidentifier: Deidentifier,
+        pseudonyms: Pseudonyms,
+        host: Host,
+        spans: Spans | None = None,
     ) -> None:
+        self._spans = spans or Nowhere()
         self._settings = settings
         self._deidentifier = deidentifier
         self._pseudonyms = pseudonyms
@@ -114,10 +122,14 @@ class Reader:
             if begun is None:
                 return
             announce(connection, CHANGED)
-            attempts, fingerprint, reason = begun
+            attempts, fingerprint, reason, trace = begun
             key = due.key | {"fingerprint": fingerprint}
+            traced = spanning(
+                self._spans, "read", parse(trace or ""), task=str(due.task), modality=due.modality
+            )
             try:
-                read = self._read(connection, due, attempts, reason)
+                with traced:
+                    read = self._read(connection, due, attempts, reason)
             except Unavailable:
                 connection.execute(self._sql["give_back"], key)
                 raise
@@ -134,6 +146,7 @@ class Reader:
                     self._want_delivery(connection, due, read.made)
                 notices.want(connection, key, read.outcome["state"])
                 connection.execute(self._sql["announce_end"], key)
+            _count(due, read)
             _log.info("a reading of %s on %s ended: %s", due.task, due.modality, read.outcome["state"])
 
     def _want_delivery(self, connection: psycopg.Connection, due: Due, made: _Made) -> None:
@@ -253,6 +266,14 @@ def _answer(reply: Reply) -> Findings | NotApplicable:
 
 def _given_up(last: str | None) -> str:
     return f"given up after {MOST_ATTEMPTS} readings that came to no end{f': {last}' if last else ''}"
+
+
+def _count(due: Due, read: _Read) -> None:
+    """For Prometheus."""
+    task = str(due.task)
+    measures.READINGS.labels(task, due.modality, str(read.outcome["state"])).inc()
+    if read.package:
+        measures.READING_SECONDS.labels(task, read.package.passport.identity.name).observe(read.seconds)
 
 
 def _record(connection: psycopg.Connection, log: Any, due: Due, fingerprint: str, read: _Read) -> None:

@@ -11,29 +11,32 @@ import logging
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import procrastinate
 import psycopg
 from procrastinate.exceptions import AlreadyEnqueued
 from procrastinate.jobs import Status
 
-from archive import checkpoints, performing, reviews
+from archive import checkpoints, measures, performing, reviews
 from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavailable
 from archive.findings import Task
 from archive.follow import Follower
 from archive.orthanc import Orthanc
 from archive.pool import connect, connection_string, queries, translated_errors
-from archive.readings import CHANNEL, DUE
+from archive.readings import CHANNEL, DUE, JOB
 from archive.settings import Settings
+from archive.spans import Nowhere, Spans
+from inference.arrivals import ArrivalSpans
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
 from inference.notification.lanes import Notifier
+from inference.notification.tracing import Tracer
 from inference.reader import Due, Reader
 from inference.reviews import ReviewWriter
 
-READINGS, OTHERS = "readings", "default"
-"""Queues: cleanings are done beside readings, so that neither waits for the other."""
+READINGS, OTHERS, JOBS = "readings", "default", "jobs"
+"""Queues: cleanings and jobs over datasets are done beside readings, so that none waits for another."""
 _IDLE = 0.25  # seconds between two looks at Orthanc's log when it had nothing new
 _PAUSE = 2.0  # seconds at most before another try after a part of the site did not answer
 _WATCH = 1.0  # seconds between two looks for instances to be cleaned
@@ -44,6 +47,16 @@ _ERASE = 5.0  # seconds between two looks for erasures that were cut short
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _log = logging.getLogger("senogate.worker")
+
+
+class Runner(Protocol):
+    """What runs jobs over datasets, one at a time."""
+
+    def run(self, job_id: str) -> None:
+        """Do what is due of a job. Raises Unavailable where it is to be done again."""
+
+    def end(self) -> None:
+        """End the job under way: it is begun anew by whoever works next."""
 
 
 class Worker:
@@ -62,10 +75,15 @@ class Worker:
         readings: int = 1,
         erase: Callable[[], int] = lambda: 0,
         notifier: Notifier | None = None,
+        tracer: Tracer | None = None,
+        jobs: Runner | None = None,
+        spans: Spans | None = None,
     ) -> None:
+        self._spans = spans or Nowhere()
+        self._jobs = jobs
         self._settings = settings
         self._go_on_erasing = erase
-        self._notifier = notifier
+        self._notifier, self._tracer = notifier, tracer
         self._reader = reader
         self._cleaning = cleaning
         self._review_writer = review_writer
@@ -78,6 +96,7 @@ class Worker:
         self._queue = procrastinate.App(connector=connector)
         self._read = self._queue.task(name="read", queue=READINGS)(self._read_due)
         self._clean = self._queue.task(name="clean")(self._clean_due)
+        self._run_job = self._queue.task(name="job", queue=JOBS)(self._job_due)
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; a reading that has begun is finished first."""
@@ -88,12 +107,13 @@ class Worker:
             queues = [
                 asyncio.create_task(self._work([OTHERS], 1)),
                 asyncio.create_task(self._work([READINGS], self._readings)),
+                *([asyncio.create_task(self._work([JOBS], 1))] if self._jobs else []),
                 asyncio.create_task(self._listen()),
             ]
             ended = asyncio.create_task(self._ended.wait())
             loops = (
                 *(self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase),
-                *(self._write_reviews, self._notify),
+                *(self._write_reviews, self._notify, self._trace),
             )
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -108,6 +128,8 @@ class Worker:
     def _end(self) -> None:
         self._ended.set()
         self._changed.set()
+        if self._jobs:
+            self._jobs.end()
 
     async def _work(self, queues: list[str], concurrency: int) -> None:
         """Take jobs from queues; what has begun when this is cancelled is finished first."""
@@ -128,6 +150,10 @@ class Worker:
 
     async def _clean_due(self, identifier: str) -> None:
         await self._do(self._cleaning.clean, identifier)
+
+    async def _job_due(self, job_id: str) -> None:
+        assert self._jobs
+        await self._do(self._jobs.run, job_id)
 
     async def _do(self, work: Callable[[Any], None], due: Any) -> None:
         """Do what is due, in a thread; where a part of the site does not answer it stays due, and a moment passes."""
@@ -155,11 +181,14 @@ class Worker:
             connect(self._settings.database_url, autocommit=True) as connection,
             translated_errors(),
         ):
-            follower = Follower(connection, orthanc, self._settings.storage, self._reader.is_proven)
+            arrivals = ArrivalSpans(self._spans, orthanc)
+            proven, storage = self._reader.is_proven, self._settings.storage
+            follower = Follower(connection, orthanc, storage, proven, arrivals)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
                 self._retry = _IDLE
                 if followed.indexed:
+                    measures.INDEXED.inc(followed.indexed)
                     loop.call_soon_threadsafe(self._changed.set)
                     self._prepare()
                 follower.settle(self._settings.stable_age, self._reader.wanted)
@@ -186,6 +215,8 @@ class Worker:
                         self._changed.set()
                         if announced.payload == DUE:
                             await self._enqueue_due()
+                        elif announced.payload == JOB:
+                            await self._enqueue_jobs()
             except (procrastinate.exceptions.ConnectorException, psycopg.Error) as error:
                 _log.warning("announcements are not heard (%s)", type(error).__name__)
             await self._pause(_PAUSE)
@@ -197,9 +228,11 @@ class Worker:
         """
         while not self._ended.is_set():
             try:
+                await self._queue.connector.execute_query_async(queries("reading.sql")["right_heartbeats"])
                 for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_STALLED):
                     await self._queue.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
                 await self._enqueue_due()
+                await self._enqueue_jobs()
                 await asyncio.to_thread(self._cleaning.sweep)
             except (procrastinate.exceptions.ConnectorException, Unavailable) as error:
                 _log.warning("the queue does not answer (%s)", type(error).__name__)
@@ -252,6 +285,12 @@ class Worker:
             await self._notifier.run(self._ended)
         await self._ended.wait()
 
+    async def _trace(self) -> None:
+        """Tell the tracing service what was done with datasets."""
+        if self._tracer:
+            await self._tracer.run(self._ended)
+        await self._ended.wait()
+
     async def _sign(self) -> None:
         """Sign the audit trail each hour. Raises ConfigurationError without the key."""
         while not self._ended.is_set():
@@ -278,6 +317,15 @@ class Worker:
         for row in rows:
             name = row.pop("name")
             await _defer(self._read, name, row)
+
+    async def _enqueue_jobs(self) -> None:
+        """One lock for all of them: of all workers of a site one runs a job at a time."""
+        rows = await self._queue.connector.execute_query_all_async(queries("jobs.sql")["open"])
+        for row in rows if self._jobs else ():
+            name = f"job {row['id']}"
+            with suppress(AlreadyEnqueued):
+                configured = self._run_job.configure(lock="job", queueing_lock=name)
+                await configured.defer_async(job_id=row["id"])
 
     async def _enqueue_cleanings(self) -> None:
         rows = await self._queue.connector.execute_query_all_async(queries("spool.sql")["due"])

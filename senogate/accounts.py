@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 from psycopg import AsyncConnection
 
-from archive import secrets
+from archive import persons, secrets
 from archive.audit import Event
 from archive.subjects import account_subject
 from senogate.operator import AsJson, change, read_secret, run, say, show, site_of_home
+from senogate.user import user
 
 account_app = typer.Typer(no_args_is_help=True, help="People who sign in with a password of this site.")
 issuer_app = typer.Typer(no_args_is_help=True, help="OpenID providers whose tokens and sign-ins are taken.")
+Identity = Annotated[str, typer.Argument(help="account:NAME, ISSUER#SUB or client:ID.", show_default=False)]
 Name = Annotated[str, typer.Argument(help="As `senogate account list` shows it.", show_default=False)]
 
 
@@ -63,6 +65,29 @@ def account_enable(name: Name) -> None:
 
     _change(name, "enabled", lambda connection: accounts.enable_account(connection, name))
     say(f"{name} may sign in")
+
+
+@account_app.command("link")
+def account_link(one: Identity, other: Identity) -> None:
+    """Say that two identities are one person's, who then decides by neither on what she asks for by the other."""
+    run(site_of_home(), lambda connection: persons.link(connection, one, other, by=user()))
+    say(f"{one} and {other} are one person")
+
+
+@account_app.command("unlink")
+def account_unlink(subject: Identity) -> None:
+    """Say that an identity is nobody else's."""
+    run(site_of_home(), lambda connection: persons.unlink(connection, subject, by=user()))
+    say(f"{subject} is linked to none")
+
+
+@account_app.command("links")
+def account_links(as_json: AsJson = False) -> None:
+    """The identities that are linked."""
+    rows = run(site_of_home(), persons.list_links)
+    show(
+        [{"subject": row.subject, "person": row.person, "linked by": row.linked_by} for row in rows], as_json
+    )
 
 
 @issuer_app.command("add")

@@ -12,13 +12,13 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import audit_log, checkpoints, secrets
+from archive import audit_log, checkpoints, secrets, state
 from archive import settings as site_settings
 from archive.audit import Event, write
 from archive.audit_codes import Entry
 from archive.audit_event import audit_event
 from archive.audit_message import audit_message
-from archive.chain import Fault
+from archive.chain import Fault, not_ours
 from archive.errors import BadRequest
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
@@ -59,11 +59,15 @@ def verify(
     if file is not None:
         faults, extent = checkpoints.find_faults_of_file(file, known), str(file)
     else:
-        kept = [checkpoints.read_checkpoint(path.read_text("utf-8")) for path in head]
-        beside = checkpoints.kept_head(settings.audit)
+        given = [checkpoints.read_checkpoint(path.read_text("utf-8")) for path in head]
+        kept = [each for each in given if known.allow(each)]
+        if beside := checkpoints.kept_head(settings.audit):
+            kept.append(beside)
         with _connected(settings) as connection:
-            faults = checkpoints.find_faults(connection, known, [*kept, *([beside] if beside else [])])
+            faults = checkpoints.find_faults(connection, known, kept)
             extent = _extent(connection)
+            state.note(connection, state.VERIFIED, faults=len(faults))
+        faults += [not_ours(each) for each in given if not known.allow(each)]  # no word against the trail
     _print_faults(faults, extent, as_json)
     raise typer.Exit(1 if faults else 0)
 

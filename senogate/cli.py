@@ -1,7 +1,6 @@
 """The command line. Exit status 2 for wrong usage, 1 for a failure, 0 otherwise."""
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -16,10 +15,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from archive import logs
 from archive import settings as site_settings
-from archive.errors import ConfigurationError, SenogateError
+from archive.errors import SenogateError
 from archive.findings import Task
-from archive.migration import migrate
 from archive.purpose import Purpose
 from archive.settings import Settings
 from senogate import site
@@ -38,6 +37,12 @@ class Density(StrEnum):
     A, B, C, D = "a", "b", "c", "d"
 
 
+class Only(StrEnum):
+    """What alone is brought back to a site that has the rest of itself (senogate/backup/restoring.py)."""
+
+    KEYS, FILES = "keys", "files"
+
+
 class Make(StrEnum):
     """A make of phantom mammograph (inference/phantom/vendor.py)."""
 
@@ -52,7 +57,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 def main() -> None:
     """Run the command line; our own errors become one line and exit status 1."""
     try:
-        _log_to_stderr(os.environ.get("SENOGATE_LOG_LEVEL", ""))
+        logs.configure(*(os.environ.get(f"SENOGATE_LOG_{name}", "") for name in ("LEVEL", "FORMAT")))
         app()
     except SenogateError as error:
         _err.print(f"senogate: {error}", markup=False)
@@ -62,19 +67,15 @@ def main() -> None:
         sys.exit(1)
 
 
-def _log_to_stderr(level: str) -> None:
-    known = logging.getLevelNamesMapping()
-    if level and level.upper() not in known:
-        raise ConfigurationError(f"SENOGATE_LOG_LEVEL must be one of {', '.join(known)}")
-    logging.basicConfig(
-        level=(level or "INFO").upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    for noisy in ("httpx", "httpcore", "pynetdicom", "procrastinate", "pydicom"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-
-
 def _settings() -> Settings:
     return site.complete(site_settings.load())
+
+
+def _settings_of(part: str) -> Settings:
+    """The settings for a part of a site, which writes its logs as they say."""
+    settings = _settings()
+    logs.configure(settings.log_level, settings.log_format, part)
+    return settings
 
 
 @app.command()
@@ -107,20 +108,44 @@ def down() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Whether every part of the site answers; exit status 1 when one does not."""
+    """Whether every part of the site answers, and what calls for somebody; exit status 1 when a part does not."""
+    from senogate.state import lines, look
+
     settings = site_settings.load()
     state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    parts = state.get("parts", {}).get("parts", {})
+    items = look(site.complete(settings), {name: part.get("problem", "") for name, part in parts.items()})
     if state["ready"]:
         state["held"] = site.count_held(settings)
+    state["state"] = [item.to_json() for item in items]
     if as_json:
         _out.print_json(json.dumps(state))
     else:
         _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
-        for name, part in state.get("parts", {}).get("parts", {}).items():
+        for name, part in parts.items():
             _out.print(f"  {name}: {part.get('problem', 'answers')}", markup=False)
         for name, count in state.get("held", {}).items():
             _out.print(f"  {name.replace('_', ' ')}: {count}", markup=False)
+        for line in lines(items):
+            _out.print(f"  {line}", markup=False)
     raise typer.Exit(0 if state["ready"] else 1)
+
+
+@app.command()
+def doctor(
+    everything: Annotated[bool, typer.Option("--all", help="Tell of what is well, too.")] = False,
+    deadline: Annotated[int, typer.Option("--seconds", min=1, help="How long to look at most.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with the site, and say what to do; exit status 1 when something is."""
+    from senogate.doctor import visit
+
+    found = visit.visit(deadline)
+    if as_json:
+        _out.print_json(json.dumps(found.to_json()))
+    else:
+        _out.print(found.to_text(everything), markup=False)
+    raise typer.Exit(0 if found.is_healthy else 1)
 
 
 @app.command()
@@ -131,7 +156,7 @@ def send(
     associations: Annotated[int, typer.Option(min=1, max=16, help="Associations at once.")] = 4,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that --wait waits.")] = 300,
 ) -> None:
-    """C-STORE files and folders to the site; exit status 1 when any was refused."""
+    """C-STORE files and folders to the site; exit status 1 when any was refused, or none was DICOM."""
     from senogate.send import Sending
 
     sending = Sending(_settings(), paths, associations)
@@ -266,26 +291,80 @@ def infer(
 
 
 @app.command()
-def reindex() -> None:
-    """Build the index anew from what Orthanc holds."""
+def reindex(
+    processes: Annotated[int, typer.Option(min=1, help="Processes that read files.")] = os.cpu_count() or 1,
+) -> None:
+    """Build the index anew from what Orthanc holds; go on with it where it was cut short."""
     from senogate import indexing
 
     settings = _settings()
     with _progress() as progress:
         task = progress.add_task("indexing", total=None)
-        count = indexing.rebuild(settings, lambda: progress.advance(task))
+        count = indexing.rebuild(settings, lambda number: progress.advance(task, number), processes)
     _say(f"{count} instances are indexed")
+
+
+@app.command()
+def restore(
+    destination: Annotated[
+        Path, typer.Argument(exists=True, file_okay=False, help="The folder of the backups.")
+    ],
+    name: Annotated[str, typer.Option(help="As `backup list` shows it; else the newest.")] = "",
+    key: Annotated[Path | None, typer.Option(exists=True, help="The private key of `backup key`.")] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option(exists=True, help="Its first line opens it.")
+    ] = None,
+    only: Annotated[
+        Only | None, typer.Option(help="Only what of the keys, or of the stored files, is lost.")
+    ] = None,
+    erased: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, help="Receipts of what was erased after the last backup."),
+    ] = None,
+    ignore_newer: Annotated[
+        bool, typer.Option("--ignore-newer", help="Leave out what newer backups say was erased.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the site of a backup in an empty home, or bring back what of a site was lost."""
+    from senogate import restoring
+
+    opener = restoring.opener_of(key, passphrase_file)
+    order = restoring.Order(destination, name, opener, only, tuple(erased or ()), ignore_newer)
+    restored = restoring.run(site_settings.load(), order, quiet=as_json)
+    if as_json:
+        _out.print_json(json.dumps(restored.to_json()))
+    else:
+        _say(restored.to_text())
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="A file of `upgrades/` in the home; else the newest.")] = "",
+) -> None:
+    """Put the database of a stopped site back as it was before an upgrade; what was received since stays."""
+    from senogate.backup import upgrade
+
+    dump = upgrade.roll_back(site_settings.load(), name, _say)
+    _say(f"the database is as {dump.name} has it: install the release of that time, and start the site")
 
 
 @app.command(hidden=True)
 def init() -> None:
     """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
+    from senogate.backup import upgrade
+
     settings = site_settings.load()
     site.prepare(settings)
     settings = site.complete(settings)
-    for name in migrate(settings.database_url):
-        _say(f"applied {name}")
+    upgrade.migrate(settings, _say)
     note_configuration(settings)
+
+
+@app.command(hidden=True)
+def orthanc() -> None:
+    """Become the Orthanc of a site, with the plugin in it (part of deploy/systemd)."""
+    site.become_orthanc(_settings())
 
 
 @app.command(hidden=True)
@@ -293,7 +372,7 @@ def gateway() -> None:
     """Run the gateway of a site (part of `up`, and of docker-compose.yml)."""
     from senogate import parts
 
-    parts.run_gateway(_settings())
+    parts.run_gateway(_settings_of("gateway"))
 
 
 @app.command(hidden=True)
@@ -301,7 +380,65 @@ def worker() -> None:
     """Run a worker of a site (part of `up`, and of docker-compose.yml)."""
     from senogate import parts
 
-    parts.run_worker(_settings())
+    parts.run_worker(_settings_of("worker"))
+
+
+@app.command(hidden=True)
+def keeper() -> None:
+    """Run what counts and checks datasets and looks at exams (part of `up`, and of docker-compose.yml)."""
+    from gateway.catalogue import keeping
+
+    keeping.main(_settings_of("keeper"))
+
+
+@app.command(hidden=True)
+def alive(part: Annotated[str, typer.Argument(help="The name of the part's command.")]) -> None:
+    """Whether a part of the site does its work; exit status 1 where it does not (part of docker-compose.yml)."""
+    from senogate.alive import PARTS, check
+
+    if part not in PARTS:
+        raise typer.BadParameter(f"must be one of {', '.join(PARTS)}", param_hint="PART")
+    check(_settings(), part)
+
+
+@app.command(hidden=True)
+def superlink() -> None:
+    """Become the SuperLink of a hub (part of `up`, and of docker-compose.yml)."""
+    from senogate.federation import parts
+
+    parts.become_superlink(site_settings.load())
+
+
+@app.command(hidden=True)
+def supernode() -> None:
+    """Become the SuperNode of a federation's site (part of `up`, and of docker-compose.yml)."""
+    from senogate.federation import parts
+
+    parts.become_supernode(site_settings.load())
+
+
+@app.command(hidden=True)
+def relay() -> None:
+    """Run the way out of a federation's site (part of `up`, and of docker-compose.yml)."""
+    from senogate.federation import parts
+
+    parts.run_relay(_settings_of("relay"))
+
+
+@app.command(hidden=True)
+def conductor() -> None:
+    """Run what conducts a hub's runs (part of `up`, and of docker-compose.yml)."""
+    from senogate.federation import parts
+
+    parts.run_conductor(_settings_of("conductor"))
+
+
+@app.command(hidden=True)
+def trainer() -> None:
+    """Run what trains at a federation's site (part of `up`, and of docker-compose.yml)."""
+    from senogate.federation import parts
+
+    parts.run_trainer(_settings_of("trainer"))
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class Cluster:
         """What runs the cluster in the foreground; SIGINT ends it in order."""
         options = _OPTIONS | {"unix_socket_directories": str(self.socket_folder)}
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        return [*self._as_user(), str(self._binary("postgres")), "-D", str(self.data), *settings]
+        return [*self._as_user(), str(self.binary("postgres")), "-D", str(self.data), *settings]
 
     def _make_private(self, folder: Path, *, shared: bool = False) -> None:
         """A folder that is the cluster's user's and nobody else's; a shared one is that of who runs the site, too.
@@ -84,10 +84,10 @@ class Cluster:
         )
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*self._as_user(), str(self._binary(program)), *arguments]
+        command = [*self._as_user(), str(self.binary(program)), *arguments]
         return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
 
-    def _binary(self, program: str) -> Path:
+    def binary(self, program: str) -> Path:
         """The program of the version that made the cluster, or of the newest one installed."""
         installed = sorted(
             (path for path in _BINARIES.glob("*") if path.name.isdigit()), key=lambda path: int(path.name)

@@ -67,6 +67,17 @@ def audit(as_json: AsJson = False) -> None:
         )
 
 
+@app.command("rotate-key")
+def rotate_key() -> None:
+    """Seal everything to a new key: identities and what is spooled. The site is down meanwhile."""
+    from senogate import rekeying
+
+    identities, spooled = rekeying.rotate(site_settings.load())
+    typer.echo(
+        f"{identities} identities and {spooled} spooled instances are sealed to a new key: back it up now"
+    )
+
+
 def open_identity(key: Path, pseudonym: str, reason: str) -> Opened:
     """Whom a pseudonym stands for. Raises ConfigurationError for a key that is none, and as `reidentify` does."""
     private = secrets.read_key(str(key.parent), key.name)

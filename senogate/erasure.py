@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import jwt
 import typer
 from rich.progress import Progress
 
-from archive import audit, erasure, optout, secrets
+from archive import audit, erasure, optout, prepared, secrets
 from archive.durable import DurableConnection
 from archive.erasure import Erasure, Kind, Site
 from archive.errors import BadRequest
@@ -134,7 +135,7 @@ def is_genuine(keys: SigningKeys, text: str) -> bool:
 
 
 def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: str, yes: bool) -> None:
-    if not yes and typer.get_text_stream("stdin").isatty():
+    if not yes and sys.stdin.isatty():
         typer.confirm(f"Erase the {kind} {pseudonyms[0]} for good?", abort=True, err=True)
     with _site(settings) as where:
         identifier = erasure.ask(where.connection, kind, pseudonyms, by=user(), reason=reason)
@@ -167,6 +168,7 @@ def _site(settings: Settings) -> Iterator[Site]:
             spool=Spool(settings.spool, rows),
             sign=_signer(_signing_keys(settings)),
             index=Follower(connection, orthanc, settings.storage, partial(is_proven, proof_key)).index,
+            forget_prepared=partial(prepared.forget, settings),
             name=settings.public_url,
         )
 

@@ -19,9 +19,18 @@ GROUPS = {
     "optout": "optout.app",
     "erase": "erasure.app",
     "dataset": "permits.dataset_app",
+    "catalogue": "catalogue.app",
+    "quality": "quality.app",
     "permit": "permits.permit_app",
     "role": "permits.role_app",
+    "rules": "rules.app",
+    "consent": "consents.app",
+    "job": "jobs.app",
     "audit": "audit.app",
+    "backup": "backups.app",
+    "label": "labels.app",
+    "search": "counting.app",
+    "federation": "federation.app",
 }
 """By the name of each group the module of this package, and the Typer in it."""
 

@@ -1,39 +1,38 @@
 """`senogate reindex`: the index, built anew from Orthanc."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from archive import secrets
+from archive import search_facts, secrets
 from archive.audit import Detail, Event, write
-from archive.follow import Follower
 from archive.orthanc import Orthanc
-from archive.pool import connect, translated_errors
+from archive.pool import connect, queries, translated_errors
+from archive.reindexing import Reindexing
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
 from senogate.user import user
 
 
-def rebuild(settings: Settings, advance: Callable[[], object]) -> int:
-    """Index every instance that Orthanc holds and forget all others; `advance` is called for each.
+def rebuild(settings: Settings, advance: Callable[[int], object], processes: int = 1) -> int:
+    """Index every instance that Orthanc holds and forget all others, or go on where that was cut short.
 
-    The worker may run meanwhile. Raises Unavailable.
+    The number of instances that were indexed. `advance` is told how many more are done. The worker may run meanwhile.
+    Raises Unavailable, and Conflict where another process does the same.
     """
-
-    def identifiers(orthanc: Orthanc) -> Iterator[str]:
-        for identifier in orthanc.instances():
-            yield identifier
-            advance()
-
     key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
     with (
         closing(Orthanc(settings)) as orthanc,
         connect(settings.database_url, autocommit=True) as connection,
         translated_errors(),
     ):
-        follower = Follower(connection, orthanc, settings.storage, partial(is_proven, key))
-        count = follower.rebuild(identifiers(orthanc))
+        proven = partial(is_proven, key)
+        reindexing = Reindexing(connection, orthanc, settings.storage, proven, processes)
+        count = reindexing.run(orthanc.instances, advance)
+        connection.execute(queries("index.sql")["gather_statistics"])
+        search_facts.begin_anew(connection)
+        search_facts.bring_up_to_date(connection)
         detail: Detail = {"index": "rebuilt", "instances": count}
         write(connection, Event.CONFIGURATION_CHANGED, subject=user(), detail=detail)
         return count

@@ -17,7 +17,7 @@ from inference import installed, package, trust
 from inference.installed import Installed, Slot
 from inference.package import Package
 from inference.toml_table import CONTROLS, read_toml
-from senogate import model_keys
+from senogate import fetching, model_keys, tracing
 from senogate.model_keys import PackageFolder, note
 from senogate.operator import AsJson, err, out, run, say, show, site_of_home
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Model packages.")
 app.add_typer(model_keys.app)
+app.add_typer(fetching.app)
+app.add_typer(tracing.app)
 
 Name = Annotated[str, typer.Argument(help="As `senogate model list` shows it.", show_default=False)]
 NameOrFolder = Annotated[str, typer.Argument(help="A name, or the folder of a package.", show_default=False)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import optout, secrets
+from archive import optout, prepared, secrets
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
 from archive.pool import connect, translated_errors
@@ -39,9 +39,11 @@ Issuer = Annotated[
 @app.command()
 def add(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = False) -> None:
     """Withhold all studies of a patient, those that come later too; say which models learnt from her."""
-    patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
+    settings = site_of_home()
+    patients = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
     with _connected() as connection:
         rows = optout.add(connection, patients, by=user())
+        prepared.forget_withheld(settings, connection)
         trained = optout.trained_on(connection, patients)
     _show(rows, trained, as_json)
     if not as_json and not any(row.studies for row in rows):

@@ -2,20 +2,23 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import ssl
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive import secrets
 from archive.errors import ConfigurationError
+from archive.measure_sockets import published
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
+from archive.spans import Spans, open_spans
 from archive.trail import Trail
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
@@ -28,6 +31,8 @@ _READING = 32  # threads that wait for files
 _POOL = 32  # connections to PostgreSQL at most, for all gateways of a site
 _FEWEST = 3  # for one of them
 _MESSAGE = 64 * 1024  # bytes of a WebSocket's message at most; none is expected
+_KEPT_OPEN = 30  # seconds that a connection waits for its next request: a federation's sites ask every 20
+_STATEMENT, _LOCK = 120, 10  # seconds that a statement may take, and of these wait for a lock
 _GRACE = 10  # seconds that answers under way may take to end
 
 
@@ -35,15 +40,21 @@ def run_gateway(settings: Settings) -> None:
     """Serve HTTP until SIGTERM. Raises ConfigurationError."""
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+    use_all_handles()
+    with (
+        published(settings, "gateway"),
+        closing(open_spans(settings, "gateway")) as spans,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_serve(settings, spans))
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, spans: Spans) -> None:
     import uvicorn
     from psycopg_pool import AsyncConnectionPool
 
     from gateway import app
+    from gateway.search.counting import keep_up_to_date
     from gateway.signing import SigningKeys
     from gateway.transport import Protocol, Server, renew_certificate
 
@@ -59,11 +70,11 @@ async def _serve(settings: Settings) -> None:
             min_size=2,
             max_size=_connections(settings),
             open=False,
-            kwargs={"autocommit": True, **SESSION},
+            kwargs={"autocommit": True, **bounded(SESSION)},
         ) as pool,
         aclosing(Trail(settings.database_url)) as trail,
     ):
-        application = app.create(settings, pool, orthanc, keys, deidentifier, trail)
+        application = app.create(settings, pool, orthanc, keys, deidentifier, trail, spans)
         configuration = uvicorn.Config(
             application,
             http=Protocol,
@@ -75,6 +86,7 @@ async def _serve(settings: Settings) -> None:
             proxy_headers=False,
             lifespan="off",
             timeout_graceful_shutdown=_GRACE,
+            timeout_keep_alive=_KEPT_OPEN,
             ws_max_size=_MESSAGE,
             **tls_options(settings),
         )
@@ -83,12 +95,17 @@ async def _serve(settings: Settings) -> None:
         listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
         listening.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         beside = [asyncio.create_task(renew_certificate(configuration.ssl, settings)), listening]
+        beside.append(asyncio.create_task(keep_up_to_date(settings)))
         try:
             await server.serve([_shared_socket(settings)] if settings.gateway_processes > 1 else None)
         finally:
             for task in beside:
                 task.cancel()
             await application.state.services.floods.aclose()
+            await application.state.services.memberships.aclose()
+            await application.state.services.superlink.aclose()
+            application.state.services.counting.close()
+            await application.state.services.upstream.aclose()
 
 
 def _client_of_orthanc(settings: Settings) -> "httpx.AsyncClient":
@@ -125,6 +142,18 @@ def tls_options(settings: Settings) -> dict[str, Any]:
     return found
 
 
+def bounded(session: dict[str, Any]) -> dict[str, Any]:
+    """A session whose statements end, and so give their connection back, before all who ask wait for one."""
+    bounds = f" -c statement_timeout={_STATEMENT}s -c lock_timeout={_LOCK}s"
+    return session | {"options": session["options"] + bounds}
+
+
+def use_all_handles() -> None:
+    """Let this process have as many files and sockets open as the system allows it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def _connections(settings: Settings) -> int:
     return max(min(16, _POOL // settings.gateway_processes), _FEWEST)
 
@@ -143,33 +172,42 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 def run_worker(settings: Settings) -> None:
     """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
+    from federation.jobs.files import hide
+    from federation.jobs.running import JobRunner
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
     from inference.delivery.delivering import delivering
     from inference.execution.host import Host
     from inference.notification.lanes import Notifier
     from inference.notification.sending import Sender
+    from inference.notification.tracing import Tracer
     from inference.reader import Reader
     from inference.reviews import ReviewWriter
     from inference.worker import Worker
     from senogate.erasure import go_on
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
+    hide()
     deidentifier = deidentifier_of(settings)
     readings = settings.inference_readings or os.cpu_count() or 1
     host = Host(_model_process(settings, readings), seconds=settings.inference_seconds)
-    reader = Reader(settings, deidentifier, deidentifier.pseudonyms, host)
+    spans = open_spans(settings, "worker")
+    reader = Reader(settings, deidentifier, deidentifier.pseudonyms, host, spans)
     cleaning = Cleaning(
         Sealed(settings, deidentifier), Finder(), automatic=settings.pixel_cleaning == "automatic"
     )
     sender = Sender(settings)
     notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
+    tracer = Tracer(settings) if settings.tracing_url else None
     try:
         reviews = ReviewWriter(settings, deidentifier)
-        worker = Worker(settings, reader, cleaning, reviews, readings, partial(go_on, settings), notifier)
-        with delivering(settings, deidentifier):
+        erase = partial(go_on, settings)
+        jobs = JobRunner(settings)
+        worker = Worker(settings, reader, cleaning, reviews, readings, erase, notifier, tracer, jobs, spans)
+        with published(settings, "worker"), delivering(settings, deidentifier):
             asyncio.run(worker.run())
     finally:
+        spans.close()
         sender.close()
         host.close()
 

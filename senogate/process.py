@@ -82,7 +82,11 @@ class Process:
             self._not_before = now + self._pause / 2
         if now < self._not_before:
             return False
-        self.start()
+        try:
+            self.start()
+        except OSError:  # a disk that takes no log, no process to be had: tried again like one that ended
+            self._started = now
+            return False
         return True
 
     def rotate_log(self) -> None:

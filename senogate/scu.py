@@ -1,11 +1,12 @@
 """The service class user of C-STORE (PS3.4 annex B): files and folders, over several associations at once."""
 
 import queue
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom import config, dcmread
@@ -18,6 +19,9 @@ from pynetdicom.presentation import build_context
 _config.STORE_SEND_CHUNKED_DATASET = True  # the data set goes out as it lies in the file
 _CONTEXTS = 120  # presentation contexts an association asks for; PS3.8 allows 128
 _IDENTIFIERS = ["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"]
+_UID = re.compile(r"[0-9.]{1,64}")  # one that is none would end the association of all others, too
+_LIKE_DICOM = (b"", b"\0", b"\2", b"\x08")  # how a file begins that may be a data set, or what is left of one
+_NAMES = (".dcm", ".dicom", ".ima")
 _STATUS = {
     0x0110: "processing failure",
     0x0122: "SOP class not supported",
@@ -38,7 +42,10 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file to send, and what its header says. UIDs are the sender's own."""
+    """A file to send, and what its header says. UIDs are the sender's own.
+
+    `is_other`: it lies in a folder, beside what is to be sent, and plainly is no DICOM.
+    """
 
     path: Path
     sop_class_uid: str = ""
@@ -46,6 +53,7 @@ class Item:
     study_instance_uid: str = ""
     sop_instance_uid: str = ""
     problem: str = ""
+    is_other: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,11 @@ class Outcome:
 
 def find_items(paths: Iterable[Path]) -> list[Item]:
     """The files below `paths`, in order; what is not DICOM is kept, with its problem."""
-    return [_read_item(path) for path in _files(paths)]
+    named = set(paths := list(paths))
+    return [
+        replace(item, is_other=item.path not in named and bool(item.problem) and _is_other(item.path))
+        for item in map(_read_item, _files(paths))
+    ]
 
 
 def send(items: list[Item], receiver: Receiver, associations: int, report: Callable[[Outcome], None]) -> None:
@@ -97,6 +109,16 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         yield from sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
 
 
+def _is_other(path: Path) -> bool:
+    """Whether neither a file's name nor its beginning is that of a data set; False where it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            first, is_part10 = file.read(1), file.read(131)[127:] == b"DICM"
+    except OSError:
+        return False
+    return not is_part10 and first not in _LIKE_DICOM and path.suffix.lower() not in _NAMES
+
+
 def _read_item(path: Path) -> Item:
     try:
         if not is_dicom(path):
@@ -104,8 +126,10 @@ def _read_item(path: Path) -> Item:
         with config.disable_value_validation():  # its warnings would quote values
             header = dcmread(path, stop_before_pixels=True, specific_tags=_IDENTIFIERS)
         syntax = str(header.file_meta.TransferSyntaxUID)
-        uids = (str(header.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
-        return Item(path, str(header.SOPClassUID), syntax, *uids)
+        study, instance = (str(header.get(name, "")) for name in ("StudyInstanceUID", "SOPInstanceUID"))
+        if not all(_UID.fullmatch(uid) for uid in (header.SOPClassUID, syntax)):
+            return Item(path, problem="its SOP class or transfer syntax is no UID (PS3.5 section 9)")
+        return Item(path, str(header.SOPClassUID), syntax, study, instance)
     except OSError as error:
         return Item(path, problem=f"can't be read ({type(error).__name__})")
     except (InvalidDicomError, AttributeError, ValueError, KeyError, NotImplementedError, EOFError) as error:

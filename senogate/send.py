@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import psycopg
 
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
+from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from archive.spool import OPEN, State
@@ -50,7 +52,7 @@ class Held:
 class Result:
     """The outcome of a sending. `studies` maps the pseudonymous Study Instance UIDs to what is known of each.
 
-    What is `held` was accepted, and so counts as sent.
+    What is `held` was accepted, and so counts as sent. What is `skipped` plainly is no DICOM.
     """
 
     outcomes: list[scu.Outcome]
@@ -59,19 +61,28 @@ class Result:
 
     @property
     def refused(self) -> list[scu.Outcome]:
-        return [outcome for outcome in self.outcomes if not outcome.is_stored]
+        return [each for each in self.outcomes if not each.is_stored and not each.item.is_other]
+
+    @property
+    def skipped(self) -> list[scu.Outcome]:
+        return [each for each in self.outcomes if each.item.is_other]
+
+    @property
+    def sent(self) -> int:
+        return sum(outcome.is_stored for outcome in self.outcomes)
 
     @property
     def is_complete(self) -> bool:
-        return not self.refused
+        return not self.refused and (self.sent > 0 or not self.skipped)
 
     def to_json(self) -> dict[str, object]:
         return {
-            "sent": len(self.outcomes) - len(self.refused),
+            "sent": self.sent,
             "refused": [
                 {"path": str(each.item.path), "status": each.status, "reason": each.reason}
                 for each in self.refused
             ],
+            "skipped": [str(each.item.path) for each in self.skipped],
             "held": [each.to_json() for each in self.held],
             "studies": [
                 {"study_instance_uid": uid, "reading": _to_json(reading)}
@@ -80,8 +91,9 @@ class Result:
         }
 
     def to_text(self) -> str:
-        lines = [f"{len(self.outcomes) - len(self.refused)} instances sent, {len(self.refused)} refused"]
+        lines = [f"{self.sent} instances sent, {len(self.refused)} refused"]
         lines += [f"  refused {each.item.path}: {each.reason}" for each in self.refused]
+        lines += [f"  skipped {each.item.path}: {each.reason}" for each in self.skipped]
         lines += [f"  held {each.path}: {each.state} ({each.reason}), {each.id}" for each in self.held]
         lines += [f"  study {uid}{_say(reading)}" for uid, reading in self.studies.items()]
         return "\n".join(lines)
@@ -122,8 +134,8 @@ class Sending:
     def wait(self, result: Result, timeout: float) -> Result:
         """Wait until what was accepted is cleaned, indexed and read, or left to a person.
 
-        Raises ConfigurationError without the site's keys, and Unavailable when that takes longer than `timeout`
-        seconds.
+        What was sent before is indexed again, so the index has to reach the end that Orthanc's log has by then. Raises
+        ConfigurationError without the site's keys, and Unavailable when that takes longer than `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         pause = threading.Event()
@@ -131,16 +143,19 @@ class Sending:
         if deidentifier is None:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, deidentifier).items()}
+        log_end: int | None = None
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
             while True:
                 held = _held(connection, result.outcomes, deidentifier)
+                if log_end is None and all(each.state == State.QUARANTINED for each in held):
+                    log_end = self._log_end()
+                is_followed = log_end is not None and _position(connection) >= log_end
                 kept = {each.sop_instance_uid for each in held}
                 states = {
                     uid: _state(connection, uid, [each for each in instances if each not in kept])
                     for uid, instances in wanted.items()
                 }
-                left_to_a_person = all(each.state == State.QUARANTINED for each in held)
-                if left_to_a_person and all(done for done, _ in states.values()):
+                if is_followed and all(done for done, _ in states.values()):
                     readings = {uid: reading for uid, (_, reading) in states.items()}
                     return replace(result, held=held, studies=readings)
                 if time.monotonic() > deadline:
@@ -148,6 +163,12 @@ class Sending:
                         f"not everything is cleaned and read after {timeout:.0f} s; `senogate status` tells more"
                     )
                 pause.wait(0.2)
+
+    def _log_end(self) -> int | None:
+        """The end of Orthanc's log now; None while Orthanc does not answer."""
+        with closing(Orthanc(self._settings)) as orthanc, suppress(Unavailable):
+            return orthanc.last_change()
+        return None
 
     def _held_now(self, outcomes: list[scu.Outcome], deidentifier: Deidentifier | None) -> list[Held]:
         """What the site's database says is held; nothing where this process can't ask it."""
@@ -204,6 +225,12 @@ def _explain(outcome: scu.Outcome, deidentifier: Deidentifier | None) -> str:
     except Refused as refused:
         return str(refused)
     return outcome.reason
+
+
+def _position(connection: psycopg.Connection) -> int:
+    """How far the index has followed Orthanc's log."""
+    (position,) = connection.execute(queries("index.sql")["position"]).fetchone() or (0,)
+    return position
 
 
 def _state(connection, study: str, instances: list[str]) -> tuple[bool, Reading | None]:

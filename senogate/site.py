@@ -1,4 +1,4 @@
-"""A whole site on one machine: PostgreSQL, Orthanc with the plugin, the gateway and the worker under one home."""
+"""A whole site on one machine under one home: PostgreSQL, Orthanc with the plugin, gateway, worker and keeper."""
 
 import fcntl
 import json
@@ -7,7 +7,6 @@ import resource
 import secrets as random
 import signal
 import socket
-import ssl
 import sys
 import threading
 import time
@@ -15,25 +14,30 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from archive import secrets
+from archive import own_gateway, secrets
 from archive.durable import DurableConnection
 from archive.errors import ConfigurationError, Unavailable
-from archive.migration import migrate
 from archive.pool import connect
 from archive.settings import Settings
 from archive.spool import Spool, State
 from deidentification.profile import Profile, ProfileError
 from deidentification.seal import generate_keypair
 from gateway.signing import SigningKeys
+from senogate import orthanc
 from senogate.cluster import Cluster, locate
 from senogate.configuration import note_configuration
 from senogate.process import KEEPS_MEMORY, Process, Program
 
+if TYPE_CHECKING:
+    from senogate.federation.parts import Parts
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_PATIENCE = 120.0  # seconds for each part of a site to answer after it was started
+RESTORING = "restoring"  # a file in the home, while a backup is being restored there
 Progress = Callable[[str], None]
 
 
@@ -61,6 +65,10 @@ def prepare(settings: Settings) -> None:
     """
     keys = Path(settings.secrets)
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if crosswalk_key_to_come(settings).exists():
+        raise ConfigurationError(
+            "another key for the crosswalk was begun: `senogate crosswalk rotate-key` goes on with it"
+        )
     if (keys / secrets.COMPLETE).exists():
         names = (
             secrets.SITE_KEY,
@@ -86,6 +94,12 @@ def prepare(settings: Settings) -> None:
     )
 
 
+def crosswalk_key_to_come(settings: Settings) -> Path:
+    """Where the crosswalk's next private key lies while everything is sealed to it (senogate/rekeying.py)."""
+    key = Path(settings.crosswalk_key)
+    return key.with_name(f"{key.name}.next")
+
+
 def _make_signing_keys(settings: Settings) -> None:
     """Make the keys that sign audit trail and models, where a site has none yet; what they signed shows their loss."""
     for private, public in (
@@ -100,19 +114,35 @@ def _make_signing_keys(settings: Settings) -> None:
 
 def orthanc_configuration(settings: Settings) -> dict[str, object]:
     """The repository's orthanc.json with this site's paths, ports and password in it."""
-    configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8"))
+    configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8")) | orthanc.options(settings)
     password = secrets.orthanc_password(settings)
     library = orthanc_prefix(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
     return configuration | {
         "StorageDirectory": settings.storage,
         "IndexDirectory": str(settings.home / "orthanc" / "index"),
-        "Plugins": [str(library)],
+        "Plugins": [str(library), *orthanc.plugins(settings)],
         "PythonScript": str(CHECKOUT / "orthanc_plugin" / "plugin.py"),
         "DicomAet": settings.dicom_aet,
         "DicomPort": settings.dicom_port,
         "HttpPort": settings.orthanc_port,
         "RegisteredUsers": {settings.orthanc_user: password},
     }
+
+
+def write_orthanc_configuration(settings: Settings) -> Path:
+    """Write what `orthanc_configuration` says where Orthanc's user alone reads it. Raises ConfigurationError."""
+    path = _orthanc_configuration_file(settings)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(orthanc_configuration(settings), indent=2))
+    return path
+
+
+def become_orthanc(settings: Settings) -> NoReturn:
+    """Become the site's Orthanc, with the plugin in it. Raises ConfigurationError."""
+    write_orthanc_configuration(settings)
+    command = _orthanc_command(settings)
+    environment = os.environ | settings.environment | _orthanc_environment(settings)
+    os.execve(command[0], command, environment)  # noqa: S606 - made here
 
 
 def orthanc_program(settings: Settings) -> Program:
@@ -128,6 +158,7 @@ def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
         orthanc_program(settings),
         *(Program(name, [*senogate, "gateway"], KEEPS_MEMORY) for name in _gateways(settings)),
         Program("worker", [*senogate, "worker"], patience=30),
+        Program("keeper", [*senogate, "keeper"]),
     ]
     database = [Program("postgresql", cluster.command(), KEEPS_MEMORY, signal.SIGINT, 30)] if cluster else []
     return database + [replace(part, environment=environment | dict(part.environment)) for part in parts]
@@ -144,6 +175,7 @@ class Site:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.processes: dict[str, Process] = {}
+        self.federation = _parts(settings)
 
     def start(self, cluster: Cluster | None, progress: Progress) -> None:
         """Start every part and wait until the gateway is ready. Raises Unavailable, which says which part is not."""
@@ -154,7 +186,7 @@ class Site:
             if program.name == "postgresql":
                 self._wait_for(process, self._database_answers)
             if "gateway" not in self.processes and program.name in ("postgresql", "orthanc"):
-                migrate(self.settings.database_url)
+                _migrate(self.settings, progress)
             if program.name == "orthanc":
                 note_configuration(self.settings)
         progress("waiting until every part answers")
@@ -167,15 +199,21 @@ class Site:
         """Keep every part running, until an exception (a signal's) ends it."""
         pause = threading.Event()
         while not pause.wait(0.5):
-            for name, process in self.processes.items():
-                process.rotate_log()
-                if process.keep_running():
-                    progress(
-                        f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}"
-                    )
+            for said in self.federation.follow():
+                progress(said)
+            for name in [*self._keep_running(), *self.federation.keep_running()]:
+                progress(
+                    f"{name} had ended and was started again; its log is in {self.settings.home / 'logs'}"
+                )
+
+    def _keep_running(self) -> list[str]:
+        for process in self.processes.values():
+            process.rotate_log()
+        return [name for name, process in self.processes.items() if process.keep_running()]
 
     def stop(self) -> None:
         """End every part, the last started first."""
+        self.federation.stop()
         for process in reversed(self.processes.values()):
             process.stop()
 
@@ -201,25 +239,48 @@ class Site:
         )
 
 
+def _parts(settings: Settings) -> "Parts":
+    from senogate.federation.parts import Parts
+
+    return Parts(settings)
+
+
+def _migrate(settings: Settings, progress: Progress) -> None:
+    from senogate.backup import upgrade
+
+    upgrade.migrate(settings, progress)
+
+
+def _renew_loopback(settings: Settings) -> None:
+    from gateway.fleet import loopback
+
+    loopback.ensure(settings, renew=True)
+
+
 @contextmanager
 def running(settings: Settings, progress: Progress) -> Iterator[Site]:
     """Start the site in `settings.home`, and end it when the block ends. Raises ConfigurationError or Unavailable."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core would hold what was received a moment before
     with ExitStack() as stack:
         settings.home.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(_only_one(settings.home))
+        stack.enter_context(only_one(settings.home))
+        if (settings.home / RESTORING).exists():
+            raise ConfigurationError(
+                "a restore was cut short here: go on with it by the same `senogate restore`"
+            )
         cluster = None if settings.database_url else locate(settings.home)
         settings = complete(settings)
         _check_ports(settings)
         check_profile(settings)
+        orthanc.check_version(orthanc_program(settings), settings)
         for folder in (settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
             folder.mkdir(parents=True, exist_ok=True)
         prepare(settings)
+        if settings.federation.exists():
+            _renew_loopback(settings)
         if cluster:
             cluster.create()
-        configuration = settings.home / "orthanc" / "orthanc.json"
-        configuration.touch(mode=0o600)
-        configuration.write_text(json.dumps(orthanc_configuration(settings), indent=2))
+        write_orthanc_configuration(settings)
         site = Site(settings)
         stack.callback(site.stop)
         site.start(cluster, progress)
@@ -230,23 +291,12 @@ def readiness(settings: Settings) -> dict:
     """The gateway's own word on whether every part answers; `{"ready": False}` when it gives none."""
     import httpx  # which most commands do without
 
-    scheme = "https" if settings.tls_certificate else "http"
-    url = f"{scheme}://{_reachable_host(settings.host)}:{settings.port}/health/ready"
+    url = f"{own_gateway.address(settings)}/health/ready"
     try:
-        answer = httpx.get(url, timeout=10, trust_env=False, verify=_own_certificate(settings))
+        answer = httpx.get(url, timeout=10, trust_env=False, verify=own_gateway.certificate(settings))
         return {"ready": answer.status_code == 200, "parts": answer.json()}
     except (httpx.HTTPError, ValueError):
         return {"ready": False}
-
-
-def _own_certificate(settings: Settings) -> ssl.SSLContext | bool:
-    """Trust in the gateway's own certificate and no other, whatever name it is for."""
-    if not settings.tls_certificate:
-        return False
-    context = ssl.create_default_context(cafile=settings.tls_certificate)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
 
 
 def count_held(settings: Settings) -> dict[str, int]:
@@ -276,7 +326,8 @@ def running_pid(home: Path) -> int | None:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
+def only_one(home: Path) -> Iterator[None]:
+    """While this process is the one that has the home. Raises ConfigurationError where another has it."""
     with open(home / "up.lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -305,10 +356,6 @@ def _check_ports(settings: Settings) -> None:
                 ) from None
 
 
-def _reachable_host(host: str) -> str:
-    return "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-
-
 def orthanc_prefix(settings: Settings) -> Path:
     """Where Orthanc is unpacked, or the root of the file system where the distribution installed it."""
     if settings.orthanc_prefix:
@@ -317,24 +364,27 @@ def orthanc_prefix(settings: Settings) -> Path:
     return own if own.exists() else Path("/")
 
 
+def _orthanc_configuration_file(settings: Settings) -> Path:
+    return settings.home / "orthanc" / "orthanc.json"
+
+
 def _orthanc_command(settings: Settings) -> list[str]:
     prefix = orthanc_prefix(settings)
-    program, configuration = prefix / "usr/sbin/Orthanc", settings.home / "orthanc" / "orthanc.json"
+    program, configuration = prefix / "usr/sbin/Orthanc", _orthanc_configuration_file(settings)
     if not program.exists():
         raise ConfigurationError(
             "Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX"
         )
     if prefix == Path("/"):
         return [str(program), str(configuration)]
-    library = next(prefix.glob("usr/lib/*-linux-gnu*"))
-    loader = next(library.glob("ld-linux-*"))
-    return [
-        str(loader),
-        "--library-path",
-        f"{library}:{prefix}/usr/lib/orthanc",
-        str(program),
-        str(configuration),
-    ]
+    libraries = [*prefix.glob("usr/lib/*-linux-gnu*"), *prefix.glob("lib/*-linux-gnu*")]
+    loaders = [loader for library in libraries for loader in library.glob("ld-linux-*")]
+    if not loaders:
+        raise ConfigurationError(
+            f"{prefix} is no root that Orthanc is installed under: set SENOGATE_ORTHANC_PREFIX"
+        )
+    path = ":".join(map(str, [*libraries, prefix / "usr/lib/orthanc"]))
+    return [str(loaders[0]), "--library-path", path, str(program), str(configuration)]
 
 
 def _orthanc_environment(settings: Settings) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`senogate token`, `client` and `key`: tokens, the programs that fetch them, and the keys that sign them."""
 
 import json
+import secrets as random
 from pathlib import Path
 from typing import Annotated
 
@@ -8,12 +9,14 @@ import typer
 from psycopg import AsyncConnection
 
 from archive import secrets
+from archive import settings as site_settings
 from archive.audit import Detail, Event
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.policy import Role
 from archive.settings import Settings
 from archive.subjects import ADMINISTRATOR, client_subject
 from gateway import clients
+from senogate import site
 from senogate.operator import AsJson, change, err, out, run, say, seconds, show, site_of_home
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -77,16 +80,19 @@ def client_add(
     certificate_bound: Annotated[
         bool, typer.Option("--certificate-bound", help="Its tokens are good with its TLS certificate alone.")
     ] = False,
+    owner: Annotated[
+        str, typer.Option(help="Whose it is, such as account:NAME: who decides on nothing that it asks for.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Register a program; its secret is shown this once."""
-    detail = {"client": client_id, "change": "added", "scope": scope}
+    detail = {"client": client_id, "change": "added", "scope": scope} | ({"owner": owner} if owner else {})
     secret = change(
         site_of_home(),
         Event.CLIENT_CHANGED,
         detail,
         lambda connection: clients.create_client(
-            connection, client_id, scope, certificate_bound=certificate_bound
+            connection, client_id, scope, certificate_bound=certificate_bound, owner=owner
         ),
     )
     _show_secret({"client_id": client_id, "client_secret": secret, "scope": scope}, as_json)
@@ -188,6 +194,21 @@ def key_retire(
 
     change(settings, Event.KEY_ROTATED, {"change": "retired", "key": kid}, retire)
     say(f"{kid} is retired")
+
+
+@key_app.command("orthanc")
+def key_orthanc() -> None:
+    """Give Orthanc another password. The site is down, and has it from its next start on."""
+    from senogate.backup import database
+
+    settings = site_settings.load()
+    if settings.orthanc_password:
+        raise BadRequest("orthanc_password is set: change it there, and in Orthanc's configuration")
+    with site.only_one(settings.home), database.answering(settings) as connected:
+        detail: Detail = {"change": "rotated", "use": "orthanc"}
+        change(connected, Event.KEY_ROTATED, detail, _nothing)
+        secrets.write(Path(settings.secrets, secrets.ORTHANC_PASSWORD), random.token_urlsafe(32).encode())
+    say("Orthanc has another password from the next start on")
 
 
 def _show_secret(row: dict[str, str], as_json: bool) -> None:

@@ -19,7 +19,9 @@ from archive.webhooks import Wanted, Webhook
 from senogate.operator import AsJson, change, out, run, say, seconds, show, site_of_home
 from senogate.user import user
 
-app = typer.Typer(no_args_is_help=True, help="Addresses that are told when a reading has ended.")
+app = typer.Typer(
+    no_args_is_help=True, help="Addresses that are told when a reading has ended, or a steward is wanted."
+)
 Name = Annotated[str, typer.Argument(help="As `senogate webhook list` shows it.", show_default=False)]
 
 
@@ -32,7 +34,7 @@ def add(
         typer.Option("--for", help="The principal who is told, of the studies that it may see: client:ID."),
     ],
     event: Annotated[
-        list[webhooks.Event] | None, typer.Option(help="What it is told of; without any: all.")
+        list[webhooks.Event] | None, typer.Option(help="What it is told of; without any: readings.")
     ] = None,
     permit: Annotated[str, typer.Option(help="The only permit of it that counts.")] = "",
     dataset: Annotated[str, typer.Option(help="Only studies that are in this dataset.")] = "",
@@ -41,7 +43,7 @@ def add(
 ) -> None:
     """Tell an address of readings; what its receiver verifies messages with is shown this once."""
     settings = site_of_home()
-    events = tuple(event or webhooks.Event)
+    events = tuple(event or webhooks.READINGS)
     wanted = Wanted(name, url, subject, events, permit, dataset, algorithm)
     detail: Detail = {
         "webhook": name,

@@ -18,7 +18,7 @@ select pg_try_advisory_xact_lock(1577713669)
 select pg_advisory_xact_lock(1577713669)
 
 -- name: last_signed
-select max(signed_at) from audit_checkpoint
+select signed_at from audit_checkpoint order by position desc limit 1
 
 -- name: add_checkpoint
 insert into audit_checkpoint (number, hash, signed_at, closes, key_id, signature)

@@ -1,6 +1,6 @@
 -- name: create_client
-insert into client (client_id, secret_sha256, scope, certificate_bound)
-values (%(client_id)s, %(secret_sha256)s, %(scope)s, %(certificate_bound)s)
+insert into client (client_id, secret_sha256, scope, certificate_bound, owner)
+values (%(client_id)s, %(secret_sha256)s, %(scope)s, %(certificate_bound)s, %(owner)s)
 
 -- name: list_clients
 select client_id, scope, certificate_bound, created_at, revoked_at from client order by client_id

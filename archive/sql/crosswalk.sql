@@ -11,3 +11,9 @@ select count(*) from crosswalk where pseudonym = any(%(known)s::text[])
 
 -- name: find_identity
 select 1 from crosswalk where pseudonym = %(pseudonym)s
+
+-- name: sealed
+select pseudonym, sealed from crosswalk where pseudonym > %(after)s order by pseudonym limit %(limit)s
+
+-- name: reseal
+update crosswalk set sealed = %(sealed)s where pseudonym = %(pseudonym)s

@@ -74,11 +74,16 @@ from dataset where deleted_at is null and (%(name)s::text is null or name = %(na
 order by name, version
 
 -- name: count
-select count(*) from dataset_study join study using (study_instance_uid)
-where dataset = %(number)s and not study.withheld
+-- Bits, one for each study that is not withheld; of a million studies a few hundred rows.
+select coalesce(sum(bit_count(members)), 0)::bigint from dataset_month where dataset = %(number)s
 
 -- name: count_everything
-select count(*) from study where not withheld
+select coalesce(sum(studies), 0)::bigint from study_month where modality = ''
+
+-- name: count_each
+select dataset, sum(bit_count(members))::bigint from dataset_month group by dataset
+union all
+select 0, coalesce(sum(studies), 0)::bigint from study_month where modality = ''
 
 -- name: freeze
 insert into dataset (name, version, query, description, created_by)
@@ -91,12 +96,19 @@ returning number, version
 insert into dataset_study
 select %(version)s, study.study_date, study.study_instance_uid from study
 where not study.withheld and (%(number)s = 0 or exists (
-    select from dataset_study where dataset = %(number)s and study_instance_uid = study.study_instance_uid))
+    select from dataset_study
+    where dataset = %(number)s and study_instance_uid = study.study_instance_uid and not dataset_study.withheld))
 
 -- name: contents
 select study_instance_uid, sop_instance_uid
 from dataset_study join instance using (study_instance_uid) join study using (study_instance_uid)
-where dataset = %(number)s and not study.withheld
+where dataset = %(number)s and not study.withheld and not dataset_study.withheld
+order by study_instance_uid, sop_instance_uid
+
+-- name: contents_of_everything
+select study_instance_uid, sop_instance_uid
+from instance join study using (study_instance_uid)
+where not study.withheld
 order by study_instance_uid, sop_instance_uid
 
 -- name: seal
@@ -110,7 +122,8 @@ select exists (
         and (state = 'requested' or state = 'granted' and (valid_until is null or valid_until > now())))
 
 -- name: delete
-update dataset set deleted_at = now() where name = %(name)s and deleted_at is null and number > 0 returning number
+update dataset set deleted_at = now() where name = %(name)s and deleted_at is null and number > 0
+returning number, version
 
 -- name: forget_members
 delete from dataset_study where dataset = any(%(numbers)s)

@@ -28,14 +28,16 @@ update delivery set
 where destination = %(destination)s and state = 'delivering'
 
 -- name: due
--- What can be sent now: the study is for use, and the instance lies in the index.
+-- What can be sent now: the study is for use, and the instance lies in the index. Nothing is put off for two hours: what says
+-- so was put off when the clock was ahead.
 select d.id, d.study_instance_uid, d.series_instance_uid, d.sop_instance_uid, d.sop_class_uid, d.kind, d.content,
     d.version, d.stored_version, d.is_uncertain, d.wanted_at, i.place,
     exists (select from other_patient o where o.study_instance_uid = d.study_instance_uid) as of_several
 from delivery d
 join study s on s.study_instance_uid = d.study_instance_uid and not s.withheld
 join instance i on i.sop_instance_uid = d.sop_instance_uid
-where d.destination = %(destination)s and d.state = 'waiting' and d.next_try <= now()
+where d.destination = %(destination)s and d.state = 'waiting'
+    and (d.next_try <= now() or d.next_try > now() + interval '2 hours')
 order by d.wanted_at, d.id
 limit %(limit)s
 
@@ -69,7 +71,8 @@ update delivery set
     attempts = attempts + 1, reason = %(reason)s, changed_at = now(),
     next_try = now() + make_interval(secs => %(waits)s::double precision)
         * least(power(2, least(attempts, 30)), %(most)s / %(waits)s::double precision)
-where destination = %(destination)s and state = 'waiting' and next_try <= now()
+where destination = %(destination)s and state = 'waiting'
+    and (next_try <= now() or next_try > now() + interval '2 hours')
     and (%(ids)s::bigint[] is null or id = any(%(ids)s))
 
 -- name: refuse
@@ -78,7 +81,7 @@ where id = %(id)s and content = %(content)s and state in ('waiting', 'delivering
 
 -- name: due_commitments
 select id, study_instance_uid, sop_instance_uid, sop_class_uid, version, asked from delivery
-where destination = %(destination)s and state = 'stored' and next_try <= now()
+where destination = %(destination)s and state = 'stored' and (next_try <= now() or next_try > now() + interval '2 hours')
 order by stored_at limit %(limit)s
 
 -- name: ask_commitment

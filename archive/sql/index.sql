@@ -48,14 +48,16 @@ values (
     %(series_instance_uid)s, %(study_instance_uid)s, %(modality)s, %(series_number)s, 0, %(attributes)s, '')
 on conflict (series_instance_uid) do nothing
 
--- name: upsert_instance
+-- name: upsert_instances
 insert into instance (
     sop_instance_uid, series_instance_uid, study_instance_uid, sop_class_uid, instance_number, number_of_frames,
     transfer_syntax_uid, orthanc_id, place, size, pixel_offset, pixel_length, is_image, attributes, dicom_json, metadata)
-values (
-    %(sop_instance_uid)s, %(series_instance_uid)s, %(study_instance_uid)s, %(sop_class_uid)s, %(instance_number)s,
-    %(number_of_frames)s, %(transfer_syntax_uid)s, %(orthanc_id)s, %(place)s, %(size)s, %(pixel_offset)s,
-    %(pixel_length)s, %(is_image)s, %(attributes)s, %(dicom_json)s, %(metadata)s)
+select * from unnest(
+    %(sop_instance_uid)s::text[], %(series_instance_uid)s::text[], %(study_instance_uid)s::text[],
+    %(sop_class_uid)s::text[], %(instance_number)t::integer[], %(number_of_frames)t::integer[],
+    %(transfer_syntax_uid)s::text[], %(orthanc_id)s::text[], %(place)s::text[], %(size)t::bigint[],
+    %(pixel_offset)t::bigint[], %(pixel_length)t::bigint[], %(is_image)s::boolean[], %(attributes)b::jsonb[],
+    %(dicom_json)b::bytea[], %(metadata)b::bytea[])
 on conflict (sop_instance_uid) do update set
     orthanc_id = excluded.orthanc_id, place = excluded.place, size = excluded.size,
     transfer_syntax_uid = excluded.transfer_syntax_uid, number_of_frames = excluded.number_of_frames,
@@ -98,7 +100,10 @@ select study_instance_uid from study where study_instance_uid = any(%(studies)s)
 on conflict (study_instance_uid) do update set changed_at = now()
 
 -- name: settle
-delete from unsettled where changed_at <= now() - make_interval(secs => %(age)s) returning study_instance_uid
+-- What came when the clock was ahead of what it is now does not wait until it is there again.
+delete from unsettled
+where changed_at <= now() - make_interval(secs => %(age)s) or changed_at > now() + interval '1 minute'
+returning study_instance_uid
 
 -- name: set_aside
 insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
@@ -155,3 +160,6 @@ with gone as (
         and not exists (select from series s where s.study_instance_uid = t.study_instance_uid)
     returning study_instance_uid)
 insert into deleted (uid) select study_instance_uid from gone on conflict do nothing
+
+-- name: gather_statistics
+analyze study, series, instance, study_day, study_month, dataset_study, study_summary

@@ -1,9 +1,17 @@
 -- name: add
+-- One that a withdrawn consent made becomes one that stays when the consent is given again.
 insert into opt_out (patient_id, added_by) values (%(patient_id)s, %(by)s)
-on conflict (patient_id) do nothing
+on conflict (patient_id) do update set by_consent = false, added_by = excluded.added_by where opt_out.by_consent
 
 -- name: withdraw
-delete from opt_out where patient_id = %(patient_id)s
+-- As long as her consent is withdrawn, the opt-out goes on as that of the consent.
+with her as (
+    select exists (
+        select from patient_consent where patient_id = %(patient_id)s and decision = 'withdrawn') as has_withdrawn
+), kept as (
+    update opt_out set by_consent = true where patient_id = %(patient_id)s and (select has_withdrawn from her)
+)
+delete from opt_out where patient_id = %(patient_id)s and not (select has_withdrawn from her)
 
 -- name: list
 select patient_id, added_at, added_by, cardinality(studies_of_patient(patient_id))

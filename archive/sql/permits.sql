@@ -46,7 +46,7 @@ select permit_id, subject,
     conditions, requested_at, requested_by, decided_at, decided_by, reason, valid_from, valid_until, revoked_at,
     revoked_by
 from permit p
-where (%(permit_id)s::text is null or permit_id = %(permit_id)s)
+where (%(permits)s::text[] is null or permit_id = any(%(permits)s))
     and (%(subject)s::text is null or subject = %(subject)s)
 order by number
 

@@ -17,6 +17,10 @@ where state = 'due' and not (select withheld from study where study.study_instan
     and not exists (select from procrastinate_jobs where queueing_lock = name and status = 'todo')
 order by shadow, changed_at limit 1000
 
+-- name: right_heartbeats
+-- Of a worker that was killed while the clock was ahead, which would count as alive until it is there again.
+update procrastinate_workers set last_heartbeat = now() where last_heartbeat > now() + interval '1 minute'
+
 -- name: announce
 select pg_notify('senogate_readings', %(change)s)
 
@@ -30,7 +34,7 @@ update reading set attempts = attempts + 1, changed_at = now()
 where study_instance_uid = %(study_instance_uid)s and task = %(task)s and modality = %(modality)s
     and shadow = %(shadow)s and state = 'due'
     and not (select withheld from study where study.study_instance_uid = reading.study_instance_uid)
-returning attempts, fingerprint, reason
+returning attempts, fingerprint, reason, trace
 
 -- name: give_back
 update reading set attempts = attempts - 1

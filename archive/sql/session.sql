@@ -8,6 +8,7 @@ from session
 where id_sha256 = %(id)s
     and expires_at > now()
     and last_seen_at > now() - %(idle)s * interval '1 second'
+    and last_seen_at < now() + interval '1 minute'  -- one of a clock that was ahead would last until it is there again
     and subject_is_active(subject)
 
 -- name: session_lasts
@@ -26,3 +27,4 @@ delete from session where subject = %(subject)s
 
 -- name: forget_sessions
 delete from session where expires_at < now() or last_seen_at < now() - %(idle)s * interval '1 second'
+    or last_seen_at > now() + interval '1 minute'

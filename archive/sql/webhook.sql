@@ -38,6 +38,16 @@ where study_instance_uid = %(study_instance_uid)s and task = %(task)s and modali
     and not shadow and not %(shadow)s and fingerprint = %(fingerprint)s and state <> 'due'
     and %(event)s = any(events) and stopped_at is null
 
+-- name: announce
+-- A notice of something else, to each webhook that wants to hear of it and is not narrowed to something else.
+insert into notice (webhook, event, about, hearers)
+select number, %(event)s, %(about)s, %(hearers)s from webhook
+where %(event)s = any(events) and stopped_at is null
+    and (dataset is null or dataset = 0 or dataset = any(%(datasets)s::integer[])) and coalesce(permit, '') in ('', %(permit)s)
+
+-- name: datasets_of
+select dataset from permit_dataset join permit on permit.number = permit where permit_id = %(permit)s
+
 -- name: tell_alone
 select pg_try_advisory_lock(%(key)s)
 
@@ -47,13 +57,14 @@ select w.number, w.name, url, subject, permit, coalesce(dataset, 0), algorithm, 
     case when w.previous_until > now() then previous_salt end, client.scope
 from webhook w left join client on w.subject = 'client:' || client_id
 where (%(webhook)s::integer is null or w.number = %(webhook)s)
-    and stopped_at is null and retry_at <= now() and exists (select from notice where webhook = w.number)
+    and stopped_at is null and (retry_at <= now() or retry_at > now() + interval '2 hours')  -- by a clock that was ahead
+    and exists (select from notice where webhook = w.number)
 
 -- name: next
 -- The next notice of a webhook whose report can be retrieved and whose study has its place in all datasets.
 select n.number, n.id, event, n.study_instance_uid, n.task, n.modality, n.state, n.model, n.result_sop_instance_uid,
     i.series_instance_uid, coalesce((r.findings #>> '{findings,model,research_use_only}')::boolean, true),
-    n.attempts, n.created_at
+    n.attempts, n.created_at, n.about, n.hearers
 from notice n
     join webhook w on w.number = n.webhook and stopped_at is null
     left join reading r on r.study_instance_uid = n.study_instance_uid and r.task = n.task
@@ -69,7 +80,7 @@ select exists (
     where study_instance_uid = %(study)s and {matches}
         and (%(dataset)s = 0 or exists (
             select from dataset_study d
-            where d.study_instance_uid = study.study_instance_uid and d.dataset = %(dataset)s)))
+            where d.study_instance_uid = study.study_instance_uid and d.dataset = %(dataset)s and not d.withheld)))
 
 -- name: attempt
 update notice set attempts = attempts + 1 where number = %(notice)s

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from archive import secrets
+from archive import measures, secrets
 from archive.durable import DurableConnection
 from archive.erasure import storing_spooled
 from archive.errors import BadRequest, NotFound, Unavailable
@@ -121,6 +121,7 @@ class Cleaning:
             spool.put_back(identifier)
             raise
         spool.finish(identifier, *ending)
+        measures.CLEANINGS.labels(str(ending.state)).inc()
         _log.info("a cleaning ended: %s, %s", ending.state, ending.reason)
 
     def _end(self, identifier: str, attempts: int) -> Ending:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.rows import class_row
 from pydicom.uid import UID
 
-from archive import deliveries, instances
+from archive import deliveries, instances, measures
 from archive.audit import WORKER, Outcome
 from archive.deliveries import State, note_acknowledgement
 from archive.destinations import Destination
@@ -262,6 +262,7 @@ class Lane:
             connection.execute(self._sql["finish"], values)
             outcome = _OUTCOMES[answer.meaning]
             deliveries.record(connection, outcome, due.study_instance_uid, detail, by=WORKER)
+        measures.DELIVERIES.labels(self._destination.name, answer.meaning.value).inc()
         _log.info("a result (%s) for %s: %s", due.kind, self._destination.name, answer.meaning.value)
 
     def _wait(self, answer: Answer, attempts: int) -> float | None:
@@ -281,6 +282,7 @@ class Lane:
                     "state": State.REFUSED.value,
                 }
                 deliveries.record(connection, Outcome.REFUSED, due.study_instance_uid, detail, by=WORKER)
+        measures.DELIVERIES.labels(self._destination.name, Meaning.REFUSED.value).inc()
         _log.warning("a result (%s) for %s is refused: %s", due.kind, self._destination.name, error)
 
     def _ask_commitment(self, connection: psycopg.Connection, association: Association) -> None:
