@@ -1,5 +1,5 @@
 # `make run` and `make test` each do all their own set-up on a fresh Debian 12 or 13, as root or with sudo.
-.PHONY: run test check bench bench-inference bench-gpu audit reproduce-models setup setup-test clean constraints
+.PHONY: run test fault soak check bench bench-inference bench-gpu audit sbom reproduce-models setup setup-federation setup-test clean constraints
 
 run: setup
 	exec .venv/bin/senogate up --demo
@@ -9,7 +9,14 @@ test: setup-test
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n 2 tests
+	.venv/bin/pytest -n 2 -m "not fault" tests
+
+fault: setup-test  ## a site is broken in a hundred ways while exams arrive, a federation while it trains: an hour
+	.venv/bin/python -m tests.fault --rounds 100 --output benchmarks/results/fault.json
+	.venv/bin/pytest -m fault tests
+
+soak: setup-test  ## an hour of everything together; SOAK="--minutes 5" for less
+	.venv/bin/python -m benchmarks.soak $(SOAK)
 
 check: setup-test  ## the quick ones: format, lint, types, imports, unit tests
 	.venv/bin/ruff format --check .
@@ -34,6 +41,9 @@ audit:  ## known vulnerabilities of what is pinned; asks PyPI for its advisories
 	test -x .venv-audit/bin/pip-audit || { python3 -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
 	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
+sbom: setup-test  ## sbom.cdx.json and docs/licences.md, of what is installed; refuses GPL in what sites import
+	.venv/bin/python tools/sbom.py
+
 reproduce-models:  ## train the built-in models again from their seeds and compare their figures
 	test -x .venv-training/bin/python || python3 -m venv .venv-training
 	.venv-training/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
@@ -42,6 +52,9 @@ reproduce-models:  ## train the built-in models again from their seeds and compa
 
 setup:
 	@tools/setup.sh run
+
+setup-federation:  ## what training with other sites needs beside
+	@tools/setup.sh federation
 
 setup-test:
 	@tools/setup.sh test

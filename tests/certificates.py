@@ -29,8 +29,10 @@ class Certificate:
         return self.certificate.public_bytes(Encoding.PEM).decode()
 
 
-def make(folder: Path, name: str, authority: Certificate | None = None) -> Certificate:
-    """A certificate for 127.0.0.1 of that name, signed by the authority or, as one, by itself.
+def make(
+    folder: Path, name: str, authority: Certificate | None = None, address: str = "127.0.0.1"
+) -> Certificate:
+    """A certificate of that name for an address, signed by the authority or, as one, by itself.
 
     It has the extensions of RFC 5280 that Python verifies from 3.13 on.
     """
@@ -48,7 +50,7 @@ def make(folder: Path, name: str, authority: Certificate | None = None) -> Certi
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(

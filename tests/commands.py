@@ -10,8 +10,8 @@ from pathlib import Path
 
 from senogate.groups import GROUPS
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
     ["__main__", "senogate.send", "gateway.issuing"]
     + sorted({f"senogate.{place.partition('.')[0]}" for place in GROUPS.values()})
 )
@@ -24,7 +24,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="senogate-command-") as folder:
         for name, text in zip("012", (stdin, "", ""), strict=True):
             Path(folder, name).write_text(text)
-        process = _FORKS.Process(target=_run, args=(arguments, dict(environment), folder))
+        process = FORKS.Process(target=_run, args=(arguments, dict(environment), folder))
         process.start()
         process.join(patience)
         if process.exitcode is None:

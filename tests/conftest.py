@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import inference  # noqa: F401 - before any test imports onnxruntime: it keeps it silent
 from tests.live import LiveSite, find_free_ports, temporary_home
@@ -20,6 +21,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="senogate",
         help="orthanc: put the conformance cases marked `standard` to Orthanc's own DICOMweb plugin",
     )
+
+
+settings.register_profile("unhurried", settings.default, deadline=None)  # a busy machine is no fault
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,18 @@ PATIENCE = 120.0  # seconds; no test is about how long a thing takes
 
 
 class LiveSite:
-    """`senogate up` with a home and ports of its own."""
+    """`senogate up` with a home and ports of its own; `inside` is what commands begin with that run where it does."""
 
-    def __init__(self, home: Path, ports: list[int], extra: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        ports: list[int],
+        extra: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
         port, dicom_port, orthanc_port = ports
         self.home = home
+        self._inside = inside
         self.environment = os.environ | {
             "SENOGATE_HOME": str(home),
             "SENOGATE_PORT": str(port),
@@ -52,7 +59,7 @@ class LiveSite:
     def start(self, *arguments: str) -> "LiveSite":
         """Run `senogate up` and return when it says that it is ready."""
         tied = ["setpriv", "--pdeathsig", "TERM", "--"]  # a test run that is killed takes its sites with it
-        command = [*tied, sys.executable, "-m", "senogate", "up", *arguments]
+        command = [*tied, *self._inside, sys.executable, "-m", "senogate", "up", *arguments]
         self._process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             start_new_session=True,
@@ -83,7 +90,11 @@ class LiveSite:
 
     def run(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one `senogate` command in this site's home, with `stdin` as its standard input."""
-        done = commands.run(arguments, self.environment, stdin, 2 * PATIENCE)
+        if self._inside:
+            command = [*self._inside, sys.executable, "-m", "senogate", *arguments]
+            done = subprocess.run(command, env=self.environment, input=stdin, text=True, capture_output=True)
+        else:
+            done = commands.run(arguments, self.environment, stdin, 2 * PATIENCE)
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
@@ -128,10 +139,12 @@ class LiveSite:
 
     def child(self, name: str) -> int:
         """The process id of one part, by what it runs."""
-        marks = {"postgresql": "postgres", "orthanc": "Orthanc", "gateway": "gateway", "worker": "worker"}
+        marks = {"postgresql": "postgres", "orthanc": "Orthanc", "superlink": "flower-superlink"}
+        marks |= {"supernode": "flower-supernode"}
+        mark = marks.get(name, f"senogate {name}")
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         for pid in map(int, children):
-            if marks[name] in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
+            if mark in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " "):
                 return pid
         raise AssertionError(f"{name} does not run")
 

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,17 +24,19 @@ from psycopg_pool import AsyncConnectionPool
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1
 
-from archive import instances
+from archive import instances, secrets
 from archive.dicom_json import read_instance
-from archive.follow import Follower, orthanc_id
+from archive.follow import orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.policy import Role
 from archive.pool import SESSION
+from archive.reindexing import Reindexing
 from archive.settings import Settings
 from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
+from gateway.transport import Server
 from tests.conformance.cases import is_standard
 from tests.conformance.peer import Peer, serve_peer
 from tests.live import LiveSite, find_free_ports
@@ -194,9 +196,10 @@ def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> S
             connection.execute(f'create database "{name}"')  # noqa: S608
         address = make_conninfo(site.settings.database_url, dbname=name)
         settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
-        files, paths = _fill(settings, parts)
+        files, paths = fill(settings, parts)
         keys = oauth.SigningKeys.create(home / "signing.pem")
-        stop = _serve(settings, keys)
+        secrets.write(home / "secrets" / secrets.SITE_KEY, bytes(32))
+        stop = serve_in_thread(settings, keys)
         roles = [Role.ADMINISTRATOR]
         token = oauth.issue(keys, settings, subject="administrator", ttl=3600, roles=roles)
         yield Gateway(settings, token, files, paths)
@@ -205,7 +208,8 @@ def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> S
     return serve
 
 
-def _fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
+def fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
+    """Index instances past the door: their bytes and their places, by SOP Instance UID."""
     migrate(settings.database_url)
     files, paths, places = {}, {}, {}
     for exam in (prove(each, PROOF_KEY) for each in parts):
@@ -213,13 +217,19 @@ def _fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dic
         instances.write(settings.storage, place, exam)
         places[orthanc_id(read_instance(exam))] = place
         files[uid], paths[uid] = exam, instances.path(settings.storage, place)
-    with psycopg.connect(settings.database_url) as connection:
-        follower = Follower(connection, _Places(places), settings.storage, partial(is_proven, PROOF_KEY))
-        follower.rebuild(places)
+    reindex(settings, places)
     return files, paths
 
 
-def _serve(settings: Settings, keys: oauth.SigningKeys):
+def reindex(settings: Settings, places: dict[str, str], listed: Iterable[str] | None = None) -> None:
+    """Index anew what lies at these places; Orthanc lists all of them, or those that it is said to."""
+    proven = partial(is_proven, PROOF_KEY)
+    with psycopg.connect(settings.database_url, autocommit=True) as connection:
+        reindexing = Reindexing(connection, _Places(places), settings.storage, proven)
+        reindexing.run(lambda: places if listed is None else listed, lambda _: None)
+
+
+def serve_in_thread(settings: Settings, keys: oauth.SigningKeys) -> Callable[[], None]:
     """Run a gateway in a thread; a callable that ends it."""
     ready, box = threading.Event(), []
 
@@ -234,10 +244,13 @@ def _serve(settings: Settings, keys: oauth.SigningKeys):
         ):
             application = app.create(settings, pool, orthanc, keys, DEIDENTIFIER, trail)
             configuration = uvicorn.Config(application, port=settings.port, log_config=None, lifespan="off")
-            box.append(uvicorn.Server(configuration))
+            box.append(Server(configuration, application.state.services.announcements.end))
             listening = asyncio.create_task(application.state.services.granted.listen(settings.database_url))
             await box[0].serve()
             listening.cancel()
+            await application.state.services.memberships.aclose()
+            await application.state.services.superlink.aclose()
+            await application.state.services.upstream.aclose()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from functools import partial
 
 import psycopg
 import pytest
@@ -10,12 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from archive.dicom_json import read_instance
-from archive.follow import Follower, orthanc_id
-from deidentification.stored import is_proven
+from archive.follow import orthanc_id
 from gateway import datasets
 from tests.conformance.cases import own
-from tests.conformance.conftest import _Places
-from tests.unit.fake_site import PROOF_KEY
+from tests.conformance.conftest import reindex
 
 INSTANCE = "/studies/1.1/series/1.1.1/instances/1.1.1.1"
 RETRIEVED = [
@@ -127,23 +124,14 @@ class TestEncodings:
 
 def test_what_has_been_deleted_is_gone(gateway, dicomweb):
     """PS3.18 table 8.5-1: 410; what never was is 404, and what is stored again is there."""
-    address = gateway.settings.database_url
-    with psycopg.connect(address) as connection:
-        places = {
-            orthanc_id(read_instance(exam)): gateway.paths[uid].name for uid, exam in gateway.files.items()
-        }
-        follower = Follower(
-            connection, _Places(places), gateway.settings.storage, partial(is_proven, PROOF_KEY)
-        )
-        gone = gateway.paths["1.2.1.1"]
-        kept = gone.rename(gone.with_name("kept"))
-        follower.rebuild([identifier for identifier, place in places.items() if place != gone.name])
-        statuses = [
-            dicomweb.get(path).status_code
-            for path in ("/studies/1.2", "/studies/1.2/series/1.2.1/metadata", "/studies/9.9")
-        ]
-        kept.rename(gone)
-        follower.rebuild(list(places))
+    places = {orthanc_id(read_instance(exam)): gateway.paths[uid].name for uid, exam in gateway.files.items()}
+    gone = gateway.paths["1.2.1.1"]
+    kept = gone.rename(gone.with_name("kept"))
+    reindex(gateway.settings, places, [each for each, place in places.items() if place != gone.name])
+    paths = ("/studies/1.2", "/studies/1.2/series/1.2.1/metadata", "/studies/9.9")
+    statuses = [dicomweb.get(path).status_code for path in paths]
+    kept.rename(gone)
+    reindex(gateway.settings, places)
     assert statuses == [410, 410, 404]
     assert dicomweb.get("/studies/1.2").status_code == 200
 

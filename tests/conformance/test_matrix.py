@@ -3,6 +3,7 @@
 A route without a row here fails.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ from functools import cached_property
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from archive import permits
+from archive import job_packages, jobs, permits
+from archive.job_questions import JobKind, JobQuestion
 from archive.policy import Action, Role
 from gateway.operations import operations
 from tests.conformance.conftest import Gateway, exams
@@ -55,6 +58,11 @@ Rule = Callable[[Asker, bool], Outcome]
 
 def anybody(asker: Asker, is_there: bool) -> Outcome:
     return Outcome.ANSWERED
+
+
+def nobody(asker: Asker, is_there: bool) -> Outcome:
+    """The record of a dataset that is not published is there for nobody."""
+    return Outcome.NOTHING
 
 
 def known(asker: Asker, is_there: bool) -> Outcome:
@@ -96,21 +104,116 @@ def reviewer(asker: Asker, is_there: bool) -> Outcome:
     return viewer(asker, is_there) if asker.reviews or not asker.holder else Outcome.REFUSED
 
 
+def stranger(asker: Asker, is_there: bool) -> Outcome:
+    """Whoever asks this site as a hub, which it is not."""
+    return Outcome.NOTHING
+
+
+def mediator(asker: Asker, is_there: bool) -> Outcome:
+    """As long as no mediator has a secret, nothing is there for who shows nothing."""
+    return Outcome.ANSWERED if asker.holder else Outcome.NOTHING
+
+
+def known_for_nothing(asker: Asker, is_there: bool) -> Outcome:
+    """Who is known asks for a dataset that is not published."""
+    return Outcome.NOTHING if asker.holder else Outcome.UNKNOWN
+
+
 def owner(asker: Asker, is_there: bool) -> Outcome:
     """Another one's permit is shown to who manages it."""
     return Outcome.NOTHING if asker.holder and not asker.manages else known(asker, is_there)
+
+
+def reader(asker: Asker, is_there: bool) -> Outcome:
+    """Another one's application is shown to who manages permits and to the committee."""
+    return known(asker, is_there) if is_committee(asker) else owner(asker, is_there)
+
+
+def committee(asker: Asker, is_there: bool) -> Outcome:
+    return _decider(asker, is_committee(asker))
+
+
+def is_committee(asker: Asker) -> bool:
+    return asker.name.startswith(Role.COMMITTEE)
+
+
+def applicant(asker: Asker, is_there: bool) -> Outcome:
+    """Nobody here has asked: who sees the application may not do it, to the others there is none."""
+    found = reader(asker, is_there)
+    return Outcome.REFUSED if found == Outcome.ANSWERED else found
+
+
+def holder(asker: Asker, is_there: bool) -> Outcome:
+    """Nobody here holds the permit."""
+    return Outcome.NOTHING if asker.holder else Outcome.UNKNOWN
+
+
+def manager_of_study(asker: Asker, is_there: bool) -> Outcome:
+    """What is told of a study to who manages: nothing of one that is withheld."""
+    found = manager(asker, is_there)
+    return found if is_there or found != Outcome.ANSWERED else Outcome.NOTHING
+
+
+def manager_of_nothing(asker: Asker, is_there: bool) -> Outcome:
+    """What is not there, and is told to who manages alone."""
+    return Outcome.NOTHING if asker.manages else manager(asker, is_there)
+
+
+def unpermitted(asker: Asker, is_there: bool) -> Outcome:
+    """What takes a permit for jobs, which nobody here has, whatever a role lets it see."""
+    return Outcome.REFUSED if asker.holder else Outcome.UNKNOWN
+
+
+def requester(asker: Asker, is_there: bool) -> Outcome:
+    """Another one's job is cancelled by its requester alone; who does not manage it is not told of it."""
+    return Outcome.REFUSED if asker.manages else owner(asker, is_there)
+
+
+def unanswered(asker: Asker, is_there: bool) -> Outcome:
+    """The answer of a job that has none yet."""
+    return Outcome.NOTHING if asker.holder else Outcome.UNKNOWN
 
 
 STUDY, SERIES = "/dicom-web/studies/{study}", "/dicom-web/studies/{study}/series/{series}"
 INSTANCE = SERIES + "/instances/{instance}"
 WORKITEM = "/dicom-web/workitems/{workitem}"
 ONE = "?StudyInstanceUID={study}"
+PASSPORT = f"[network]\nsha256 = '{'0' * 64}'\n".encode()
+PACKAGE = hashlib.sha256(PASSPORT).hexdigest()
 ROWS: dict[tuple[str, str], tuple[Rule, str]] = {
-    ("GET", "/"): (anybody, ""),
-    ("GET", "/portal.css"): (anybody, ""),
+    ("GET", "/fdp"): (anybody, ""),
+    ("GET", "/catalogue"): (anybody, ""),
+    ("GET", "/catalogue/{dataset}"): (nobody, ""),
+    ("GET", "/catalogue/{dataset}/distribution"): (nobody, ""),
+    ("GET", "/catalogue/{dataset}/versions"): (nobody, ""),
+    ("GET", "/catalogue/{dataset}/versions/{version}"): (nobody, ""),
+    ("GET", "/catalogue/{dataset}/versions/{version}/citation"): (nobody, ""),
+    ("GET", "/api/catalogue"): (manager, ""),
+    ("PUT", "/api/catalogue"): (manager, ""),
+    ("GET", "/api/catalogue/{dataset}"): (manager, ""),
+    ("PUT", "/api/catalogue/{dataset}"): (manager, ""),
+    ("PUT", "/api/catalogue/{dataset}/publication"): (manager, ""),
+    ("DELETE", "/api/catalogue/{dataset}/publication"): (manager, ""),
+    ("POST", "/api/search"): (known, ""),
+    ("GET", "/api/datasets/eucaimSearch"): (mediator, ""),
+    ("POST", "/api/datasets/eucaimSearch"): (mediator, ""),
+    **{
+        ("GET", f"/api/beacon{path}"): (anybody, "")
+        for path in (
+            *("", "/info", "/service-info", "/configuration", "/entry_types", "/map"),
+            *("/filtering_terms", "/datasets"),
+        )
+    },
+    ("GET", "/api/beacon/datasets/{dataset}"): (nobody, ""),
+    **{(method, "/api/beacon/individuals"): (known, "") for method in ("GET", "POST")},
+    **{
+        (method, "/api/beacon/datasets/{dataset}/individuals"): (known_for_nothing, "")
+        for method in ("GET", "POST")
+    },
     ("GET", "/health/live"): (anybody, ""),
     ("GET", "/health/ready"): (anybody, ""),
     ("GET", "/openapi.json"): (anybody, ""),
+    ("GET", "/metrics"): (anybody, ""),  # from the machine of a site of its own: tests/unit/test_metrics.py
     ("POST", "/oauth/token"): (anybody, ""),
     ("GET", "/.well-known/openid-configuration"): (anybody, ""),
     ("GET", "/.well-known/jwks.json"): (anybody, ""),
@@ -153,18 +256,63 @@ ROWS: dict[tuple[str, str], tuple[Rule, str]] = {
     ("GET", "/api/datasets/{dataset}"): (manager, ""),
     ("DELETE", "/api/datasets/{dataset}"): (manager, ""),
     ("POST", "/api/datasets/{dataset}/versions"): (manager, ""),
+    ("GET", "/api/datasets/{dataset}/quality"): (manager, ""),
+    ("GET", "/api/exams/{study}/quality"): (manager_of_study, ""),
     ("GET", "/api/permits"): (known, ""),
     ("POST", "/api/permits"): (known, ""),
     ("GET", "/api/permits/{permit}"): (owner, ""),
     ("POST", "/api/permits/{permit}/grant"): (manager, ""),
     ("POST", "/api/permits/{permit}/reject"): (manager, ""),
     ("POST", "/api/permits/{permit}/revoke"): (manager, ""),
+    ("GET", "/api/permits/{permit}/manifest"): (holder, ""),
+    ("GET", "/api/applications"): (known, ""),
+    ("POST", "/api/applications"): (known, ""),
+    ("GET", "/api/applications/{permit}"): (reader, ""),
+    ("PUT", "/api/applications/{permit}"): (reader, ""),
+    ("DELETE", "/api/applications/{permit}"): (applicant, ""),
+    ("POST", "/api/applications/{permit}/messages"): (reader, ""),
+    ("POST", "/api/applications/{permit}/review"): (manager, ""),
+    ("POST", "/api/applications/{permit}/changes"): (manager, ""),
+    ("POST", "/api/applications/{permit}/votes"): (committee, ""),
+    ("GET", "/api/rules"): (known, ""),
+    ("POST", "/api/rules"): (manager, ""),
+    ("GET", "/api/consents"): (manager, ""),
+    ("POST", "/api/consents"): (manager, ""),
+    ("GET", "/api/consents/{consent}"): (manager_of_nothing, ""),
+    ("PUT", "/api/datasets/{dataset}/consent"): (manager, ""),
+    ("DELETE", "/api/datasets/{dataset}/consent"): (manager, ""),
     ("GET", "/api/roles"): (administrator, ""),
     ("POST", "/api/roles"): (administrator, ""),
     ("DELETE", "/api/roles"): (administrator, ""),
     ("GET", "/api/session"): (known, ""),
+    ("GET", "/api/jobs"): (known, ""),
+    ("POST", "/api/jobs"): (unpermitted, ""),
+    ("GET", "/api/jobs/packages"): (known, ""),
+    ("GET", "/api/jobs/packages/{package}"): (owner, ""),
+    ("PUT", "/api/jobs/packages/{package}"): (unpermitted, ""),
+    ("PUT", "/api/jobs/packages/{package}/network"): (unpermitted, ""),
+    ("POST", "/api/jobs/packages/{package}/approve"): (manager, ""),
+    ("GET", "/api/jobs/{job}"): (owner, ""),
+    ("GET", "/api/jobs/{job}/result"): (unanswered, ""),
+    ("POST", "/api/jobs/{job}/cancel"): (requester, ""),
+    ("POST", "/api/jobs/{job}/approve"): (manager, ""),
+    ("POST", "/api/jobs/{job}/refuse"): (manager, ""),
+    ("POST", "/api/jobs/{job}/release"): (manager, ""),
+    ("GET", "/api/state"): (administrator, ""),
     ("GET", "/api/studies/{study}/readings"): (viewer, ""),
     ("POST", "/api/studies/{study}/readings/{task}/{modality}/reviews"): (reviewer, ""),
+    ("POST", "/federation/v1/members"): (stranger, ""),
+    ("GET", "/federation/v1/members/self"): (stranger, ""),
+    ("DELETE", "/federation/v1/members/self"): (stranger, ""),
+    ("POST", "/federation/v1/fleet/{call}"): (stranger, ""),
+    ("GET", "/federation/v1/runs"): (stranger, ""),
+    ("GET", "/federation/v1/runs/{run}"): (stranger, ""),
+    ("POST", "/federation/v1/runs/{run}/answer"): (stranger, ""),
+    ("GET", "/federation/v1/models"): (stranger, ""),
+    ("GET", "/federation/v1/questions"): (stranger, ""),
+    ("POST", "/federation/v1/questions/{question}/answer"): (stranger, ""),
+    ("POST", "/federation/v1/search"): (stranger, ""),
+    ("GET", "/federation/v1/models/{name}/{version}/{file}"): (stranger, ""),
 }
 
 
@@ -184,6 +332,10 @@ class World:
             "study": study, "series": f"{study}.1", "instance": f"{study}.1.1", "frames": "1", "attribute": "7FE00010",
             "workitem": self.workitems.get(study, "1.2.3.4"), "dataset": self.dataset, "permit": self.permit,
             "subscriber": asker.name.replace(", ", ".").replace(" ", "-"), "task": "density", "modality": "MG",
+            "consent": "00000000-0000-4000-8000-000000000000",
+            "call": "pull-messages", "job": "J1", "package": PACKAGE,
+            "run": "R0123456789abcdef", "question": "0" * 32,
+            "name": "federated-density", "version": "1.0.0", "file": "passport.toml",
         }  # fmt: skip
         return self.gateway.settings.public_url + re.sub(r"{(\w+)}", lambda found: named[found[1]], path)
 
@@ -199,7 +351,15 @@ def world(serve_instances) -> Iterator[World]:
             "update study set withheld = true where study_instance_uid = %s", [OPTED_OUT]
         ))  # fmt: skip
         permit = Holder(settings).permit("everything")
+        run(settings, lambda connection: have_a_job(connection, name))
         yield World(gateway, name, permit, workitems, [Asker("nobody"), *everybody(settings, name)])
+
+
+async def have_a_job(connection: AsyncConnection, name: str) -> None:
+    """A job of somebody else, and a package of hers; no worker runs here."""
+    question = JobQuestion(JobKind.COUNTS, groups=("age",))
+    assert await jobs.submit(connection, "client:else", "P0", name, question, most=1, by=BY) == "J1"
+    await job_packages.add(connection, PACKAGE, PASSPORT, by="client:else")
 
 
 def everybody(settings, name: str) -> Iterator[Asker]:
@@ -283,6 +443,8 @@ def ask(client: httpx.Client, method: str, address: str, asker: Asker) -> Outcom
         return open_channel(address, asker)
     state = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2"]}}
     kind = JSON if "workitems" in address else {"Content-Type": "application/json"}
+    if address.endswith("/api/jobs"):
+        state = {"dataset": "everything", "kind": "counts", "groups": ["age"]}
     content = None if method in ("GET", "DELETE") or "studies" in address else json.dumps(state)
     if method == "DELETE" and "subscribers" in address:
         client.post(address, headers=asker.headers)  # there is a subscription to end

@@ -10,7 +10,8 @@ BOUNDED = settings(max_examples=6, deadline=None, suppress_health_check=list(Hea
 
 
 @schemathesis.serializer(
-    "application/dicom", "multipart/related", "application/dicom+json", "application/dicom+xml"
+    *("application/dicom", "multipart/related", "application/dicom+json", "application/dicom+xml"),
+    *("application/toml", "application/octet-stream"),
 )
 def as_it_is(context, value):
     return value if isinstance(value, bytes) else repr(value).encode()

@@ -1,5 +1,6 @@
 """Of what webhooks are told, how often, and when no more: told by value, over a known index without a worker."""
 
+import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from archive import notices, webhooks
+from archive import announced, applications, datasets, notices, permits, webhooks
 from archive.errors import BadRequest, Conflict, NotFound
 from archive.notices import Lane, Notice
 from archive.settings import Settings
@@ -262,3 +263,45 @@ class TestHowOften:
                 return await notices.is_alone(connection), await notices.is_alone(other)
 
         assert run(settings, both) == (True, False)
+
+
+class TestWhatStewardsWaitFor:
+    """Records that their datasets left behind, and applications: for who manages them, and who asked."""
+
+    EVENTS = (webhooks.Event.DRIFTED, webhooks.Event.APPLICATION)
+
+    def hook(self, settings: Settings, subject: str = "administrator", **wanted: Any) -> Hook:
+        return Hook(settings, subject, **{"events": self.EVENTS} | wanted)
+
+    def test_a_drifted_record(self, settings: Settings) -> None:
+        name = dataset(settings, "Modality=US")
+        number = run(settings, lambda each: datasets.show(each, name)).number
+        heard, narrowed = self.hook(settings), self.hook(settings, dataset=name)
+        elsewhere = self.hook(settings, dataset=dataset(settings, "Modality=MG"))
+        run(settings, lambda each: announced.drifted(each, number, name, 2))
+        taken = heard.take()
+        assert taken and narrowed.take() and elsewhere.shown.waiting == 0
+        told = json.loads(taken.payload("https://site.example/dicom-web"))
+        assert (told["type"], told["data"]) == ("catalogue.drifted", {"dataset": name, "findings": 2})
+
+    def test_an_application_is_heard_of_by_whom_it_is_for_and_nobody_elses_is(
+        self, settings: Settings, holder: Holder
+    ) -> None:
+        stranger, own = self.hook(settings, Holder(settings).subject), self.hook(settings, holder.subject)
+        permit_id = holder.permit("everything")
+        taken = own.take()
+        assert taken and taken.about == {"permit": permit_id, "change": "requested"}
+        assert (stranger.take(), stranger.shown.waiting) == (None, 0)
+
+    def test_who_voted_is_heard_of_by_managers_alone(self, settings: Settings, holder: Holder) -> None:
+        own = self.hook(settings, holder.subject)
+        wanted = permits.Wanted(holder.subject, ("everything",), permits.Purpose.RESEARCH, "x")
+        permit_id = run(settings, lambda each: permits.request(each, wanted, by=BY))
+        own.execute("delete from notice")
+        run(settings, lambda each: applications.vote(each, permit_id, in_favour=True, by="account:member"))
+        assert own.take() is None
+
+    def test_one_that_wants_readings_hears_of_none_of_it(self, settings: Settings, holder: Holder) -> None:
+        hook = Hook(settings)
+        holder.permit("everything")
+        assert hook.shown.waiting == 1

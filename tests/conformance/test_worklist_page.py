@@ -158,8 +158,8 @@ class TestRows:
     def test_what_models_found_and_that_it_is_for_research(self, clinician):
         answer = clinician.get(LIST)
         told = row(answer, "1.5.119")
-        assert "W119 of 2024-05-08" in told and "Exam 119 MG 1 C phantom-trained 87 % phantom-trained" in told
-        assert "Quality: Good phantom-trained Risk in 5 years: 1.7 % Density (MG): done" in told
+        assert "W119 of 8 May 2024" in told and "Exam 119 MG 1 C phantom-trained 87% phantom-trained" in told
+        assert "Quality: Good phantom-trained Risk in 5 years: 1.7% Density (MG): done" in told
         assert "AI, research use only." in answer.text
 
     @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Exams to send, the three ways in, and a site that can be broken on purpose."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -104,7 +105,8 @@ write = instances.write
 
 def full(storage, place, data):
     is_report = b"1.2.840.10008.5.1.4.1.1.88." in data[:1000]
-    if is_report and order.exists() and order.read_text() == "full": raise OSError(28, "no space left")
+    told = order.read_text() if order.exists() else ""
+    if told == "no room" or told == "full" and is_report: raise OSError(28, "no space left")
     return write(storage, place, data)
 
 instances.write = full
@@ -117,13 +119,15 @@ def sabotaged(
 ) -> Iterator[tuple[LiveSite, Path]]:
     """A site that fails as the file orders.
 
-    De-identification: raise, exit, none, original or text. The disk: full, for reports.
+    De-identification: raise, exit, none, original or text. The disk: full, for reports, or "no room"
+    for anything.
     """
     home = new_home()
     folder = home.parent / "sabotage"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(SABOTAGE)
-    wheels = Path(__file__).resolve().parents[2] / ".orthanc-python"
+    own = Path(__file__).resolve().parents[2] / ".orthanc-python"
+    wheels = os.environ.get("SENOGATE_ORTHANC_PYTHON", str(own))
     live = LiveSite(home, free_ports(3), {"SENOGATE_ORTHANC_PYTHON": f"{folder}:{wheels}"}).start()
     yield live, folder / "order"
     assert live.stop() == 0

@@ -280,6 +280,15 @@ class TestCheckpoints:
         assert sign_when_due(connection, KEY, tmp_path) is None
         assert len(checkpoints(connection)) == 1
 
+    def test_one_that_was_signed_by_a_clock_that_was_ahead_puts_none_off(
+        self, connection: psycopg.Connection, tmp_path: Path
+    ) -> None:
+        record(connection, 1)
+        ahead = "insert into audit_checkpoint (number, hash, signed_at, closes, key_id, signature)"
+        connection.execute(f"{ahead} values (1, '', '2999-01-01T00:00:00.000000Z', false, '', '')")
+        assert sign_when_due(connection, KEY, tmp_path).number == 1
+        assert sign_when_due(connection, KEY, tmp_path) is None
+
     def test_while_another_process_follows_orthanc(
         self, address: str, connection: psycopg.Connection, tmp_path: Path
     ) -> None:
@@ -389,6 +398,9 @@ class TestSite:
         other = json.loads(kept.read_text())
         kept.write_text(json.dumps(other | {"number": other["number"] + 1}))
         assert site.run("audit", "verify", "--head", str(kept), check=False).returncode == 1
+        assert (
+            "it was changed" not in site.run("status", check=False).stdout
+        )  # a forged head is no word against it
 
     @pytest.mark.parametrize("form", ["fhir", "dicom"])
     def test_is_exported_and_that_is_recorded(self, site: LiveSite, form: str) -> None:

@@ -6,6 +6,7 @@ Orthanc 1.12.7 stores the original when a plugin's callback raises or returns an
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -144,6 +145,16 @@ def test_a_postgresql_that_is_down_stores_nothing_until_it_is_back(
     eventually(lambda: send_c_store(site, second) == "stored")
     assert site.stored_instances() == 2
     assert site.stop() == 0
+
+
+def test_connections_that_say_nothing_hold_up_no_sender(site: LiveSite, instance: bytes) -> None:
+    """Orthanc would wait 30 s for each of them, one after the other (PS3.8 9.2)."""
+    silent = [socket.create_connection(("127.0.0.1", site.settings.dicom_port)) for _ in range(8)]
+    try:
+        assert send_c_store(site, instance) == "stored"  # whose patience is 60 s
+    finally:
+        for each in silent:
+            each.close()
 
 
 def test_orthanc_keeps_every_other_route_shut(site: LiveSite) -> None:

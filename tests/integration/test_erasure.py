@@ -139,7 +139,14 @@ class TestAPatient:
             edit(each, lambda dataset: setattr(dataset, "PatientID", patient_id)) for each in phantom_exam()
         ]
         (other,) = site.send(write(tmp_path / "second", second))["studies"]
+        with site.database() as connection:
+            connection.execute(
+                "insert into training_use (patient_id, model, version, run) "
+                "select patient_id, 'federated', '1.0', 'r' from study where study_instance_uid = %s",
+                [sent],
+            )
         statement = erase(site, "patient", patient_id)
+        assert [one["model"] for one in statement["models_that_learnt_from_the_patient"]] == ["federated"]
         assert statement["studies"] == sorted([sent, other["study_instance_uid"]])
         assert statement["removed"]["stored_instances"] == 10
         assert rows_with(site, site.pseudonyms().patient_id(patient_id)) <= {"audit", "erasure"}

@@ -99,7 +99,8 @@ def test_it_is_logged(site: LiveSite, study: str) -> None:
     "path",
     [
         *("/dicom-web/studies/{}/series", "/dicom-web/studies/{}/instances?includefield=all"),
-        *("/dicom-web/studies/{}/metadata", "/api/studies/{}/readings", "/worklist/"),
+        *("/dicom-web/studies/{}/metadata", "/api/studies/{}/readings"),
+        *("/worklist/?sort=arrival", "/worklist/rows?StudyInstanceUID={}"),
         "/dicom-web/workitems?InputInformationSequence.StudyInstanceUID={}",
     ],
 )

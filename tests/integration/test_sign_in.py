@@ -130,7 +130,7 @@ class TestPassword:
         browser.sign_in(name)
         assert browser.studies() == 200
         site.run("account", "disable", name)
-        eventually(lambda: browser.studies() == 401, patience=2)
+        eventually(lambda: browser.studies() == 401)
         assert browser.sign_in(name).status_code == 403
 
     def test_another_password_signs_out_everywhere(self, browser, site):
@@ -139,7 +139,7 @@ class TestPassword:
         browser.sign_in(name)
         command = [sys.executable, "-m", "senogate", "account", "password", name]
         subprocess.run(command, input="another password\n", env=site.environment, text=True, check=True)
-        eventually(lambda: browser.studies() == 401, patience=2)
+        eventually(lambda: browser.studies() == 401)
         assert browser.sign_in(name).status_code == 403
         assert browser.sign_in(name, "another password").status_code == 303
 
@@ -158,7 +158,7 @@ class TestSessionEnds:
         with site.database() as connection:
             statement = f"update session set {column} = now() - interval '1 day' where id_sha256 = sha256(%s)"
             connection.execute(statement, [browser.cookies["senogate"].encode()])
-        eventually(lambda: browser.studies() == 401, patience=2)
+        eventually(lambda: browser.studies() == 401)
 
     def test_a_value_that_is_none_opens_nothing(self, browser):
         browser.cookies.set("senogate", "x" * 43)
@@ -348,5 +348,5 @@ class TestProvider:
         browser.get(f"/login/{issuer}/callback", params=consent(address, "carol"))
         assert browser.studies() == 200
         site.run("issuer", "remove", issuer)
-        eventually(lambda: browser.studies() == 401, patience=2)
+        eventually(lambda: browser.studies() == 401)
         assert browser.get(f"/login/{issuer}").status_code == 404

@@ -16,8 +16,8 @@ from pydicom.filebase import DicomBytesIO
 from archive import secrets
 from archive.errors import Unavailable
 from archive.findings import Task
-from archive.follow import Follower
 from archive.orthanc import Orthanc
+from archive.reindexing import Reindexing
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
@@ -28,6 +28,7 @@ from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
+TMPFILES = Path(__file__).parents[2] / "deploy" / "systemd" / "tmpfiles.conf"
 NewSite = Callable[..., LiveSite]
 
 
@@ -107,6 +108,16 @@ def test_a_part_that_is_killed_is_started_again_and_nothing_is_lost_or_doubled(
     assert beside.stored_instances() == before + 10
 
 
+def test_parts_write_only_into_folders_that_an_installation_makes_for_them(
+    beside: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    """Under systemd they can't write elsewhere: deploy/systemd/tmpfiles.conf."""
+    beside.send(write(tmp_path, phantom_exam()))
+    made = re.findall(r"^d /var/lib/senogate/([\w-]+) ", TMPFILES.read_text(), re.MULTILINE)
+    found = {path.name for path in beside.home.iterdir() if not path.name.startswith(".")}
+    assert found - set(made) <= {"logs", "postgresql", "run", "up.lock"}  # which `up` writes, and init alone
+
+
 def test_a_site_whose_worker_is_dead_is_not_ready(site: LiveSite) -> None:
     with httpx.Client(base_url=site.base_url, trust_env=False) as anybody:
         os.kill(site.child("worker"), signal.SIGKILL)
@@ -136,7 +147,7 @@ def test_reindex_forgets_nothing_that_its_list_missed(
     with site.database() as database, closing(Orthanc(site.settings)) as orthanc:
         count = "select count(*) from instance"
         before = database.execute(count).fetchone()
-        Follower(database, orthanc, site.settings.storage, lambda file: True).rebuild([])
+        Reindexing(database, orthanc, site.settings.storage, lambda file: True).run(list, lambda _: None)
         assert database.execute(count).fetchone() == before
 
 
@@ -242,7 +253,7 @@ def test_every_secret_is_its_owners_alone(site: LiveSite) -> None:
 
 def test_the_parts_of_a_site_are_started_in_the_order_of_what_they_need(site: LiveSite) -> None:
     names = [program.name for program in sites.programs(site.settings, sites.locate(site.home))]
-    assert names == ["postgresql", "orthanc", "gateway", "worker"]
+    assert names == ["postgresql", "orthanc", "gateway", "worker", "keeper"]
 
 
 OWN_PROFILE = """

@@ -16,7 +16,7 @@ def named() -> set[str]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    return set(re.findall(r"[a-z]+", done.stdout.rpartition("NAME ")[2].partition("options:")[0]))
+    return set(re.findall(r"[a-z_]+", done.stdout.rpartition("NAME ")[2].partition("options:")[0]))
 
 
 def test_each_benchmark_has_its_name(named: set[str]) -> None:

@@ -84,11 +84,16 @@ def test_what_is_malformed_is_found_before_the_database_is_asked(site, path):
 def test_the_front_page_loads_nothing_from_elsewhere(site):
     answer = site.client.get("/")
     assert "Research use only" in answer.text
-    assert site.settings.dicomweb_url in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "<script" not in answer.text
     assert "src=" not in answer.text
     assert site.client.get("/portal.css").headers["content-type"].startswith("text/css")
+
+
+def test_programs_find_where_to_ask(site):
+    answer = site.client.get("/programs").text
+    assert site.settings.dicomweb_url in answer
+    assert f"{site.settings.public_url}/oauth/token" in answer
 
 
 class TestOtherOrigins:

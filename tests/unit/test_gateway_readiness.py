@@ -68,7 +68,19 @@ def test_readiness_has_a_line_for_each_part(tmp_path):
         "plugin": True,
         "postgresql": False,
         "index": False,
+        "keeper": False,
     }
+
+
+def test_a_site_is_used_also_while_its_keeper_is_dead(tmp_path, monkeypatch):
+    site = fake_site.build(tmp_path)
+
+    async def report(readiness):
+        return {"orthanc": "", "plugin": "", "postgresql": "", "index": "", "keeper": "no sign of life"}
+
+    monkeypatch.setattr(readiness.Readiness, "report", report)
+    answer = site.client.get("/health/ready")
+    assert (answer.status_code, answer.json()["parts"]["keeper"]["ok"]) == (200, False)
 
 
 def test_a_live_process_says_so_whatever_the_rest_does(tmp_path):

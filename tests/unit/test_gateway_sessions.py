@@ -15,7 +15,7 @@ from archive.policy import Action, Principal
 from archive.settings import Settings
 from gateway import accounts
 from gateway.accounts import Passwords, hash_password
-from gateway.portal.sign_in import _next
+from gateway.portal.forms import local_path
 from gateway.sessions import MAXIMUM_FORM, CrossSite, Session, Sessions, check_same_site, derive, origin_of
 from tests.unit import fake_site
 
@@ -144,7 +144,7 @@ class TestPasswords:
 @given(st.text(max_size=30) | st.from_regex(r"/[/\\\s.@:a-z]{0,12}", fullmatch=True))
 def test_after_signing_in_nobody_is_led_elsewhere(path):
     """As a browser reads it (WHATWG URL): a path of this site, whatever is given."""
-    after = _next(path)
+    after = local_path(path)
     assert after.startswith("/")
     assert not after.startswith(("//", "/\\"))
     assert urljoin("https://site.test", after).startswith("https://site.test/")

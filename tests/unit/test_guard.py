@@ -16,6 +16,7 @@ ID = "6b9e19d9-62094390-5f9ddb01-4a191ae7-9766b715"
         (GET, "/plugins/python"),
         (GET, "/changes"),
         (GET, "/senogate/status"),
+        (GET, "/senogate/arrivals"),
         (GET, f"/instances/{ID}"),
         (GET, f"/instances/{ID}/file"),
         (GET, f"/studies/{ID}"),

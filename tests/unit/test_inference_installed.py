@@ -16,6 +16,7 @@ from inference import choice, installed, trust
 from inference.errors import PackageError
 from inference.package import Package, read, save
 from inference.reader import Reader
+from inference.session import open_session
 from tests.unit.test_inference_package import KEY, NETWORK, PASSPORT
 
 PLACE = (Task.DENSITY, "MG")
@@ -82,6 +83,10 @@ class TestAdd:
             "passport.toml",
         ]
 
+    def test_a_record_is_copied_with_it(self, home: Path, tmp_path: Path) -> None:
+        source = save(tmp_path / "source", NETWORK, PASSPORT, KEY, b"how it was made\n").folder
+        assert installed.add(home, source).read_record() == b"how it was made\n"
+
     @pytest.mark.parametrize("key", [None, Ed25519PrivateKey.from_private_bytes(b"s" * 32)])
     def test_what_nobody_trusted_signed_is_refused(
         self, home: Path, add: Callable[..., Package], key: Ed25519PrivateKey | None
@@ -89,6 +94,19 @@ class TestAdd:
         with pytest.raises(PackageError, match="sign"):
             add("1.0.0", key)
         assert not (home / "models" / "density").exists()
+
+    @pytest.mark.parametrize("steps", [[{"name": "telepathy"}], [{"name": "telepathy"}, {"name": "stack"}]])
+    def test_preprocessing_that_nobody_here_knows_is_refused(
+        self, home: Path, tmp_path: Path, steps: list[dict[str, str]]
+    ) -> None:
+        unknown = PASSPORT | {"inputs": PASSPORT["inputs"] | {"preprocessing": steps}}
+        package = save(tmp_path / "source", NETWORK, unknown, KEY)
+        with pytest.raises(PackageError, match="known are|must be one of"):
+            installed.add(home, package.folder)
+        with pytest.raises(PackageError, match="known are|must be one of"):
+            installed.enable(home, package)
+        with pytest.raises(PackageError, match="known are|must be one of"):
+            open_session(package)
 
     @pytest.mark.parametrize("name", ["model.zip", "model.tar.gz"])
     def test_an_archive_is_no_package(self, home: Path, tmp_path: Path, name: str) -> None:

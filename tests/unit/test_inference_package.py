@@ -25,6 +25,45 @@ def write(folder: Path, passport: dict[str, Any] = PASSPORT) -> Package:
     return save(folder, NETWORK, passport, KEY)
 
 
+class TestRecord:
+    """The third file: how sites trained the model together."""
+
+    RECORD = b'{"entry":{},"signature":""}\n'
+
+    @pytest.fixture
+    def package(self, tmp_path: Path) -> Package:
+        return save(tmp_path / "m", NETWORK, PASSPORT, KEY, self.RECORD)
+
+    def test_is_read_as_it_was_written(self, package: Package) -> None:
+        assert load(package.folder, TRUSTED).read_record() == self.RECORD
+
+    def test_is_named_by_the_passport_beside_what_that_named(self, package: Package) -> None:
+        named = package.passport.training.provenance
+        assert named == PASSPORT["training"].get("provenance", {}) | {"record_sha256": package.record_sha256}
+
+    @pytest.mark.parametrize("record", [RECORD[:-1], RECORD + b"\n", b""])
+    def test_that_was_changed_does_not_load(self, package: Package, record: bytes) -> None:
+        (package.folder / "provenance.jsonl").write_bytes(record)
+        with pytest.raises(PackageError, match="not the record"):
+            load(package.folder, TRUSTED)
+
+    def test_that_is_missing_does_not_load(self, package: Package) -> None:
+        (package.folder / "provenance.jsonl").unlink()
+        with pytest.raises(PackageError, match="can't be read"):
+            load(package.folder, TRUSTED)
+
+    def test_is_covered_by_the_signature(self, package: Package) -> None:
+        passport = package.folder / "passport.toml"
+        passport.write_text(passport.read_text().replace(package.record_sha256, "0" * 64))
+        with pytest.raises(PackageError, match="changed after it was signed"):
+            load(package.folder, TRUSTED)
+
+    def test_a_package_without_loads_whatever_lies_beside_it(self, tmp_path: Path) -> None:
+        package = write(tmp_path / "m")
+        (package.folder / "provenance.jsonl").write_bytes(self.RECORD)
+        assert load(package.folder, TRUSTED).read_record() is None
+
+
 class TestWhole:
     def test_what_was_saved_loads(self, tmp_path: Path) -> None:
         package = write(tmp_path / "m")

@@ -41,3 +41,11 @@ def test_leaves_nothing_behind_when_the_disk_is_full(tmp_path: Path, monkeypatch
     with pytest.raises(OSError, match="No space"):
         instances.write(str(tmp_path), PLACE, b"bytes")
     assert not instances.path(str(tmp_path), PLACE).exists()
+
+
+def test_a_file_of_the_folder_one_is_in_is_made_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    instances.write_durably("key", b"1")
+    assert Path("key").read_bytes() == b"1"

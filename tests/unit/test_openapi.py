@@ -7,13 +7,17 @@ import pytest
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import Mount, Route
 
+from archive.federation_roles import Hub, write_role
 from gateway.capabilities import NAMESPACE
 from tests.unit import fake_site
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    return fake_site.build(tmp_path_factory.mktemp("home"))
+    """A hub too: other nodes answer nothing of a federation."""
+    made = fake_site.build(tmp_path_factory.mktemp("home"))
+    write_role(made.settings, Hub("hub", "2026-03-01T12:00:00+00:00"))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +90,9 @@ def test_capabilities_in_json_are_the_same_document(site, paths):
 def test_a_type_that_is_none_of_them_is_406(site):
     answer = site.client.request("OPTIONS", "/dicom-web/", headers={"Accept": "image/png"})
     assert (answer.status_code, answer.headers["content-type"]) == (406, "application/problem+json")
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "questions"), ("post", "search")])
+def test_what_a_hub_answers_in_lines_is_told_as_lines(paths, method, path):
+    answer = paths[f"/federation/v1/{path}"][method]["responses"]["200"]
+    assert list(answer["content"]) == ["application/x-ndjson"]

@@ -11,11 +11,11 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate
 
 from archive.pixels.codecs import decode, encode
-from archive.pixels.dataset import decode_frames
+from archive.pixels.dataset import decode_frames, decode_stored, find_pixel_data
 from archive.pixels.layout import Layout, Undecodable, layout_of_dataset, raised_values, unpack, values_of
-from archive.pixels.syntaxes import DECODED, ENCODED, EXPLICIT, JPEG_LS, NATIVE, RLE
+from archive.pixels.syntaxes import CODESTREAMS, DECODED, ENCODED, EXPLICIT, IMPLICIT, JPEG_LS, NATIVE, RLE
 from tests.drawn_text import ultrasound
-from tests.unit.dicom_files import dataset, pixels
+from tests.unit.dicom_files import dataset, part10, pixels
 
 COMPRESSED = [syntax for syntax in ENCODED if syntax not in NATIVE]
 RANDOM = np.random.default_rng(1)
@@ -107,6 +107,32 @@ def test_headers_that_make_no_frame(change):
         layout_of_dataset(dataset(**values))
 
 
+class Reader(io.BytesIO):
+    """Knows how much was read at once at most."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.most = max(self.most, len(data))
+        return data
+
+
+def stored(values: np.ndarray, syntax: str) -> bytes:
+    """A file of these frames."""
+    made = dcmread(io.BytesIO(ultrasound(values)))
+    if syntax in CODESTREAMS:
+        made.PixelData = encapsulate([bytes(imagecodecs.jpegls_encode(each)) for each in values])
+        made["PixelData"].is_undefined_length = True
+    made.file_meta.TransferSyntaxUID = syntax
+    if syntax == RLE:
+        made.file_meta.TransferSyntaxUID = EXPLICIT
+        made.compress(syntax)
+    file = io.BytesIO()
+    made.save_as(file, implicit_vr=syntax == IMPLICIT, little_endian=True)
+    return file.getvalue()
+
+
 class TestDataSets:
     """Frames of a data set in memory."""
 
@@ -115,6 +141,23 @@ class TestDataSets:
         dataset = dcmread(io.BytesIO(ultrasound(values)))
         cells = [cells for cells, _ in decode_frames(dataset, layout_of_dataset(dataset))]
         np.testing.assert_array_equal(np.stack(cells), values)
+
+    @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, JPEG_LS, RLE])
+    def test_of_a_file_one_frame_at_a_time_is_in_memory(self, syntax: str) -> None:
+        """PS3.5 section 7.1.2 and annex A.4: where Pixel Data lie, and how they are parted."""
+        values = np.random.default_rng(1).integers(0, 255, (30, 64, 64), np.uint8)
+        file = Reader(stored(values, syntax))
+        dataset = dcmread(file, stop_before_pixels=True)
+        layout = layout_of_dataset(dataset)
+        length = find_pixel_data(file, dataset)
+        file.most = 0
+        found = np.stack([cells for cells, _ in decode_stored(file, dataset, layout, length)])
+        np.testing.assert_array_equal(found, values)
+        assert 0 < file.most < values.nbytes / 10
+
+    def test_a_file_may_have_no_pixels(self) -> None:
+        file = io.BytesIO(part10(dataset(StudyInstanceUID="1.2")))
+        assert find_pixel_data(file, dcmread(file, stop_before_pixels=True)) is None
 
     def test_a_codestream_that_is_cut_short_is_not(self) -> None:
         values = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)

@@ -42,3 +42,19 @@ def test_a_log_is_left_alone_before(writing: Process, log: Path, monkeypatch: py
     monkeypatch.setattr(process, "_LARGEST_LOG", 1000)
     writing.rotate_log()
     assert log.stat().st_size == 201
+
+
+def test_a_program_that_can_not_be_started_now_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log can't be opened: a disk is read-only, or there is no room."""
+    monkeypatch.setattr(process, "_LONGEST_PAUSE", 0.0)
+    ended = Process(Program("true", ["true"]), tmp_path)
+    ended.start()
+    eventually(lambda: not ended.is_running())
+    (tmp_path / "true.log").unlink()
+    (tmp_path / "true.log").mkdir()
+    assert not ended.keep_running()
+    (tmp_path / "true.log").rmdir()
+    assert eventually(ended.keep_running)
+    ended.stop()

@@ -243,6 +243,21 @@ class TestAGroupThatIsHandedOver:
         assert door.take([exam[0], scan, b"junk", exam[1]], lambda _: True) == [200, 202, 500, 200]
         assert door.take(exam[:2], lambda _: False) == [500, 500]
 
+    @pytest.mark.parametrize("failure", [Unavailable("x"), OSError(28, "full"), MemoryError()], ids=repr)
+    def test_says_what_may_be_sent_again(
+        self, door: Door, spool: Shelf, exam: list[bytes], failure: Exception
+    ) -> None:
+        """What is short may be there again; a defect is there the next time as well."""
+
+        def store(_: bytes) -> bool:
+            raise Unavailable("x")
+
+        spool.failure = failure
+        assert door.take([ultrasound(np.zeros((64, 64), np.uint8))], lambda _: True) == [503]
+        assert door.take(exam[:1], store) == [503]
+        spool.failure = KeyError("x")
+        assert door.take([ultrasound(np.zeros((64, 64), np.uint8))], lambda _: True) == [500]
+
     def test_is_de_identified_once_and_kept_when_it_comes_back(self, door: Door, exam: list[bytes]) -> None:
         def store(instance: bytes) -> bool:
             return door.receive(bytes(bytearray(instance)))[0] == "keep" and door.may_be_stored(instance)

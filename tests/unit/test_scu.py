@@ -8,6 +8,7 @@ from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, Expli
 from pynetdicom import AE, evt
 
 from senogate.scu import Item, Outcome, Receiver, find_items, send
+from senogate.send import Result
 from tests.unit.dicom_files import dataset, part10
 
 
@@ -48,3 +49,40 @@ def test_no_message_waits_for_the_receivers_acknowledgement(
     server.shutdown()
     assert [outcome.is_stored for outcome in outcomes] == [True]
     assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in set_options
+
+
+def test_a_file_whose_sop_class_is_no_uid_is_told_and_not_sent(tmp_path: Path) -> None:
+    """PS3.5 section 9: an association could not be asked for with it, and all others would wait in vain."""
+    uid = DigitalMammographyXRayImageStorageForPresentation
+    sound = part10(dataset(SOPClassUID=uid))
+    (tmp_path / "damaged.dcm").write_bytes(sound.replace(uid.encode(), b"\xf1" * len(uid)))
+    (item,) = find_items([tmp_path])
+    assert item.problem == "its SOP class or transfer syntax is no UID (PS3.5 section 9)"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_other"),
+    [
+        ("truth.json", b'{"seed": 7}\n', True),
+        ("image.dcm", b"{}", False),
+        ("cut-off", bytes(60), False),
+        ("without-a-preamble", b"\x08\0\x05\0CS\x0a\0ISO_IR 100", False),
+        ("empty", b"", False),
+    ],
+)
+def test_what_plainly_is_no_dicom_is_passed_over_in_a_folder(
+    tmp_path: Path, name: str, content: bytes, is_other: bool
+) -> None:
+    """PS3.10 section 7.1: DICM at 128. What may be a data set, or is named by itself, is refused as before."""
+    (tmp_path / name).write_bytes(content)
+    (item,) = find_items([tmp_path])
+    assert (bool(item.problem), item.is_other) == (True, is_other)
+    assert [each.is_other for each in find_items([tmp_path / name])] == [False]
+
+
+@pytest.mark.parametrize(("stored", "is_complete"), [(1, True), (0, False)])
+def test_what_is_passed_over_fails_no_sending_of_something(stored: int, is_complete: bool) -> None:
+    other = Item(Path("truth.json"), problem="not a DICOM Part 10 file (PS3.10)", is_other=True)
+    result = Result([Outcome(Item(Path("a")), 0)] * stored + [Outcome(other, None, other.problem)])
+    assert (result.is_complete, result.to_json()["skipped"]) == (is_complete, ["truth.json"])
+    assert f"{stored} instances sent, 0 refused" in result.to_text()

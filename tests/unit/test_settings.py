@@ -31,6 +31,19 @@ def test_the_public_url_follows_the_port_and_loses_its_slash(tmp_path: Path) -> 
     assert load(given).dicomweb_url == "https://images.example/dicom-web"
 
 
+def test_a_variable_may_name_a_file_that_holds_the_value(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://db/senogate\n")
+    given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_DATABASE_URL_FILE": str(tmp_path / "url")}
+    assert load(given).database_url == "postgresql://db/senogate"
+    assert load(given | {"SENOGATE_DATABASE_URL": "postgresql://other"}).database_url == "postgresql://other"
+
+
+def test_a_file_that_a_variable_names_in_vain_is_an_error(tmp_path: Path) -> None:
+    given = {"SENOGATE_HOME": str(tmp_path), "SENOGATE_DATABASE_URL_FILE": str(tmp_path / "absent")}
+    with pytest.raises(ConfigurationError, match="SENOGATE_DATABASE_URL_FILE"):
+        load(given)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [("prt = 1", "prt"), ("port = 'x'", "port"), ("port = [", "TOML"), ("port = true", "port")],

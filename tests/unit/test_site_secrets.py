@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from archive import checkpoints, secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
+from gateway.signing import SigningKeys
 from senogate.site import prepare
 
 
@@ -43,3 +44,35 @@ def test_one_that_is_lost_is_missed_and_not_made_anew(settings: Settings) -> Non
     prepare(settings)
     with pytest.raises(ConfigurationError):
         checkpoints.private_key(settings)
+
+
+def test_a_folder_that_hands_its_group_on_lets_that_group_read(tmp_path: Path) -> None:
+    """As deploy/systemd has it, where each part is a user of its own."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    folder.chmod(0o2750)
+    settings = Settings(home=tmp_path)
+    prepare(settings)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+    assert SigningKeys.load(folder / secrets.SIGNING_KEY).keys
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "mode", "is_open"),
+    [
+        (0o700, 0o600, False),
+        (0o700, 0o640, True),
+        (0o2750, 0o640, False),
+        (0o2750, 0o660, True),
+        (0o2750, 0o644, True),
+    ],
+)
+def test_a_secret_is_open_to_whom_its_folder_does_not_name(
+    tmp_path: Path, folder_mode: int, mode: int, is_open: bool
+) -> None:
+    path = tmp_path / "keys" / "site.key"
+    path.parent.mkdir()
+    path.parent.chmod(folder_mode)
+    path.touch()
+    path.chmod(mode)
+    assert secrets.is_open(path) is is_open

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway import npm
+from gateway.npm import Package, PackageError
+from gateway.npm import configuration as npm_configuration
 from gateway.viewer import package
-from gateway.viewer.package import PackageError, npm_configuration, unpack
+from gateway.viewer.package import unpack
 
 FILES = {
     "package/LICENSE": b"MIT",
@@ -34,7 +37,7 @@ def archive(monkeypatch) -> io.BytesIO:
             member.size = len(content)
             members.addfile(member, io.BytesIO(content))
     digest = base64.b64encode(hashlib.sha512(made.getvalue()).digest()).decode()
-    monkeypatch.setattr(package, "INTEGRITY", f"sha512-{digest}")
+    monkeypatch.setattr(package, "OHIF", Package("@ohif/app", package.VERSION, f"sha512-{digest}"))
     return made
 
 
@@ -81,7 +84,7 @@ class TestRegistry:
 
     def test_of_the_scope_beats_the_general_one(self, tmp_path: Path):
         (tmp_path / "npmrc").write_text("@ohif:registry=https://ohif.test\nregistry=https://npm.test\n")
-        assert npm_configuration({}, [str(tmp_path / "npmrc")])[0] == "https://ohif.test"
+        assert npm_configuration({}, [str(tmp_path / "npmrc")], "@ohif")[0] == "https://ohif.test"
 
     def test_of_the_environment_beats_the_files(self, tmp_path: Path):
         (tmp_path / "npmrc").write_text("registry=https://npm.test\n")
@@ -90,6 +93,6 @@ class TestRegistry:
 
     def test_that_cannot_be_reached_is_said(self, free_ports, monkeypatch):
         (port,) = free_ports(1)
-        monkeypatch.setattr(package, "PAUSES", (0.0,))
+        monkeypatch.setattr(npm, "PAUSES", (0.0,))
         with pytest.raises(PackageError, match="can't be reached"):
-            package.fetch(f"http://127.0.0.1:{port}", None, io.BytesIO())
+            package.OHIF.fetch(f"http://127.0.0.1:{port}", None, io.BytesIO())
