@@ -11,7 +11,7 @@ RUN python3 -m venv /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SENOGATE_HOME=/var/lib/senogate SENOGATE_VIEWER=/opt/ohif
 RUN python -m gateway.viewer.package --into /opt/ohif && python -m gateway.htmx
 RUN useradd --system --uid 10001 senogate \
-    && install -d -o senogate -m 0700 /var/lib/senogate /var/lib/senogate/secrets /var/lib/senogate/models /var/lib/senogate/spool /var/lib/senogate/audit /var/lib/senogate/federation /var/lib/senogate/measures /var/lib/senogate/upgrades /var/lib/senogate-private
+    && install -d -o senogate -m 0700 /var/lib/senogate /var/lib/senogate/secrets /var/lib/senogate/models /var/lib/senogate/spool /var/lib/senogate/audit /var/lib/senogate/federation /var/lib/senogate/measures /var/lib/senogate/cache /var/lib/senogate/upgrades /var/lib/senogate-private
 USER 10001
 ENTRYPOINT ["senogate"]
 
@@ -32,7 +32,7 @@ USER 10001
 FROM orthancteam/orthanc:25.4.0 AS orthanc
 COPY constraints.txt /opt/senogate/
 RUN python3 -m pip install --no-cache-dir --break-system-packages --target /opt/senogate-python \
-    --constraint /opt/senogate/constraints.txt cryptography isal 'psycopg[binary]'
+    --constraint /opt/senogate/constraints.txt cryptography isal 'psycopg[binary]' botocore
 COPY archive /opt/senogate/archive
 COPY deidentification /opt/senogate/deidentification
 COPY orthanc_plugin /opt/senogate/orthanc_plugin

@@ -16,12 +16,13 @@ from typing import Any
 
 import psycopg
 
-from archive import audit, instances, optout, search_facts
+from archive import audit, optout, search_facts
 from archive.audit import Event
 from archive.errors import Conflict, NotFound, Unavailable
 from archive.orthanc import Orthanc
 from archive.pool import queries
 from archive.spool import Spool
+from archive.tiers import Tiers
 
 MOST_ROUNDS = 5  # looks for what came while the rest was erased
 TOUCHED = (
@@ -29,7 +30,7 @@ TOUCHED = (
     *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
     *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading", "label"),
     *("search_fact", "search_stale", "job_study", "image_quality", "study_quality", "quality_due"),
-    *("quality_worst", "quality_attempt"),
+    *("quality_worst", "quality_attempt", "moved"),
 )
 """The tables that rows are erased from."""
 
@@ -78,7 +79,7 @@ class Site:
 
     connection: psycopg.Connection  # in no transaction
     orthanc: Orthanc
-    storage: str
+    tiers: Tiers
     spool: Spool
     sign: Callable[[bytes], str]
     index: Callable[[Sequence[str]], object]
@@ -263,6 +264,7 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
     with connection.transaction():
         connection.execute(sql["await_stores"])
         _require_gone(site, connection.execute(sql["places"], values).fetchall())
+        _forget_moved(site, erasure)
         connection.execute(sql["note_others"], values)
         for what in ("readings", "reviews"):
             _count(connection, erasure, what, connection.execute(sql[what], values).fetchall()[0][0])
@@ -275,9 +277,22 @@ def _forget_indexed(site: Site, erasure: Erasure) -> None:
 
 
 def _require_gone(site: Site, places: Sequence[tuple[str]]) -> None:
-    """Raise Unavailable where a file is still there that Orthanc was told to delete."""
-    if any(instances.path(site.storage, place).exists() for (place,) in places):
+    """Raise Unavailable where a file is still there that Orthanc was told to delete, or that can't be told."""
+    site.tiers.require_mounted()
+    if any(site.tiers.is_in_folder(place) for (place,) in places):
         raise Unavailable("Orthanc has not deleted a stored file yet; the erasure goes on when asked again")
+
+
+def _forget_moved(site: Site, erasure: Erasure) -> None:
+    """Remove from the bucket what lies there, or is being put there. Raises Unavailable where it does not answer."""
+    sql = queries("tiers.sql")
+    for (place,) in site.connection.execute(
+        sql["hold_of_instances"], {"instances": erasure.instances}
+    ).fetchall():
+        if site.tiers.bucket is None:
+            raise Unavailable("an instance lies in a bucket that the settings don't name any more")
+        site.tiers.remove(place)
+        site.connection.execute(sql["forget"], {"place": place})
 
 
 def _forget_spooled(site: Site, erasure: Erasure) -> int:

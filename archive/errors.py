@@ -108,6 +108,24 @@ _WANTING = frozenset(
 )
 
 
+_AWAY = frozenset(
+    [
+        errno.ESTALE,
+        errno.EIO,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENXIO,
+    ]
+)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error of the system says that a disk does not answer, so that nothing is known of its files."""
+    return isinstance(error, OSError) and error.errno in _AWAY
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether an error of the system says that disk, memory, handles or processes ran out, and may be there again."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _WANTING)

@@ -16,7 +16,6 @@ from typing import Protocol, TypeVar
 
 import psycopg
 
-from archive import instances
 from archive.audit import WORKER, Event, write
 from archive.dicom_json import InstanceRecord, read_instance
 from archive.errors import Unavailable, Unproven
@@ -24,6 +23,7 @@ from archive.index import UNREADABLE, Found, Index
 from archive.orthanc import Changes, Orthanc
 from archive.pool import queries
 from archive.readings import Wanted, want
+from archive.tiers import Tiers, translated_absence
 
 BATCH = 200  # changes a transaction
 FOLLOWER_LOCK = 0x5E0A_0002
@@ -63,14 +63,14 @@ class Follower:
         self,
         connection: psycopg.Connection,
         orthanc: Orthanc,
-        storage: str,
+        tiers: Tiers,
         is_proven: Callable[[int], bool],
         arrivals: Arrivals | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._connection = connection
         self._orthanc = orthanc
-        self._storage = storage
+        self._tiers = tiers
         self._is_proven = is_proven
         self._index = Index(connection)
         self._sql = queries("index.sql")
@@ -165,22 +165,25 @@ class Follower:
         for identifier in identifiers:
             if identifier in places:
                 try:
-                    yield read_found(self._storage, self._is_proven, identifier, places[identifier])
+                    yield read_found(self._tiers, self._is_proven, identifier, places[identifier])
                 except UNREADABLE as error:
                     self._index.set_aside(identifier, type(error).__name__)
 
 
-def read_found(storage: str, is_proven: Callable[[int], bool], identifier: str, place: str) -> Found:
-    """What an instance's file says. Raises Unproven for one that this site did not make, or not this one."""
+def read_found(tiers: Tiers, is_proven: Callable[[int], bool], identifier: str, place: str) -> Found:
+    """What an instance's file says.
+
+    Raises Unproven for one that this site did not make, or not this one, and as `Tiers.path`.
+    """
     try:
-        opened = open(instances.path(storage, place), "rb")  # noqa: SIM115
+        opened = open(tiers.path(place), "rb")  # noqa: SIM115
     except FileNotFoundError:
-        if not any(Path(storage).glob(_FOLDERS)):
+        if not any(Path(tiers.storage).glob(_FOLDERS)):
             raise Unavailable(
                 "the storage folder is empty: is it mounted, and does `storage` name it?"
             ) from None
         raise
-    with opened as file:
+    with opened as file, translated_absence():
         if not is_proven(file.fileno()):
             raise Unproven("a stored file carries no valid proof of de-identification")
         record, status = read_instance(file), os.fstat(file.fileno())

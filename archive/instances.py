@@ -1,8 +1,10 @@
 """The bytes of an instance, as Orthanc's storage folder holds them: an unchanged Part 10 file (PS3.10) each."""
 
+import errno
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -18,6 +20,12 @@ def path(storage: str, place: str) -> Path:
     if not _UUID.fullmatch(place):
         raise ValueError("the place of an instance must be a UUID in lower case")
     return Path(storage, place[:2], place[2:4], place)
+
+
+def require_mounted(mount: str) -> None:
+    """Raise OSError where `mount` is named and nothing is mounted there: what was written would lie beneath it."""
+    if mount and not os.path.ismount(mount):
+        raise OSError(errno.ENOTCONN, "nothing is mounted where the storage folder is to be mounted", mount)
 
 
 def header_path(storage: str, place: str) -> Path:
@@ -67,7 +75,8 @@ def write_durably(target: str | Path, data: bytes, folders: Sequence[str] = ()) 
         for folder in folders or [os.path.dirname(target) or os.curdir]:
             sync_folder(folder)
     except OSError:
-        os.unlink(target)
+        with suppress(OSError):  # what kept it from being written may keep it from being removed
+            os.unlink(target)
         raise
     finally:
         os.close(descriptor)

@@ -76,6 +76,12 @@ DELIVERIES = Counter(
 NOTICES = Counter(
     "senogate_notices_sent", "Attempts to tell a webhook, by outcome.", ["outcome"], registry=REGISTRY
 )
+BUCKET = Counter(
+    "senogate_bucket_instances",
+    "Instances that were moved to the bucket, that it did not take, or for which it was not available.",
+    ["outcome"],
+    registry=REGISTRY,
+)
 MODEL_STARTS = Counter("senogate_model_process_starts", "Starts of the model process.", registry=REGISTRY)
 ProcessCollector(registry=REGISTRY)
 

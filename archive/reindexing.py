@@ -6,7 +6,6 @@ as it was or as it is; and the worker may follow Orthanc beside it.
 """
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,12 +16,12 @@ from functools import partial
 import psycopg
 from psycopg import errors
 
-from archive import instances
 from archive.errors import Conflict
 from archive.follow import read_found
 from archive.index import UNREADABLE, Found, Index
 from archive.orthanc import Orthanc
 from archive.pool import queries
+from archive.tiers import Tiers
 
 BATCH = 500  # instances a step
 LOCK = 0x5E0A_0041
@@ -62,14 +61,14 @@ class Reindexing:
         self,
         connection: psycopg.Connection,
         orthanc: Orthanc,
-        storage: str,
+        tiers: Tiers,
         is_proven: IsProven,
         processes: int = 1,
     ) -> None:
         self._connection = connection
         self._orthanc = orthanc
-        self._storage = storage
-        self._read = partial(read_all, storage, is_proven)
+        self._tiers = tiers
+        self._read = partial(read_all, tiers, is_proven)
         self._processes = processes
         self._index = Index(connection)
         self._sql = queries("reindexing.sql")
@@ -181,11 +180,11 @@ class Reindexing:
         return sorted(kept, key=lambda each: each.written_at)
 
     def _written_at(self, place: str) -> int:
-        """When a file was written, in nanoseconds; 0 where it has gone."""
-        try:
-            return os.stat(instances.path(self._storage, place)).st_mtime_ns
-        except (OSError, ValueError):
-            return 0
+        """When an instance was written, in nanoseconds, also one that lies in the bucket; 0 where it has gone."""
+        if (found := self._tiers.written_at(place)) or not self._tiers.bucket:
+            return found
+        row = self._connection.execute(queries("tiers.sql")["written_at"], {"place": place}).fetchone()
+        return row[0] if row else 0
 
     def _end(self) -> int:
         """Forget what is empty by now; the worker compares what was removed meanwhile."""
@@ -198,12 +197,12 @@ class Reindexing:
         return found[2] if found else 0
 
 
-def read_all(storage: str, is_proven: IsProven, places: Sequence[tuple[str, str]]) -> Seen:
+def read_all(tiers: Tiers, is_proven: IsProven, places: Sequence[tuple[str, str]]) -> Seen:
     """What the files of instances say, by Orthanc's identifiers and where they lie. Raises Unavailable."""
     seen: Seen = []
     for identifier, place in places:
         try:
-            seen.append(read_found(storage, is_proven, identifier, place))
+            seen.append(read_found(tiers, is_proven, identifier, place))
         except UNREADABLE as error:
             seen.append(Unread(identifier, type(error).__name__))
     return seen

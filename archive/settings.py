@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from archive.destinations import (
     Destination,
@@ -23,6 +24,7 @@ from archive.errors import ConfigurationError
 from archive.job_questions import JobKind
 
 MOST_GATEWAYS = 16
+_LOOPBACK = {("http", "127.0.0.1"), ("http", "::1"), ("http", "localhost")}
 RESULTS = ("sr", "cad-sr", "sc", "seg", "gsps", "kos")
 
 
@@ -63,6 +65,17 @@ class Settings:
     orthanc_untested: str = ""
     database_url: str = field(default="", repr=False)
     storage: str = ""
+    storage_mount: str = ""
+    storage_s3_url: str = ""
+    storage_s3_bucket: str = ""
+    storage_s3_region: str = "us-east-1"
+    storage_s3_access_key: str = field(default="", repr=False)
+    storage_s3_secret_key: str = field(default="", repr=False)
+    storage_s3_encryption: str = "AES256"
+    storage_s3_authorities: str = ""
+    storage_s3_after_days: int = 90
+    storage_cache: str = ""
+    storage_cache_gib: int = 50
     secrets: str = ""
     crosswalk_key: str = ""
     profile: str = "breast-screening"
@@ -126,6 +139,8 @@ class Settings:
             "tracing_url": "",
             "traces_url": "",
             "storage": str(self.home / "orthanc" / "storage"),
+            "storage_s3_url": "",
+            "storage_cache": str(self.home / "cache"),
             "secrets": str(self.home / "secrets"),
         }
         derived["crosswalk_key"] = f"{self.secrets or derived['secrets']}/crosswalk.key"
@@ -133,9 +148,11 @@ class Settings:
             object.__setattr__(self, "profile", str(self.home / self.profile))
         for name, value in derived.items():
             object.__setattr__(self, name, (getattr(self, name) or value).rstrip("/"))
-        for name in ("storage", "secrets", "crosswalk_key"):
+        for name in ("storage", "storage_cache", "secrets", "crosswalk_key"):
             object.__setattr__(self, name, str(self.home / getattr(self, name)))
         for name in (
+            "storage_mount",
+            "storage_s3_authorities",
             "tls_certificate",
             "tls_key",
             "tls_client_authorities",
@@ -150,6 +167,7 @@ class Settings:
             if getattr(self, name):
                 object.__setattr__(self, name, str(self.home / getattr(self, name)))
         self._check_words()
+        self._check_storage()
         self._check_numbers()
         self._check_jobs()
         self._check_edges()
@@ -171,6 +189,23 @@ class Settings:
             raise ConfigurationError("inference_device must be auto, cpu, cuda or tensorrt")
         if "sr" not in self.results or not set(self.results) <= set(RESULTS):
             raise ConfigurationError(f"results must be a list with sr, of these: {', '.join(RESULTS)}")
+
+    def _check_storage(self) -> None:
+        mount = Path(self.storage_mount)
+        if self.storage_mount and mount not in (Path(self.storage), *Path(self.storage).parents):
+            raise ConfigurationError("storage_mount must be the storage folder, or one that it lies in")
+        if min(self.storage_s3_after_days, self.storage_cache_gib - 1) < 0:
+            raise ConfigurationError("storage_s3_after_days must be 0 at least, storage_cache_gib 1")
+        if self.storage_s3_url:
+            self._check_bucket()
+
+    def _check_bucket(self) -> None:
+        url = urlsplit(self.storage_s3_url)
+        if url.scheme != "https" and (url.scheme, url.hostname) not in _LOOPBACK:
+            raise ConfigurationError("storage_s3_url must begin with https://, unless it is on loopback")
+        for name in ("bucket", "region", "access_key", "secret_key", "encryption"):
+            if not getattr(self, f"storage_s3_{name}"):
+                raise ConfigurationError(f"storage_s3_url needs storage_s3_{name}")
 
     def _check_numbers(self) -> None:
         for name in ("port", "dicom_port", "orthanc_port"):

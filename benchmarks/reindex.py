@@ -26,6 +26,7 @@ from archive.follow import orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.reindexing import Reindexing
+from archive.tiers import Tiers
 from benchmarks.report import keep
 from benchmarks.servers import database
 from deidentification.deidentify import Deidentifier
@@ -88,7 +89,7 @@ def _measure(address: str, folder: str, shelf: Shelf, processes: int) -> dict[st
     with psycopg.connect(address, autocommit=True) as connection:
         backend = psutil.Process(connection.info.backend_pid)
         proven = partial(is_proven, KEYS.proof)
-        reindexing = Reindexing(connection, shelf, folder, proven, processes)
+        reindexing = Reindexing(connection, shelf, Tiers(folder), proven, processes)
         before, server, began = _cpu(), _cpu_of(backend), time.perf_counter()
         count = reindexing.run(lambda: shelf.held, lambda _: None)
         wall, own, its = time.perf_counter() - began, _cpu() - before, _cpu_of(backend) - server

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from archive.settings import Settings
 from archive.spans import Spans
+from archive.tiers import Tiers
 from archive.trail import Journal
 from deidentification.deidentify import Deidentifier
 from gateway import ways
@@ -67,7 +68,7 @@ def create(
     buckets = Buckets(connect)
     services = Services(
         *(settings, pool, orthanc, Keyring(keys), Readiness(pool, orthanc, deidentifier.proof_key)),
-        *(deidentifier, StoredFiles(settings.storage, deidentifier.proof_key), trail),
+        *(deidentifier, StoredFiles(Tiers.of(settings), deidentifier.proof_key), trail),
         *(Granted(connect), Sessions(settings, connect), Issuers(connect, settings.issuer_authorities)),
         *(buckets, Floods(buckets, trail), Announcements(settings.database_url)),
         Memberships(connect, settings.database_url),

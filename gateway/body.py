@@ -45,6 +45,8 @@ class Scratch:
 
 
 Segment = bytes | FileRange
+Again = Callable[[Path], Path]
+"""Where a file lies that is not where it was a moment ago."""
 
 
 def size(segments: Iterable[Segment]) -> int:
@@ -101,12 +103,15 @@ class SegmentsResponse(Response):
         headers: dict[str, str] | None = None,
     ) -> None:
         self._segments = segments
+        self._again: Again = _unmoved
         own = {"content-type": media_type, "content-length": str(size(segments))}
         super().__init__(status_code=status_code, headers=own | (headers or {}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
+            if "app" in scope:
+                self._again = scope["app"].state.services.stored.again
             gone = asyncio.ensure_future(until_disconnected(receive))
             try:
                 await self._send_chunks(send, gone)
@@ -116,7 +121,7 @@ class SegmentsResponse(Response):
 
     async def _send_chunks(self, send: Send, gone: asyncio.Future[None]) -> None:
         """A server takes and drops what is sent to a client that has gone: reading on would be for nobody."""
-        async with aclosing(_chunks(self._segments)) as chunks:
+        async with aclosing(_chunks(self._segments, self._again)) as chunks:
             async for chunk in chunks:
                 if gone.done():
                     return
@@ -163,21 +168,33 @@ async def _in_thread(function: Callable[[*Arguments], Result], *arguments: *Argu
     return await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
-async def _chunks(segments: Sequence[Segment]) -> AsyncGenerator[bytes, None]:
+async def _chunks(segments: Sequence[Segment], again: Again) -> AsyncGenerator[bytes, None]:
     for segment in segments:
         if isinstance(segment, FileRange) and segment.length <= CHUNK:
-            yield await _in_thread(_read, segment)
+            yield await _in_thread(_read, segment, again)
         elif isinstance(segment, FileRange):
-            async with aclosing(_file_chunks(segment)) as chunks:
+            async with aclosing(_file_chunks(segment, again)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         else:
             yield segment
 
 
-def _read(part: FileRange) -> bytes:
+def _unmoved(path: Path) -> Path:
+    return path
+
+
+def _open(path: Path, again: Again) -> int:
+    """Raises OSError, and what `again` does."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return os.open(again(path), os.O_RDONLY)
+
+
+def _read(part: FileRange, again: Again = _unmoved) -> bytes:
     """Raises OSError where the file is gone or has become shorter."""
-    descriptor = os.open(part.path, os.O_RDONLY)
+    descriptor = _open(part.path, again)
     try:
         data = os.pread(descriptor, part.length, part.offset)
     finally:
@@ -187,9 +204,9 @@ def _read(part: FileRange) -> bytes:
     return data
 
 
-async def _file_chunks(part: FileRange) -> AsyncGenerator[bytes, None]:
+async def _file_chunks(part: FileRange, again: Again) -> AsyncGenerator[bytes, None]:
     """Raises OSError where the file is gone or has become shorter: the answer then breaks off."""
-    descriptor = await _in_thread(os.open, part.path, os.O_RDONLY)
+    descriptor = await _in_thread(_open, part.path, again)
     try:
         position, end = part.offset, part.offset + part.length
         while position < end:

@@ -1,6 +1,7 @@
 """The stored files that answers are made of: only those whose proof of de-identification holds."""
 
 import asyncio
+import errno
 import logging
 import os
 import threading
@@ -9,10 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from archive import instances
+from archive import measures
 from archive.cached_file import open_cached, read_cached
-from archive.errors import NotFound, Unavailable, Unproven, is_shortage
+from archive.errors import NotFound, Unavailable, Unproven, is_away, is_shortage
 from archive.search import Place
+from archive.tiers import Tiers
 from deidentification import stored
 
 _REMEMBERED = 50_000  # files whose proof was found to hold
@@ -25,8 +27,8 @@ _State = tuple[str, int, int, int, int]  # the instance, and its file's size, ti
 class StoredFiles:
     """Checks the proof of a file once for each state that it is found in. `refused` counts the others."""
 
-    def __init__(self, storage: str, proof_key: bytes) -> None:
-        self._storage = storage
+    def __init__(self, tiers: Tiers, proof_key: bytes) -> None:
+        self._tiers = tiers
         self._proof_key = proof_key
         self._proven: OrderedDict[str, _State] = OrderedDict()
         self._lock = threading.Lock()
@@ -45,7 +47,8 @@ class StoredFiles:
 
         None where they are not in memory, or the file is not in a state whose proof was found to hold.
         """
-        descriptor = open_cached(instances.path(self._storage, place.place))
+        opened = map(open_cached, self._tiers.at_once(place.place))
+        descriptor = next((each for each in opened if each is not None), None)
         if descriptor is None:
             return None
         try:
@@ -60,25 +63,52 @@ class StoredFiles:
 
     async def path(self, place: Place) -> Path:
         """Where one instance lies. Raises as `read` does."""
-        if self.read_at_once(place, 0, 0) is not None:
-            return instances.path(self._storage, place.place)
+        if self._tiers.bucket is None and self.read_at_once(place, 0, 0) is not None:
+            return self._tiers.folder_path(place.place)
         (path,) = await self.paths([place])
         return path
 
     def read_now(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
         """As `read`, in the thread that this is called in."""
         try:
-            return work([self._require(place) for place in places])
+            return self._read(places, work)
         except OSError as error:
             if is_shortage(error):
                 raise Unavailable("too many files are open to read a stored one") from None
+            if is_away(error):
+                raise Unavailable("the disk of the images does not answer") from None
+            self._tiers.require_mounted()
             raise NotFound("the stored bytes of an instance are no longer there") from None
 
+    def again(self, path: Path) -> Path:
+        """Where a file lies by now that was moved, or whose copy went, after it was found; raises as `read` does."""
+        try:
+            return self._tiers.path(path.name)
+        except (ValueError, OSError):
+            return path
+
+    def _read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
+        """Once more, where a file is not where it was a moment ago: it was moved, or NFS knows another one."""
+        try:
+            return work([self._require(place) for place in places])
+        except OSError as error:
+            if error.errno != errno.ESTALE and (self._tiers.bucket is None or error.errno != errno.ENOENT):
+                raise
+            return work([self._require(place) for place in places])
+
     def _require(self, place: Place) -> Path:
-        path = instances.path(self._storage, place.place)
+        path = self._path(place)
         state = _state(place, os.stat(path))
         if self._proven.get(place.place) != state:
             self._check(place, path)
+        return path
+
+    def _path(self, place: Place) -> Path:
+        try:
+            path = self._tiers.path(place.place)
+        except Unavailable:
+            measures.BUCKET.labels("unavailable").inc()
+            raise
         return path
 
     def _check(self, place: Place, path: Path) -> None:

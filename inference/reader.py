@@ -14,7 +14,7 @@ import psycopg
 from psycopg.types.json import Json, Jsonb
 from pydicom import Dataset
 
-from archive import deliveries, instances, measures, notices
+from archive import deliveries, measures, notices
 from archive.audit import WORKER, Event, Outcome, write
 from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
@@ -24,6 +24,7 @@ from archive.pool import connect, queries, translated_errors
 from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
 from archive.spans import Nowhere, Spans, spanning
+from archive.tiers import Tiers
 from archive.trace_context import parse
 from deidentification.deidentify import Deidentifier
 from deidentification.pseudonym import Pseudonyms
@@ -89,7 +90,7 @@ class Reader:
         spans: Spans | None = None,
     ) -> None:
         self._spans = spans or Nowhere()
-        self._settings = settings
+        self._settings, self._tiers = settings, Tiers.of(settings)
         self._deidentifier = deidentifier
         self._pseudonyms = pseudonyms
         self._host = host
@@ -192,7 +193,7 @@ class Reader:
 
     def _paths(self, connection: psycopg.Connection, due: Due) -> list[Path]:
         rows = connection.execute(self._sql["images"], due.key)
-        return [instances.path(self._settings.storage, place) for (place,) in rows]
+        return [self._tiers.path(place) for (place,) in rows]
 
     def _density(self, connection: psycopg.Connection, due: Due, package: Package) -> str | None:
         """What a model is told of the study's density, where it reads that; None while that is still to be read."""

@@ -11,13 +11,14 @@ from contextlib import closing
 
 import psycopg
 
-from archive import deliveries, instances, reviews
+from archive import deliveries, reviews
 from archive.erasure import storing
 from archive.errors import NotFound, SenogateError
 from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
 from archive.reviews import Due
 from archive.settings import Settings
+from archive.tiers import Tiers
 from deidentification.deidentify import Deidentifier
 from inference.delivery.described import describe
 from inference.instance import read_dataset
@@ -30,7 +31,7 @@ class ReviewWriter:
     """Writes the SRs of reviews; any number of them may be at it."""
 
     def __init__(self, settings: Settings, deidentifier: Deidentifier) -> None:
-        self._settings = settings
+        self._settings, self._tiers = settings, Tiers.of(settings)
         self._deidentifier = deidentifier
 
     def write(self, review_id: str) -> None:
@@ -54,7 +55,7 @@ class ReviewWriter:
         place = reviews.context(connection, review)
         if place is None:
             raise NotFound("its study has no instance")
-        header = read_dataset(instances.path(self._settings.storage, place), pixels=False)
+        header = read_dataset(self._tiers.path(place), pixels=False)
         uid = self._deidentifier.pseudonyms.uid
         written = self._deidentifier.prove(review_sr(review, header, uid))
         with closing(Orthanc(self._settings)) as orthanc:

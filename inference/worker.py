@@ -27,9 +27,11 @@ from archive.pool import connect, connection_string, queries, translated_errors
 from archive.readings import CHANNEL, DUE, JOB
 from archive.settings import Settings
 from archive.spans import Nowhere, Spans
+from archive.tiers import Tiers
 from inference.arrivals import ArrivalSpans
 from inference.cleaning.spooled import Cleaning
 from inference.errors import ModelProcessEnded
+from inference.moving import Mover
 from inference.notification.lanes import Notifier
 from inference.notification.tracing import Tracer
 from inference.reader import Due, Reader
@@ -44,6 +46,7 @@ _TELL = 1.0  # seconds between two looks at what the worklist is to be told, whe
 _REVIEW = 1.0  # seconds between two looks for reviews to be written
 _SIGN = 60.0  # seconds between two looks whether the audit trail is to be signed
 _ERASE = 5.0  # seconds between two looks for erasures that were cut short
+_MOVE = 5.0  # seconds between two looks for what is to be moved to the bucket
 _NUDGE = 5.0  # seconds between two looks for readings whose job was lost
 _HEARTBEAT, _STALLED = 2.0, 10.0  # seconds
 _log = logging.getLogger("senogate.worker")
@@ -77,10 +80,11 @@ class Worker:
         notifier: Notifier | None = None,
         tracer: Tracer | None = None,
         jobs: Runner | None = None,
+        mover: Mover | None = None,
         spans: Spans | None = None,
     ) -> None:
         self._spans = spans or Nowhere()
-        self._jobs = jobs
+        self._jobs, self._mover = jobs, mover
         self._settings = settings
         self._go_on_erasing = erase
         self._notifier, self._tracer = notifier, tracer
@@ -113,7 +117,7 @@ class Worker:
             ended = asyncio.create_task(self._ended.wait())
             loops = (
                 *(self._follow, self._nudge, self._watch_spool, self._perform, self._sign, self._erase),
-                *(self._write_reviews, self._notify, self._trace),
+                *(self._write_reviews, self._notify, self._trace, self._move),
             )
             others = [asyncio.create_task(each()) for each in loops]
             await asyncio.wait([*queues, ended, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -130,6 +134,8 @@ class Worker:
         self._changed.set()
         if self._jobs:
             self._jobs.end()
+        if self._mover:
+            self._mover.end()
 
     async def _work(self, queues: list[str], concurrency: int) -> None:
         """Take jobs from queues; what has begun when this is cancelled is finished first."""
@@ -182,8 +188,8 @@ class Worker:
             translated_errors(),
         ):
             arrivals = ArrivalSpans(self._spans, orthanc)
-            proven, storage = self._reader.is_proven, self._settings.storage
-            follower = Follower(connection, orthanc, storage, proven, arrivals)
+            proven, tiers = self._reader.is_proven, Tiers.of(self._settings)
+            follower = Follower(connection, orthanc, tiers, proven, arrivals)
             while not self._ended.is_set() and follower.is_alone():
                 followed = follower.step()
                 self._retry = _IDLE
@@ -289,6 +295,17 @@ class Worker:
         """Tell the tracing service what was done with datasets."""
         if self._tracer:
             await self._tracer.run(self._ended)
+        await self._ended.wait()
+
+    async def _move(self) -> None:
+        """Move what came long ago to the bucket, where the site has one."""
+        while self._mover and self._mover.is_wanted and not self._ended.is_set():
+            moved = 0
+            try:
+                moved = await asyncio.to_thread(self._mover.run)
+            except (SenogateError, psycopg.Error, OSError) as error:
+                _log.warning("nothing can be moved to the bucket now (%s)", type(error).__name__)
+            await self._pause(0 if moved else _MOVE)
         await self._ended.wait()
 
     async def _sign(self) -> None:

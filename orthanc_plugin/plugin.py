@@ -31,7 +31,9 @@ from archive.crosswalk import Crosswalk  # noqa: E402
 from archive.durable import DurableConnection  # noqa: E402
 from archive.errors import Unavailable  # noqa: E402
 from archive.spool import Spool  # noqa: E402
+from archive.tiers import Tiers  # noqa: E402
 from orthanc_plugin import guard, listening  # noqa: E402
+from orthanc_plugin.moved import Moved  # noqa: E402
 from orthanc_plugin.received import SHORTAGES, Door  # noqa: E402
 from orthanc_plugin.removals import Removals  # noqa: E402
 from orthanc_plugin.unfinished import ForeignIndex, Journal, Orthanc, journal_of, remove_unfinished  # noqa: E402
@@ -40,6 +42,8 @@ _CROSSWALK = Crosswalk(DurableConnection(_SETTINGS.database_url))
 _SPOOL = Spool(_SETTINGS.spool, DurableConnection(_SETTINGS.database_url))
 _DOOR = Door(_SETTINGS, _CROSSWALK, _SPOOL, orthanc.LogWarning)
 _REMOVALS = Removals(DurableConnection(_SETTINGS.database_url), orthanc.LogWarning)
+_TIERS = Tiers.of(_SETTINGS)
+_MOVED = Moved(DurableConnection(_SETTINGS.database_url), _TIERS.folder_path, orthanc.LogWarning)
 _JOURNAL = Journal(journal_of(_SETTINGS.storage))
 _BEGUN = _JOURNAL.last()  # by the process before this one
 _HEADER = orthanc.ContentType.DICOM_UNTIL_PIXEL_DATA
@@ -58,6 +62,7 @@ def _receive(instance, origin):
 def _create(uuid, content_type, data):
     if content_type == orthanc.ContentType.DICOM and not _DOOR.may_be_stored(data):
         raise PermissionError("the fence before storage refused an instance")
+    files.require_mounted(_SETTINGS.storage_mount)
     _JOURNAL.note(uuid)
     write = files.write_header if content_type == _HEADER else files.write
     write(_SETTINGS.storage, uuid, data)
@@ -66,10 +71,13 @@ def _create(uuid, content_type, data):
 
 
 def _read(uuid, content_type):
+    if content_type == orthanc.ContentType.DICOM:
+        return _TIERS.read(uuid)
     return _path(uuid, content_type).read_bytes()
 
 
 def _remove(uuid, content_type):
+    files.require_mounted(_SETTINGS.storage_mount)
     file = _path(uuid, content_type)
     if content_type == orthanc.ContentType.DICOM:
         _REMOVALS.note(file, uuid)
@@ -146,3 +154,5 @@ orthanc.RegisterRestCallback("/senogate/status", _status)
 orthanc.RegisterRestCallback("/senogate/instances", _take)
 orthanc.RegisterRestCallback("/senogate/arrivals", _arrivals)
 _REMOVALS.begin()
+if _TIERS.bucket:
+    _MOVED.begin()

@@ -21,7 +21,9 @@ _BEGINNING = 4096  # bytes of a file in which its File Meta Information lies
 _MOST = 10_000  # notes that are kept while PostgreSQL does not answer; then all is compared
 _PAUSE = 2.0  # seconds between two attempts
 
-Note = tuple[str | None, str | None]  # SOP Instance UID and place; of neither: whatever may have gone unnoted
+Note = tuple[
+    str | None, str | None
+]  # SOP Instance UID, if it is known, and place; of neither: whatever may be gone
 UNKNOWN: Note = (None, None)
 
 
@@ -46,7 +48,7 @@ class Removals:
         uid = _sop_instance_uid(file)
         with self._lock:
             is_first = not self._notes
-            self._notes.append((uid, place) if uid else UNKNOWN)
+            self._notes.append((uid, place))
             if is_first:  # else the ones before have to wait too
                 self._commit()
 

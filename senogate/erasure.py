@@ -22,6 +22,7 @@ from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from archive.spool import Spool
+from archive.tiers import Tiers
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
 from senogate.operator import AsJson, err, site_of_home
@@ -154,6 +155,7 @@ def _site(settings: Settings) -> Iterator[Site]:
     from senogate.parts import deidentifier_of
 
     proof_key = deidentifier_of(settings).proof_key
+    tiers = Tiers.of(settings)
     rows = DurableConnection(settings.database_url)
     with (
         closing(Orthanc(settings)) as orthanc,
@@ -164,10 +166,10 @@ def _site(settings: Settings) -> Iterator[Site]:
         yield Site(
             connection=connection,
             orthanc=orthanc,
-            storage=settings.storage,
+            tiers=tiers,
             spool=Spool(settings.spool, rows),
             sign=_signer(_signing_keys(settings)),
-            index=Follower(connection, orthanc, settings.storage, partial(is_proven, proof_key)).index,
+            index=Follower(connection, orthanc, tiers, partial(is_proven, proof_key)).index,
             forget_prepared=partial(prepared.forget, settings),
             name=settings.public_url,
         )

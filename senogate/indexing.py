@@ -10,6 +10,7 @@ from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
 from archive.reindexing import Reindexing
 from archive.settings import Settings
+from archive.tiers import Tiers
 from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
 from senogate.user import user
@@ -28,7 +29,7 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
         translated_errors(),
     ):
         proven = partial(is_proven, key)
-        reindexing = Reindexing(connection, orthanc, settings.storage, proven, processes)
+        reindexing = Reindexing(connection, orthanc, Tiers.of(settings), proven, processes)
         count = reindexing.run(orthanc.instances, advance)
         connection.execute(queries("index.sql")["gather_statistics"])
         search_facts.begin_anew(connection)

@@ -178,6 +178,7 @@ def run_worker(settings: Settings) -> None:
     from inference.cleaning.text import Finder
     from inference.delivery.delivering import delivering
     from inference.execution.host import Host
+    from inference.moving import Mover
     from inference.notification.lanes import Notifier
     from inference.notification.sending import Sender
     from inference.notification.tracing import Tracer
@@ -202,8 +203,10 @@ def run_worker(settings: Settings) -> None:
     try:
         reviews = ReviewWriter(settings, deidentifier)
         erase = partial(go_on, settings)
-        jobs = JobRunner(settings)
-        worker = Worker(settings, reader, cleaning, reviews, readings, erase, notifier, tracer, jobs, spans)
+        jobs, mover = JobRunner(settings), Mover(settings, deidentifier.proof_key)
+        worker = Worker(
+            settings, reader, cleaning, reviews, readings, erase, notifier, tracer, jobs, mover, spans
+        )
         with published(settings, "worker"), delivering(settings, deidentifier):
             asyncio.run(worker.run())
     finally:

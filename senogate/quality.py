@@ -11,6 +11,7 @@ from archive.quality import exams
 from archive.quality.checks import Dimension
 from archive.quality.report import Report
 from archive.quality.report import report as report_on
+from archive.tiers import Tiers
 from senogate.operator import AsJson, out, run, say, site_of_home
 
 app = typer.Typer(no_args_is_help=True, help="Whether what the site holds is fit for use.")
@@ -30,7 +31,7 @@ def report(
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         if now:
             unseen = [one.study_instance_uid for one in exams.of_dataset(connection, number)]
-            exams.look_through(connection, settings.storage, unseen)
+            exams.look_through(connection, Tiers.of(settings), unseen)
         found = report_on(connection, number)
     if as_json:
         out.print_json(json.dumps({"dataset": dataset} | found.to_json()))
@@ -49,7 +50,7 @@ def exam(
     settings = site_of_home()
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         exams.of_study(connection, study)
-        exams.check(connection, settings.storage, study)
+        exams.check(connection, Tiers.of(settings), study)
         found = exams.of_study(connection, study)
     if as_json:
         out.print_json(json.dumps(found.to_json()))

@@ -115,7 +115,7 @@ install_embedded_wheels() { # for the Python 3.13 inside Orthanc: what deidentif
     say "Installing the wheels of Orthanc's embedded Python into .orthanc-python"
     rm -rf .orthanc-python.part
     .venv/bin/pip install --quiet --disable-pip-version-check --target .orthanc-python.part --python-version 3.13 \
-        --only-binary=:all: --constraint constraints.txt cryptography isal 'psycopg[binary]'
+        --only-binary=:all: --constraint constraints.txt cryptography isal 'psycopg[binary]' botocore
     echo "$stamp" >.orthanc-python.part/.senogate
     rm -rf .orthanc-python
     mv .orthanc-python.part .orthanc-python

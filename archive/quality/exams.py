@@ -14,13 +14,13 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from archive import instances
 from archive.dicom_json import BASE
 from archive.errors import NotFound, Unavailable
 from archive.pixels.layout import DAMAGED
 from archive.pool import queries
 from archive.quality.checks import Check, Dimension, Finding, examine, read_finding
-from archive.quality.pixels import MISSING, look_at
+from archive.quality.pixels import MISSING, Looked, look_at
+from archive.tiers import Tiers
 
 TRIES = 3
 """How often an exam is begun that nobody comes to the end of."""
@@ -48,7 +48,7 @@ class Exam:
         }
 
 
-def look(connection: psycopg.Connection, storage: str, limit: int = 20) -> int:
+def look(connection: psycopg.Connection, tiers: Tiers, limit: int = 20) -> int:
     """Look at studies that are due, so many at most; their number. The connection commits each statement.
 
     Each is marked before, so that one whose files end the process is not the first again: after `TRIES` it is given up,
@@ -61,7 +61,7 @@ def look(connection: psycopg.Connection, storage: str, limit: int = 20) -> int:
             _give_up(connection, study)
             continue
         try:
-            check(connection, storage, study)
+            check(connection, tiers, study)
         except (MemoryError, OSError) as error:
             connection.execute(_sql("end_try"))
             _log.warning("an exam can't be looked at now (%s)", type(error).__name__)
@@ -91,21 +91,21 @@ def begin_anew(connection: psycopg.Connection) -> None:
     connection.execute(_sql("end_try"))
 
 
-def look_through(connection: psycopg.Connection, storage: str, studies: Sequence[str]) -> None:
+def look_through(connection: psycopg.Connection, tiers: Tiers, studies: Sequence[str]) -> None:
     """Look at those of the studies that were never looked at."""
     connection.execute(_sql("all_due"), {"studies": list(studies)})
-    while look(connection, storage):
+    while look(connection, tiers):
         pass
 
 
-def check(connection: psycopg.Connection, storage: str, study: str) -> None:
+def check(connection: psycopg.Connection, tiers: Tiers, study: str) -> None:
     """Look at a study as it is now. Nothing is found in one that has gone. Raises Unavailable.
 
     Nothing is locked while files are decoded, which takes its time; what comes meanwhile makes the study due again.
     """
     for instance, place in connection.execute(_sql("files"), {"study": study}).fetchall():
-        looked = look_at(instances.path(storage, place))
-        if looked.problem == MISSING and not _holds_any(storage):
+        looked = _look_at(tiers, place)
+        if looked.problem == MISSING and not _holds_any(tiers.storage):
             raise Unavailable("the folder of the images is empty or not there")
         row = {
             "instance": instance,
@@ -122,6 +122,13 @@ def check(connection: psycopg.Connection, storage: str, study: str) -> None:
         connection.execute(_sql("found"), {"study": study, "findings": Jsonb(found)})
         if not all(is_known for _, is_known in images):
             connection.execute(_sql("again"), {"study": study})
+
+
+def _look_at(tiers: Tiers, place: str) -> Looked:
+    try:
+        return look_at(tiers.path(place))
+    except FileNotFoundError:
+        return Looked(problem=MISSING)
 
 
 def _holds_any(storage: str) -> bool:

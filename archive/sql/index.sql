@@ -126,8 +126,15 @@ returning sop_instance_uid, place
 insert into removal default values
 
 -- name: note_removal
+-- An instance whose file lies in the bucket is known by its place alone; what nothing is known of may be any.
+with noted as (
+    select coalesce(uid, m.sop_instance_uid) as uid, r.place
+    from unnest(%(uids)s::text[], %(places)s::text[]) as r (uid, place) left join moved m using (place)
+), gone as (
+    update moved set gone_at = now() from noted where moved.place = noted.place and gone_at is null
+)
 insert into removal (sop_instance_uid, place)
-select * from unnest(%(uids)s::text[], %(places)s::text[])
+select uid, case when uid is not null then place end from noted
 
 -- name: forget_set_aside
 delete from unindexed

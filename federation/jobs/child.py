@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -43,7 +44,7 @@ def work(
     """
     limits = ("--seconds", str(seconds), "--memory", str(memory), "--threads", str(threads))
     images = [str(path) for exam in order.exams for path in exam.paths]
-    where = ("--folder", folder, "--images", os.path.commonpath(images) if images else "")
+    where = ("--folder", folder, "--images", *_folders(images))
     process, connection = _start([module, *where, *limits])
     try:
         _send(connection, order)
@@ -53,6 +54,14 @@ def work(
         if process.poll() is None:
             process.kill()
         process.wait(_ENDING)
+
+
+def _folders(images: Sequence[str]) -> list[str]:
+    """The storage folder with its own, as far as images lie there, and the folder of each other image."""
+    paths = [Path(each) for each in images]
+    stored = [str(path) for path in paths if path.parent.name == path.name[2:4]]
+    others = {str(path.parent) for path in paths if path.parent.name != path.name[2:4]}
+    return [*([os.path.commonpath(stored)] if stored else []), *sorted(others)]
 
 
 def _start(arguments: Sequence[str]) -> tuple["subprocess.Popen[bytes]", Connection]:

@@ -9,13 +9,14 @@ from typing import Any
 
 import psycopg
 
-from archive import examples, instances
+from archive import examples
 from archive.attributes import tag
 from archive.examples import Candidate, Held
 from archive.findings import Task
 from archive.job_questions import DENSITIES, JobQuestion
 from archive.pool import queries
 from archive.settings import Settings
+from archive.tiers import Tiers
 from federation.evaluation.scoring import groups_of
 from federation.examples.data import sources_of
 from federation.examples.exam import Exam, Why, look
@@ -69,7 +70,8 @@ def participants(
 def places(connection: psycopg.Connection, settings: Settings, study: str) -> dict[str, Path]:
     """The files of a study's mammograms, by their SOP Instance UIDs."""
     rows = connection.execute(queries("jobs.sql")["places"], {"study": study})
-    return {uid: instances.path(settings.storage, place) for uid, place in rows}
+    tiers = Tiers.of(settings)
+    return {uid: tiers.path(place) for uid, place in rows}
 
 
 def _passes(one: Participant, question: JobQuestion) -> bool:

@@ -24,7 +24,7 @@ def main() -> None:
     """Do the job that the socket which is the first argument brings."""
     arguments = _arguments()
     limit(arguments.seconds, arguments.memory)
-    allow_only([arguments.folder, arguments.images])
+    allow_only([arguments.folder, *arguments.images])
     sys.excepthook = _tell
     logging.basicConfig(level="ERROR", format="%(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("socket", type=int)
     parser.add_argument("--folder", default="")
-    parser.add_argument("--images", default="")
+    parser.add_argument("--images", nargs="*", default=[])
     parser.add_argument("--seconds", type=int, default=14_400)
     parser.add_argument("--memory", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

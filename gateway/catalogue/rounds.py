@@ -16,6 +16,7 @@ from archive.errors import Unavailable
 from archive.pool import connect, translated_errors
 from archive.quality import exams, kept
 from archive.settings import Settings
+from archive.tiers import Tiers
 
 _PAUSE = 5.0  # seconds between two looks, where there was nothing to do
 _REST = 10.0  # times as long as a report took the keeper makes none
@@ -30,7 +31,7 @@ class _Looking:
     """Looks at exams; `since` is when the one under way was begun, on the monotonic clock."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self._settings, self._tiers = settings, Tiers.of(settings)
         self.since: float | None = None
 
     async def go_on(self) -> None:
@@ -50,7 +51,7 @@ class _Looking:
 
     def _look_at_one(self) -> int:
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
-            return exams.look(connection, self._settings.storage, limit=1)
+            return exams.look(connection, self._tiers, limit=1)
 
     def _tell_tries(self, tell: Callable[[psycopg.Connection], None]) -> None:
         with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():

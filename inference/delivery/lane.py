@@ -17,13 +17,14 @@ import psycopg
 from psycopg.rows import class_row
 from pydicom.uid import UID
 
-from archive import deliveries, instances, measures
+from archive import deliveries, measures
 from archive.audit import WORKER, Outcome
 from archive.deliveries import State, note_acknowledgement
 from archive.destinations import Destination
-from archive.errors import SenogateError
+from archive.errors import SenogateError, Unavailable
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
+from archive.tiers import Tiers
 from deidentification.deidentify import Deidentifier, Refused
 from inference.delivery.association import Answer, Association, Meaning
 from inference.delivery.commitment import answering
@@ -82,7 +83,7 @@ class Lane:
         destination: Destination,
         ended: threading.Event,
     ) -> None:
-        self._settings = settings
+        self._settings, self._tiers = settings, Tiers.of(settings)
         self._deidentifier = deidentifier
         self._crosswalk = Crosswalk(settings)
         self._destination = destination
@@ -197,7 +198,7 @@ class Lane:
     def _read(self, connection: psycopg.Connection, due: Due) -> _Read | None:
         """The instance as it is stored here, if it is proven and the very one that is wanted."""
         try:
-            instance = instances.path(self._settings.storage, due.place).read_bytes()
+            instance = self._tiers.read(due.place)
             if due.of_several:
                 raise Undeliverable("its study is of several patients")
             if not self._deidentifier.carries_whole_proof(instance):
@@ -207,6 +208,8 @@ class Lane:
             self._put_off(connection, "another reading is taking its place", [due.id])
         except FileNotFoundError:
             self._put_off(connection, "its file is not there", [due.id])
+        except Unavailable as error:
+            self._put_off(connection, str(error), [due.id])
         except _UNUSABLE as error:
             self._refuse(connection, due, error)
         return None

@@ -14,16 +14,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
+from io import BufferedReader
 from pathlib import Path
 
 from archive import backups, instances, migration, secrets
 from archive.errors import BadRequest, Conflict
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
+from archive.tiers import Tiers
 from deidentification.pseudonym import Keys
 from senogate.backup import database, files, listing, orthanc_index
 from senogate.backup.keys import Sealing
@@ -37,6 +40,7 @@ from senogate.user import user
 _NAME = "%Y%m%dT%H%M%SZ"
 
 Advance = Callable[[int], object]
+Opening = Callable[[], AbstractContextManager[BufferedReader]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class _Making:
         self, settings: Settings, repository: Repository, sealing: Sealing, advance: Advance
     ) -> None:
         self._settings, self._repository, self._advance = settings, repository, advance
+        self._tiers = Tiers.of(settings)
         self._at, self._name = _free_name(repository.names())
         self._sealing, self._data_key = sealing, os.urandom(32)
         self._spool = _spool_section(settings)
@@ -176,14 +181,17 @@ class _Making:
     def _take_spool(self, known: Listing) -> None:
         for path in sorted(self._settings.spool.glob("*")):
             if is_place(path.name):
-                self._take(known, self._spool, path.name, path, wanted=True)
+                self._take(known, self._spool, path.name, partial(_opened, path), wanted=True)
 
     def _take_stored(self, known: Listing, index: Path, *, last: bool = False) -> list[str]:
         """Copy the files that a copy of Orthanc's index names; the places of instances that are gone."""
         gone = []
         for place, is_instance in orthanc_index.attachments(index):
             section, path = self._stored(place, is_instance)
-            if not self._take(known, section, place, path, wanted=last) and is_instance:
+            opening: Opening = partial(self._tiers.open, place)
+            if section != "instances":
+                opening = partial(_opened, path)
+            if not self._take(known, section, place, opening, wanted=last) and is_instance:
                 gone.append(place)
         return gone
 
@@ -197,12 +205,12 @@ class _Making:
             else ("headers", header)
         )
 
-    def _take(self, known: Listing, section: str, place: str, path: Path, *, wanted: bool) -> bool:
+    def _take(self, known: Listing, section: str, place: str, opening: Opening, *, wanted: bool) -> bool:
         """Have a file in the repository; whether it is there, for it may have been removed meanwhile."""
         kept = known.find(section, place)
         if kept is None or not self._repository.holds(kept):
             try:
-                with open(path, "rb") as source:
+                with opening() as source:
                     kept = self._repository.take(source, section, place)
             except FileNotFoundError:
                 return False
@@ -235,6 +243,10 @@ class _Making:
         with connect(settings.database_url, autocommit=True) as connection, translated_errors():
             backups.note(connection, backups.Backup(self._at, self._name, stored, size), by=user())
         return Made(self._name, stored, count, size, self._copied, self._copied_bytes)
+
+
+def _opened(path: Path) -> BufferedReader:
+    return path.open("rb")
 
 
 def _free_name(taken: Collection[str]) -> tuple[datetime, str]:

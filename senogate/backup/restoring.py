@@ -15,8 +15,9 @@ from archive import backups, instances, migration, secrets
 from archive import settings as site_settings
 from archive.backups import Backup, Wishes
 from archive.errors import BadRequest, ConfigurationError
-from archive.pool import connect, translated_errors
+from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
+from archive.tiers import Tiers
 from senogate.backup import database, files, listing, orthanc_index, parts
 from senogate.backup.keys import Opener
 from senogate.backup.manifest import Manifest
@@ -134,6 +135,7 @@ def restore_files(settings: Settings, source: Source, advance: Advance = lambda 
             count, size = _bring_back(settings, listed, source, advance, written.append)
         finally:
             _remove_erased(settings, written)
+            _put_anew(settings, [kept.place for kept in written])
     return Restored(source.name, source.manifest.made_at, count, size)
 
 
@@ -152,6 +154,13 @@ def _remove_erased(settings: Settings, written: Sequence[Kept]) -> None:
     for kept in written:
         if kept.place not in held:
             _place(settings, kept).unlink(missing_ok=True)
+
+
+def _put_anew(settings: Settings, places: Sequence[str]) -> None:
+    """Have what was brought back into the storage folder put into the bucket again."""
+    if places and Tiers.of(settings).bucket:
+        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+            connection.execute(queries("tiers.sql")["put_anew"], {"places": places})
 
 
 def newer_wishes(source: Source, opener: Opener) -> Wishes:
@@ -314,6 +323,7 @@ def _restore_database(settings: Settings, source: Source, newer: Wishes) -> tupl
             dump.unlink()
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         connection.execute("analyze")
+        connection.execute(queries("tiers.sql")["put_anew"], {"places": None})
         found = backups.honour(connection, read_wishes(source).and_also(newer), by=user())
         told = source.manifest
         backups.note_restored(connection, Backup(told.at, source.name, told.instances, told.size), by=user())

@@ -34,6 +34,7 @@ def checks_of(place: Place) -> dict[str, Check]:
         "gateway": gateway.look,
         "storage": storage.look,
         "stored": storage.look_at_newest,
+        "bucket": storage.look_at_bucket,
         "certificates": certificates.look,
         "clock": clock.look,
         "federation": federation.look,

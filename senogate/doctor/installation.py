@@ -17,7 +17,7 @@ from senogate.doctor.place import Place
 _PYTHONS = ((3, 11), (3, 13))
 _EXTRAS = ("gateway", "inference")
 _STANDS_FOR = {"onnxruntime": "onnxruntime-gpu"}  # the same modules; a site with a GPU has the latter alone
-_EMBEDDED = ("cryptography", "isal", "psycopg")
+_EMBEDDED = ("cryptography", "isal", "psycopg", "botocore")
 
 
 def look(place: Place) -> Iterator[Finding]:

@@ -7,13 +7,15 @@ from pathlib import Path
 import psycopg
 
 from archive import secrets
+from archive.bucket import Bucket, access_of
 from archive.errors import ConfigurationError, NotFound, Unavailable, Unproven
-from archive.pool import connect, queries
+from archive.pool import answers, connect, queries
 from archive.search import Place as Instance
 from archive.settings import Settings
+from archive.tiers import Tiers
 from deidentification.pseudonym import Keys
 from gateway.stored import StoredFiles
-from senogate.doctor.finding import Finding, act, fine
+from senogate.doctor.finding import Finding, act, consider, fine
 from senogate.doctor.place import Place
 
 _FEW = 0.05  # share of a file system's inodes
@@ -22,6 +24,9 @@ _FEW = 0.05  # share of a file system's inodes
 def look(place: Place) -> Iterator[Finding]:
     """The file systems of the site's folders. How much room they have is told by the state of the node."""
     settings = place.settings
+    if settings.storage_mount and not os.path.ismount(settings.storage_mount):
+        said = f"nothing is mounted at {settings.storage_mount}"
+        yield act("storage-mount", f"{said}, so nothing is stored and nothing read", "Mount it.", "findmnt")
     folders = {"home": settings.home, "storage": Path(settings.storage), "spool": settings.spool}
     for name, folder in folders.items():
         if folder.exists():
@@ -86,7 +91,7 @@ def _newest(connection: psycopg.Connection, settings: Settings) -> Iterator[Find
         return
     try:
         key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
-        StoredFiles(settings.storage, key).read_now([Instance(*row)], len)
+        StoredFiles(Tiers.of(settings), key).read_now([Instance(*row)], len)
     except ConfigurationError:
         return  # told by the keys
     except NotFound:
@@ -100,6 +105,52 @@ def _newest(connection: psycopg.Connection, settings: Settings) -> Iterator[Find
         yield act("stored", "the instance that came last carries no proof by this site's key", todo)
     else:
         yield fine("stored", f"what came last lies in {settings.storage}, with its proof")
+
+
+def look_at_bucket(place: Place) -> Iterator[Finding]:
+    """Whether the bucket answers and may be used, and what could not be moved there or removed from there."""
+    settings = place.settings
+    access = access_of(settings)
+    if access is None:
+        return
+    try:
+        Bucket(access).check()
+        yield fine("bucket", f"{access.bucket} at {access.url} answers")
+    except Unavailable as error:
+        todo = (
+            "See whether the service runs, whether its certificate is trusted (storage_s3_authorities), and whether the"
+            " key may use the bucket. What lies there is answered with 503 meanwhile; all else works (docs/storage.md)."
+        )
+        yield act("bucket", str(error), todo)
+    yield from _open_keys(settings)
+    if answers(settings.database_url):
+        with connect(settings.database_url, autocommit=True) as connection:
+            yield from _moved(connection)
+
+
+def _open_keys(settings: Settings) -> Iterator[Finding]:
+    """The file with the bucket's key, and the settings where the key is in them, are the site's alone."""
+    for path in (os.environ.get("SENOGATE_STORAGE_S3_SECRET_KEY_FILE"), settings.home / "senogate.toml"):
+        if path and (file := Path(path)).exists() and file.stat().st_mode & 0o007 and _names_key(file):
+            yield act("bucket-key", f"anybody may read {file}", "Close it.", f"chmod o-rwx {file}")
+
+
+def _names_key(file: Path) -> bool:
+    """Whether a file has the bucket's key in it, as one has that is no settings."""
+    return file.suffix != ".toml" or "storage_s3_secret_key" in file.read_text("utf-8")
+
+
+def _moved(connection: psycopg.Connection) -> Iterator[Finding]:
+    if connection.execute("select to_regclass('moved') is null").fetchone() == (True,):
+        return
+    ((moved, size, refused, left),) = connection.execute(queries("tiers.sql")["count"]).fetchall()
+    said = f"{moved} instances lie in the bucket, {size / 2**30:.1f} GiB"
+    if refused or left:
+        todo = "See the worker's log for why."
+        said += f"; {refused} can't be put there, and {left} that are gone can't be removed"
+        yield consider("moved", said, todo)
+    else:
+        yield fine("moved", said)
 
 
 def _held(connection: psycopg.Connection, settings: Settings) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from archive.policy import Role
 from archive.pool import SESSION
 from archive.reindexing import Reindexing
 from archive.settings import Settings
+from archive.tiers import Tiers
 from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
@@ -225,7 +226,7 @@ def reindex(settings: Settings, places: dict[str, str], listed: Iterable[str] | 
     """Index anew what lies at these places; Orthanc lists all of them, or those that it is said to."""
     proven = partial(is_proven, PROOF_KEY)
     with psycopg.connect(settings.database_url, autocommit=True) as connection:
-        reindexing = Reindexing(connection, _Places(places), settings.storage, proven)
+        reindexing = Reindexing(connection, _Places(places), Tiers.of(settings), proven)
         reindexing.run(lambda: places if listed is None else listed, lambda _: None)
 
 

@@ -16,6 +16,7 @@ from archive.policy import Role
 from archive.quality import exams, kept, pixels
 from archive.quality.checks import Check
 from archive.quality.report import MOST, report
+from archive.tiers import Tiers
 from tests.conformance.catalogued import browser, exam, steward
 from tests.conformance.conftest import Gateway
 from tests.conformance.permitted import dataset, run
@@ -38,7 +39,7 @@ def database(gateway: Gateway) -> Iterator[psycopg.Connection]:
 
 def look_at_all(database: psycopg.Connection, gateway: Gateway) -> list[str]:
     """Studies that were looked at."""
-    while exams.look(database, gateway.settings.storage):
+    while exams.look(database, Tiers.of(gateway.settings)):
         pass
     return [one.study_instance_uid for one in exams.of_dataset(database, 0) if one.checked_at]
 
@@ -70,11 +71,11 @@ def test_one_that_kills_who_looks_is_given_up_after_some_tries(database, gateway
     monkeypatch.setattr(exams, "look_at", killed)
     for _ in range(exams.TRIES):
         with pytest.raises(SystemExit):
-            exams.look(database, gateway.settings.storage)
-        assert exams.look(database, gateway.settings.storage) == 0  # nor is it tried again at once
+            exams.look(database, Tiers.of(gateway.settings))
+        assert exams.look(database, Tiers.of(gateway.settings)) == 0  # nor is it tried again at once
         exams.begin_anew(database)
         database.execute("update quality_attempt set next_try = now()")
-    exams.look(database, gateway.settings.storage)
+    exams.look(database, Tiers.of(gateway.settings))
     assert [one.check for one in exams.of_study(database, "1.6.0").findings] == [Check.UNREADABLE]
     assert due(database) == set()
 
@@ -86,7 +87,7 @@ def test_a_keeper_that_is_ended_has_not_tried(database, gateway, monkeypatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(exams, "look_at", ended)
         with pytest.raises(SystemExit):
-            exams.look(database, gateway.settings.storage, limit=1)
+            exams.look(database, Tiers.of(gateway.settings), limit=1)
     exams.forgive(database)
     assert len(look_at_all(database, gateway)) == 3
     assert database.execute("select from quality_attempt").rowcount == 0
@@ -101,7 +102,7 @@ def test_a_disk_that_does_not_answer_says_nothing_of_the_image(database, gateway
 
     with monkeypatch.context() as patch:
         patch.setattr(pixels, "dcmread", failing)
-        exams.look(database, gateway.settings.storage)
+        exams.look(database, Tiers.of(gateway.settings))
     assert due(database) == {"1.6.0"} and exams.of_study(database, "1.6.0").checked_at is None
     database.execute("update quality_attempt set next_try = now()")
     assert look_at_all(database, gateway) == ["1.6.0"]
@@ -113,9 +114,9 @@ def test_what_was_put_off_while_the_clock_was_ahead_is_looked_at(database, gatew
     database.execute(
         "insert into quality_attempt values ('1.6.0', 1, false, now() + interval '30 minutes')",
     )
-    assert exams.look(database, gateway.settings.storage) == 0
+    assert exams.look(database, Tiers.of(gateway.settings)) == 0
     database.execute("update quality_attempt set next_try = now() + interval '1 year'")
-    assert exams.look(database, gateway.settings.storage) == 1
+    assert exams.look(database, Tiers.of(gateway.settings)) == 1
 
 
 def test_what_is_withheld_waits(database, gateway) -> None:
@@ -127,15 +128,15 @@ def test_what_is_withheld_waits(database, gateway) -> None:
 
 def test_files_of_a_disk_that_is_away_are_not_gone(database, gateway, tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        exams.look(database, str(tmp_path))
+        exams.look(database, Tiers(str(tmp_path)))
     assert due(database) == {"1.6.0", "1.6.1", "1.6.2"}
 
 
 def test_a_file_that_is_back_is_found(database, gateway, tmp_path: Path) -> None:
     (tmp_path / "something").touch()
-    exams.check(database, str(tmp_path), "1.6.0")
+    exams.check(database, Tiers(str(tmp_path)), "1.6.0")
     assert "file-missing" in json.dumps(exams.of_study(database, "1.6.0").to_json())
-    exams.check(database, gateway.settings.storage, "1.6.0")
+    exams.check(database, Tiers.of(gateway.settings), "1.6.0")
     assert "file-missing" not in json.dumps(exams.of_study(database, "1.6.0").to_json())
 
 
@@ -163,7 +164,7 @@ def test_what_is_kept_of_a_report_is_all_that_it_says(reported) -> None:
 
 def test_a_report_is_made_anew_when_an_exam_changed(reported, gateway) -> None:
     before = kept.read(reported, 0).made_at
-    exams.check(reported, gateway.settings.storage, "1.6.0")
+    exams.check(reported, Tiers.of(gateway.settings), "1.6.0")
     eventually(lambda: kept.make_due(reported) or None)
     assert kept.read(reported, 0).made_at > before
 

@@ -16,6 +16,7 @@ from archive.follow import Follower, orthanc_id
 from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.reindexing import IsProven, Reindexing, Seen
+from archive.tiers import Tiers
 from deidentification.stored import is_proven
 from tests.live import LiveSite
 from tests.unit.dicom_files import dataset, part10, pixels, prove
@@ -54,10 +55,12 @@ class Listing(Orthanc):
         processes: int = 1,
     ) -> int:
         proven = partial(is_proven, PROOF_KEY)
-        return Reindexing(connection, self, self.storage, proven, processes).run(lambda: self.held, advance)
+        return Reindexing(connection, self, Tiers(self.storage), proven, processes).run(
+            lambda: self.held, advance
+        )
 
     def follow(self, connection: psycopg.Connection) -> None:
-        Follower(connection, self, self.storage, partial(is_proven, PROOF_KEY)).index(self.held)
+        Follower(connection, self, Tiers(self.storage), partial(is_proven, PROOF_KEY)).index(self.held)
 
 
 def made(study: int, number: int, **values: object) -> bytes:

@@ -18,6 +18,7 @@ from archive.errors import Unavailable
 from archive.findings import Task
 from archive.orthanc import Orthanc
 from archive.reindexing import Reindexing
+from archive.tiers import Tiers
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Keys, Pseudonyms
@@ -147,7 +148,7 @@ def test_reindex_forgets_nothing_that_its_list_missed(
     with site.database() as database, closing(Orthanc(site.settings)) as orthanc:
         count = "select count(*) from instance"
         before = database.execute(count).fetchone()
-        Reindexing(database, orthanc, site.settings.storage, lambda file: True).run(list, lambda _: None)
+        Reindexing(database, orthanc, Tiers.of(site.settings), lambda file: True).run(list, lambda _: None)
         assert database.execute(count).fetchone() == before
 
 

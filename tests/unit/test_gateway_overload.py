@@ -9,6 +9,7 @@ import pytest
 
 from archive.errors import Unavailable
 from archive.search import Place
+from archive.tiers import Tiers
 from gateway import services
 from gateway.stored import StoredFiles
 from gateway.turns import Turns
@@ -158,6 +159,6 @@ def test_a_file_that_cannot_be_opened_for_want_of_handles_is_not_gone(tmp_path, 
         raise OSError(errno.EMFILE, "x")
 
     monkeypatch.setattr("gateway.stored.StoredFiles._require", refuse)
-    files = StoredFiles(str(tmp_path), bytes(32))
+    files = StoredFiles(Tiers(str(tmp_path)), bytes(32))
     with pytest.raises(Unavailable):
         files.read_now([Place("1.2", "1.2.3", "1.2.3.4", "x", 1, "1.2.840.10008.1.2", 1, None, None)], list)

@@ -70,13 +70,14 @@ def test_follow_once_the_database_answers_again(
     assert eventually(lambda: table.rows) == [(stored[1], PLACE), (stored[1], "another")]
 
 
-def test_ask_for_a_comparison_where_it_is_not_known_what_went(
+def test_name_the_place_where_the_file_does_not_say_what_went(
     notes: Removals, table: Table, tmp_path: Path
 ) -> None:
+    """It may lie in the bucket: the database says what it is, or asks for a comparison."""
     (tmp_path / "damaged").write_bytes(b"no DICOM")
     notes.note(tmp_path / "damaged", PLACE)
     notes.note(tmp_path / "absent", PLACE)
-    assert table.rows == [removals.UNKNOWN, removals.UNKNOWN]
+    assert table.rows == [(None, PLACE), (None, PLACE)]
 
 
 def test_ask_for_a_comparison_when_orthanc_starts(notes: Removals, table: Table) -> None:

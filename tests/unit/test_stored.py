@@ -9,6 +9,7 @@ import pytest
 from archive import instances
 from archive.errors import NotFound, Unproven
 from archive.search import Place
+from archive.tiers import Tiers
 from deidentification.seal import Kind
 from deidentification.stored import Proven, check
 from gateway.stored import StoredFiles
@@ -52,7 +53,7 @@ class TestCheck:
 def stored(tmp_path) -> tuple[StoredFiles, Path, Place]:
     instances.write(str(tmp_path), PLACE, WHOLE)
     place = Place("1.2.3", "1.2.3.4", UID, PLACE, len(WHOLE), "1.2.840.10008.1.2.1", 1, None, None)
-    return StoredFiles(str(tmp_path), KEY), instances.path(str(tmp_path), PLACE), place
+    return StoredFiles(Tiers(str(tmp_path)), KEY), instances.path(str(tmp_path), PLACE), place
 
 
 class TestStoredFiles:
