@@ -208,6 +208,7 @@ def _erase_found(site: Site, identifier: str, advance: Callable[[], object]) -> 
     found = _find(site, erasure)
     values = {"id": identifier, "studies": found.studies, "instances": found.instances}
     site.connection.execute(queries("erasure.sql")["note_found"], values)
+    site.tiers.require_mounted()  # Orthanc forgets an instance also where its file can't be removed
     for instance in found.instances:
         site.orthanc.delete(instance)
         advance()

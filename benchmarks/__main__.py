@@ -11,7 +11,7 @@ ALL = (
 LONGER = (  # by name alone
     *("detection", "latency", "gpu", "growth", "scaling", "viewer", "worklist", "endurance", "catalogue"),
     *("warm_client", "federated_learning", "gradient_inversion", "federation", "survival", "many_sites"),
-    *("counting", "federated_search", "portal", "soak", "reindex"),
+    *("counting", "federated_search", "portal", "soak", "reindex", "tiers"),
 )
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)

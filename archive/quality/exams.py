@@ -68,8 +68,11 @@ def look(connection: psycopg.Connection, tiers: Tiers, limit: int = 20) -> int:
         except DAMAGED:
             _give_up(connection, study)
         except Unavailable:
-            forgive(connection)
-            raise
+            if not tiers.bucket:
+                forgive(connection)
+                raise
+            connection.execute(_sql("put_off"))  # where the database answers: others may lie elsewhere
+            _log.warning("an exam can't be looked at while the bucket does not answer")
     return len(due)
 
 

@@ -20,6 +20,10 @@ update quality_attempt set is_begun = false where is_begun
 -- name: forgive
 update quality_attempt set tries = tries - 1, is_begun = false, next_try = now() where is_begun
 
+-- name: put_off
+-- It counts for nothing, and others come first.
+update quality_attempt set tries = tries - 1, is_begun = false, next_try = now() + interval '5 minutes' where is_begun
+
 -- name: all_due
 insert into quality_due
 select study_instance_uid from study where study_instance_uid = any(%(studies)s) and not exists (

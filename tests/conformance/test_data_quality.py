@@ -11,6 +11,8 @@ import pytest
 from psycopg.errors import QueryCanceled
 
 from archive import datasets
+from archive.bucket import Access, Bucket
+from archive.cache import Cache
 from archive.errors import Unavailable
 from archive.policy import Role
 from archive.quality import exams, kept, pixels
@@ -20,7 +22,7 @@ from archive.tiers import Tiers
 from tests.conformance.catalogued import browser, exam, steward
 from tests.conformance.conftest import Gateway
 from tests.conformance.permitted import dataset, run
-from tests.live import eventually
+from tests.live import eventually, find_free_ports
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +132,19 @@ def test_files_of_a_disk_that_is_away_are_not_gone(database, gateway, tmp_path: 
     with pytest.raises(Unavailable):
         exams.look(database, Tiers(str(tmp_path)))
     assert due(database) == {"1.6.0", "1.6.1", "1.6.2"}
+
+
+def test_an_exam_in_a_bucket_that_is_away_is_put_off_and_holds_up_no_other(
+    database, gateway, tmp_path: Path
+) -> None:
+    (port,) = find_free_ports(1)
+    bucket = Bucket(Access(f"http://127.0.0.1:{port}", "images", "us-east-1", "key", "secret"))
+    away = Tiers(str(tmp_path), "", bucket, Cache(str(tmp_path / "cache"), 1))
+    assert exams.look(database, away) == 3
+    assert due(database) == {"1.6.0", "1.6.1", "1.6.2"}
+    tries = database.execute("select tries, is_begun, next_try > now() from quality_attempt").fetchall()
+    assert tries == [(0, False, True)] * 3
+    database.execute("delete from quality_attempt")
 
 
 def test_a_file_that_is_back_is_found(database, gateway, tmp_path: Path) -> None:

@@ -236,6 +236,27 @@ def test_a_storage_folder_that_is_not_mounted_is_found(home: Path) -> None:
     assert look(storage.look, home)["folder-storage"].level == Level.ACT
 
 
+@pytest.mark.parametrize(("mount", "level"), [("/proc", None), ("/usr/lib", Level.ACT)])
+def test_where_the_images_are_to_be_mounted(home: Path, mount: str, level: Level | None) -> None:
+    told = {"SENOGATE_STORAGE": f"{mount}/storage", "SENOGATE_STORAGE_MOUNT": mount}
+    found = look(storage.look, home, **told).get("storage-mount")
+    assert (found.level if found else None) == level
+
+
+def test_a_bucket_that_does_not_answer_and_a_key_that_anybody_may_read(home: Path) -> None:
+    (home / "senogate.toml").write_text(
+        f'storage_s3_url = "http://127.0.0.1:{find_free_ports(1)[0]}"\nstorage_s3_bucket = "images"\n'
+        'storage_s3_access_key = "site"\nstorage_s3_secret_key = "hidden"\n'
+    )
+    (home / "senogate.toml").chmod(0o644)
+    found = look(storage.look_at_bucket, home)
+    assert {name: finding.level for name, finding in found.items()} == {
+        "bucket": Level.ACT,
+        "bucket-key": Level.ACT,
+    }
+    assert "hidden" not in str(found)
+
+
 def test_a_folder_that_the_site_may_not_write_to_is_found(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
