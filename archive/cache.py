@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from archive import instances
@@ -87,7 +88,7 @@ class Cache:
         try:
             Path(self.folder).mkdir(mode=0o2770, parents=True, exist_ok=True)
             with open(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640), "wb") as file:
-                kept = bucket.fetch(place, file, self._make_room)
+                kept = bucket.fetch(place, file, partial(self._make_room, file.fileno()))
                 file.flush()
             os.utime(part, ns=(time.time_ns(), kept.written_at))
             part.rename(copy)
@@ -101,21 +102,26 @@ class Cache:
             part.unlink(missing_ok=True)
             raise
 
-    def _make_room(self, size: int) -> None:
-        """Remove what was not used for longest until so many bytes fit. Raises Unavailable where they can't."""
+    def _make_room(self, descriptor: int, size: int) -> None:
+        """Make a file so large, once there is room for it. Raises Unavailable."""
         with self._turns.room:
-            found = list(self._found())
-            held = sum(each.st_size for _, each in found)
-            if held + size <= self.most:
-                return
-            now, wanted = time.time(), max(self.most * _ROOM - size, 0)
-            for name, each in sorted(found, key=lambda one: one[1].st_atime):
-                if held <= wanted or now - each.st_atime < IN_USE:
-                    break
-                os.unlink(Path(self.folder, name))
-                held -= each.st_size
-            if held + size > self.most:
-                raise Unavailable("the copies at hand that are being read leave no room for another")
+            self._free(size)
+            os.ftruncate(descriptor, size)  # so that who makes room next counts it
+
+    def _free(self, size: int) -> None:
+        """Remove what was not used for longest until so many bytes fit. Raises Unavailable where they can't."""
+        found = list(self._found())
+        held = sum(each.st_size for _, each in found)
+        if held + size <= self.most:
+            return
+        now, wanted = time.time(), max(self.most * _ROOM - size, 0)
+        for name, each in sorted(found, key=lambda one: one[1].st_atime):
+            if held <= wanted or now - each.st_atime < IN_USE:
+                break
+            Path(self.folder, name).unlink(missing_ok=True)
+            held -= each.st_size
+        if held + size > self.most:
+            raise Unavailable("the copies at hand that are being read leave no room for another")
 
     def _found(self) -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(self.folder) as entries:

@@ -176,7 +176,7 @@ def read_found(tiers: Tiers, is_proven: Callable[[int], bool], identifier: str, 
     Raises Unproven for one that this site did not make, or not this one, and as `Tiers.path`.
     """
     try:
-        opened = open(tiers.path(place), "rb")  # noqa: SIM115
+        opened = tiers.open_at_hand(place)
     except FileNotFoundError:
         if not any(Path(tiers.storage).glob(_FOLDERS)):
             raise Unavailable(

@@ -63,15 +63,30 @@ class Tiers:
     def open(self, place: str) -> Iterator[BufferedReader]:
         """An instance to be read through once; what lies in the bucket is not kept at hand. Raises as `path`."""
         with translated_absence():
-            if self.bucket is None or self.is_in_folder(place):
-                with open(self.folder_path(place), "rb") as file:
-                    yield file
-            else:
-                with tempfile.TemporaryFile(buffering=0) as file:
-                    self.bucket.fetch(place, file, _any)
-                    file.seek(0)
-                    with open(f"/proc/self/fd/{file.fileno()}", "rb") as reading:
-                        yield reading
+            found = self._open_in_folder(place)
+            with found or self._fetched(place) as file:
+                yield file
+
+    def open_at_hand(self, place: str) -> BufferedReader:
+        """The file that `path` names, open. Raises as that does."""
+        return self._open_in_folder(place) or open(self.path(place), "rb")
+
+    def _open_in_folder(self, place: str) -> BufferedReader | None:
+        """None for one that may lie in the bucket. What is removed meanwhile stays readable."""
+        try:
+            return open(self.folder_path(place), "rb")
+        except FileNotFoundError:
+            self.require_mounted()
+            if self.bucket is None:
+                raise
+            return None
+
+    def _fetched(self, place: str) -> BufferedReader:
+        """A file without a name."""
+        assert self.bucket
+        with tempfile.TemporaryFile(buffering=0) as file:
+            self.bucket.fetch(place, file, _any)
+            return open(f"/proc/self/fd/{file.fileno()}", "rb")
 
     def read(self, place: str) -> bytes:
         """All bytes of an instance. Raises as `path`."""

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from archive import measures
 from archive.cached_file import open_cached, read_cached
-from archive.errors import NotFound, Unavailable, Unproven, is_away, is_shortage
+from archive.errors import NotFound, SenogateError, Unavailable, Unproven, is_away, is_shortage
 from archive.search import Place
 from archive.tiers import Tiers
 from deidentification import stored
@@ -81,11 +81,16 @@ class StoredFiles:
             raise NotFound("the stored bytes of an instance are no longer there") from None
 
     def again(self, path: Path) -> Path:
-        """Where a file lies by now that was moved, or whose copy went, after it was found; raises as `read` does."""
+        """Where a file lies by now that was moved, or whose copy went, after its proof was checked; else `path`."""
+        known = self._proven.get(path.name)
         try:
-            return self._tiers.path(path.name)
-        except (ValueError, OSError):
+            found = self._tiers.path(path.name)
+            with open(found, "rb") as file:
+                proven = stored.check(self._proof_key, file.fileno())
+                size = os.fstat(file.fileno()).st_size
+        except (ValueError, OSError, SenogateError):
             return path
+        return found if known and proven and (proven.sop_instance_uid, size) == known[:2] else path
 
     def _read(self, places: Sequence[Place], work: Callable[[Sequence[Path]], Result]) -> Result:
         """Once more, where a file is not where it was a moment ago: it was moved, or NFS knows another one."""

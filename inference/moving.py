@@ -93,10 +93,9 @@ class Mover:
             self._after = (found[-1][1], found[-1][0])
         studies = {*self._waiting, *(uid for uid, _ in found)}
         rows = connection.execute(self._sql["busy"], {"studies": list(studies)})
-        self._waiting = {uid for (uid,) in rows}
-        if len(self._waiting) > _MOST_WAITING:
-            self._waiting.clear()
-        if idle := list(studies - self._waiting):
+        busy = {uid for (uid,) in rows}
+        self._waiting = busy if len(busy) <= _MOST_WAITING else set()
+        if idle := list(studies - busy):
             with connection.transaction():
                 connection.execute(queries("erasure.sql")["store_together"])
                 connection.execute(self._sql["choose"], {"studies": idle, "most": MOST})

@@ -5,25 +5,23 @@ The worker noted that the bucket has it, after it had read it back (`inference/m
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import psycopg
 
 from archive.durable import DurableConnection
 from archive.errors import Unavailable
 from archive.pool import queries
+from archive.tiers import Tiers
 
 PAUSE = 2.0  # seconds between two looks
 _BATCH = 500
 
 
 class Moved:
-    """Removes what was moved, as long as the process lives. `path` names the file of an attachment."""
+    """Removes what was moved, as long as the process lives."""
 
-    def __init__(
-        self, connection: DurableConnection, path: Callable[[str], Path], warn: Callable[[str], None]
-    ) -> None:
-        self._connection, self._path, self._warn = connection, path, warn
+    def __init__(self, connection: DurableConnection, tiers: Tiers, warn: Callable[[str], None]) -> None:
+        self._connection, self._tiers, self._warn = connection, tiers, warn
         self._sql = queries("tiers.sql")
 
     def begin(self) -> None:
@@ -32,6 +30,7 @@ class Moved:
 
     def step(self) -> int:
         """Remove some files, then note that they are; their number. Raises Unavailable, OSError."""
+        self._tiers.require_mounted()
         found = self._connection.execute(self._sql["to_be_removed"], {"limit": _BATCH})
         removed = [str(place) for place, size in found if self._remove(str(place), int(size))]
         if removed:
@@ -40,7 +39,7 @@ class Moved:
 
     def _remove(self, place: str, size: int) -> bool:
         """Whether a file is not there any more; one of another size is none that was moved."""
-        path = self._path(place)
+        path = self._tiers.folder_path(place)
         try:
             if path.stat().st_size != size:
                 self._warn(f"the file of {place} is not the one that was moved, and stays")

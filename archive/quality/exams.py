@@ -129,7 +129,10 @@ def check(connection: psycopg.Connection, tiers: Tiers, study: str) -> None:
 
 def _look_at(tiers: Tiers, place: str) -> Looked:
     try:
-        return look_at(tiers.path(place))
+        looked = look_at(tiers.path(place))
+        if looked.problem == MISSING and tiers.bucket:  # it may have moved there meanwhile
+            looked = look_at(tiers.path(place))
+        return looked
     except FileNotFoundError:
         return Looked(problem=MISSING)
 

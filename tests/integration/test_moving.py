@@ -53,7 +53,7 @@ class Ground:
 
     @property
     def plugin(self) -> Moved:
-        return Moved(DurableConnection(self.address), self.tiers.folder_path, lambda _: None)
+        return Moved(DurableConnection(self.address), self.tiers, lambda _: None)
 
     @property
     def places(self) -> list[str]:

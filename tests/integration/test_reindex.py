@@ -212,9 +212,9 @@ def test_what_is_erased_after_it_was_read_does_not_come_back(
 ) -> None:
     read, gone = reindexing.read_all, orthanc_id(read_instance(made(1, 1)))
 
-    def read_and_erase(storage: str, is_proven: IsProven, places: Sequence[tuple[str, str]]) -> Seen:
-        seen = read(storage, is_proven, places)
-        instances.path(storage, orthanc.held[gone]).unlink()
+    def read_and_erase(tiers: Tiers, is_proven: IsProven, places: Sequence[tuple[str, str]]) -> Seen:
+        seen = read(tiers, is_proven, places)
+        tiers.folder_path(orthanc.held[gone]).unlink()
         followed.execute("delete from instance where orthanc_id = %s", [gone])
         return seen
 

@@ -289,11 +289,24 @@ class TestCopiesAtHand:
         assert shelf.tiers.path(place()).read_bytes() == CONTENT
 
     def test_an_answer_goes_on_where_its_file_was_moved_meanwhile(self, s3: S3, tmp_path: Path) -> None:
+        files, response = self._begun(tmp_path, s3, CONTENT)
+        assert anyio.run(_body_of, response, files) == CONTENT
+
+    def test_an_answer_breaks_off_where_what_was_moved_is_unproven(self, s3: S3, tmp_path: Path) -> None:
+        files, response = self._begun(tmp_path, s3, CONTENT[:-1] + b"x")
+        with pytest.raises(FileNotFoundError):
+            anyio.run(_body_of, response, files)
+
+    def _begun(self, tmp_path: Path, s3: S3, moved: bytes) -> tuple[StoredFiles, SegmentsResponse]:
+        """An answer of a file that is moved before it is read."""
         shelf = in_bucket(tmp_path, s3)
-        shelf.lay(place(), CONTENT)
-        before = FileRange(instances.path(shelf.tiers.storage, place()), 0, len(CONTENT))
-        response = SegmentsResponse([before], "application/dicom")
-        assert anyio.run(_body_of, response, StoredFiles(shelf.tiers, KEY)) == CONTENT
+        path = instances.path(shelf.tiers.storage, place())
+        instances.write(shelf.tiers.storage, place(), CONTENT)
+        files = StoredFiles(shelf.tiers, KEY)
+        assert anyio.run(files.path, _place_of(CONTENT)) == path
+        shelf.lay(place(), moved)
+        path.unlink()
+        return files, SegmentsResponse([FileRange(path, 0, len(CONTENT))], "application/dicom")
 
 
 async def _body_of(response: SegmentsResponse, stored: StoredFiles) -> bytes:
@@ -381,6 +394,11 @@ class TestMount:
         with pytest.raises(OSError) as raised:
             instances.write(str(tmp_path), place(), CONTENT)
         assert raised.value.errno == errno.EIO
+
+
+def _place_of(content: bytes) -> Place:
+    uids = ("1.2.3", "1.2.3.4", "1.2.3.4.5")
+    return Place(*uids, place(), len(content), "1.2.840.10008.1.2.1", 1, None, None)
 
 
 def _served(tmp_path: Path) -> tuple[StoredFiles, Place]:
