@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -451,7 +451,8 @@ def _ending_on_signals() -> Iterator[None]:
     def leave(number: int, frame: object) -> None:
         for each in ending:
             signal.signal(each, signal.SIG_IGN)
-        _say("stopping")
+        with suppress(OSError, ValueError):  # not by `print`, which may be what was interrupted
+            os.write(sys.stdout.fileno(), b"stopping\n")
         raise SystemExit(0)
 
     for number in ending:
