@@ -13,7 +13,6 @@ import psycopg
 import typer
 
 from archive import audit_log, checkpoints, secrets, state
-from archive import settings as site_settings
 from archive.audit import Event, write
 from archive.audit_codes import Entry
 from archive.audit_event import audit_event
@@ -23,7 +22,7 @@ from archive.errors import BadRequest
 from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys, Pseudonyms
-from senogate import site
+from senogate.operator import site_of_home
 from senogate.user import user
 
 app = typer.Typer(
@@ -228,7 +227,7 @@ def _utc(moment: datetime | None) -> datetime | None:
 
 
 def _settings() -> Settings:
-    return site.complete(site_settings.load())
+    return site_of_home()
 
 
 @contextmanager

@@ -20,7 +20,9 @@ from archive.errors import SenogateError
 from archive.findings import Task
 from archive.purpose import Purpose
 from senogate import services, site
+from senogate.cluster import complete
 from senogate.groups import Commands
+from senogate.home import running_pid
 from senogate.operator import AsJson, err, out, say, seconds, site_of_home
 
 app = typer.Typer(
@@ -78,13 +80,13 @@ def up(
 def down() -> None:
     """End the site that runs in this home, and wait until it has ended."""
     home = site_settings.load().home
-    pid = site.running_pid(home)
+    pid = running_pid(home)
     if pid is None:
         say(f"no site is running in {home}")
         return
     os.kill(pid, signal.SIGTERM)
     pause = threading.Event()
-    while site.running_pid(home) == pid:
+    while running_pid(home) == pid:
         pause.wait(0.1)
 
 
@@ -94,9 +96,9 @@ def status(as_json: AsJson = False) -> None:
     from senogate.state import lines, look
 
     settings = site_settings.load()
-    state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    state = site.readiness(settings) | {"home": str(settings.home), "pid": running_pid(settings.home)}
     parts = state.get("parts", {}).get("parts", {})
-    items = look(site.complete(settings), {name: part.get("problem", "") for name, part in parts.items()})
+    items = look(complete(settings), {name: part.get("problem", "") for name, part in parts.items()})
     if state["ready"]:
         state["held"] = site.count_held(settings)
     state["state"] = [item.to_json() for item in items]

@@ -16,7 +16,7 @@ from archive import settings as site_settings
 from archive.pool import connect, translated_errors
 from archive.reidentification import Opened
 from deidentification.seal import open_sealed
-from senogate import site
+from senogate.operator import site_of_home
 from senogate.user import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -92,6 +92,6 @@ def _show_json(content: object) -> None:
 
 @contextmanager
 def _connected() -> Iterator[psycopg.Connection]:
-    settings = site.complete(site_settings.load())
+    settings = site_of_home()
     with connect(settings.database_url, autocommit=True) as connection, translated_errors():
         yield connection

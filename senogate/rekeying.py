@@ -19,7 +19,8 @@ from archive.pool import connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.seal import SealBroken, generate_keypair, open_sealed, seal
 from senogate.backup import database
-from senogate.site import crosswalk_key_to_come, only_one
+from senogate.home import only_one
+from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
 _BATCH = 500  # rows a transaction

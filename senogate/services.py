@@ -7,7 +7,9 @@ import typer
 from archive import logs
 from archive import settings as site_settings
 from archive.settings import Settings
-from senogate import site
+from senogate import orthanc as orthanc_of_site
+from senogate import site_secrets
+from senogate.cluster import complete
 from senogate.configuration import note_configuration
 from senogate.operator import say, site_of_home
 
@@ -20,8 +22,8 @@ def init() -> None:
     from senogate.backup import upgrade
 
     settings = site_settings.load()
-    site.prepare(settings)
-    settings = site.complete(settings)
+    site_secrets.prepare(settings)
+    settings = complete(settings)
     upgrade.migrate(settings, say)
     note_configuration(settings)
 
@@ -29,7 +31,7 @@ def init() -> None:
 @app.command(hidden=True)
 def orthanc() -> None:
     """Become the Orthanc of a site, with the plugin in it (part of deploy/systemd)."""
-    site.become_orthanc(site_of_home())
+    orthanc_of_site.become(site_of_home())
 
 
 @app.command(hidden=True)

@@ -31,7 +31,7 @@ from senogate.backup.listing import Listing
 from senogate.backup.manifest import Manifest, sealed_data_key
 from senogate.backup.parts import Parts
 from senogate.backup.repository import SPOOL, Kept, Repository, is_place, told_of_disks
-from senogate.site import crosswalk_key_to_come
+from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
 _NAME = "%Y%m%dT%H%M%SZ"

@@ -22,7 +22,7 @@ from senogate.backup.keys import Opener
 from senogate.backup.manifest import Manifest
 from senogate.backup.repository import SPOOL, Kept, Repository, copy_digesting, told_of_disks
 from senogate.cluster import locate
-from senogate.site import RESTORING, only_one
+from senogate.home import RESTORING, only_one
 from senogate.user import user
 
 Advance = Callable[[int], object]

@@ -21,7 +21,7 @@ from archive.instances import sync_folder
 from archive.pool import connect, translated_errors
 from archive.settings import Settings
 from senogate.backup import database
-from senogate.site import only_one
+from senogate.home import only_one
 from senogate.user import user
 
 Say = Callable[[str], object]
