@@ -14,9 +14,10 @@ import jwt
 import typer
 from rich.progress import Progress
 
-from archive import audit, erasure, optout, prepared, secrets
+from archive import audit, erasing, erasure, optout, prepared, secrets
 from archive.durable import DurableConnection
-from archive.erasure import Erasure, Kind, Site
+from archive.erasing import Site
+from archive.erasure import Erasure, Kind
 from archive.errors import BadRequest
 from archive.orthanc import Orthanc
 from archive.pool import connect, translated_errors
@@ -116,7 +117,7 @@ def go_on(settings: Settings) -> int:
     if due:
         with _site(settings) as where:
             for identifier in due:
-                erasure.carry_out(where, identifier)
+                erasing.carry_out(where, identifier)
     return len(due)
 
 
@@ -145,7 +146,7 @@ def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: 
 def _carry_out(where: Site, identifier: str) -> str:
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("erasing instances", total=None)
-        return erasure.carry_out(where, identifier, partial(progress.advance, task))
+        return erasing.carry_out(where, identifier, partial(progress.advance, task))
 
 
 @contextmanager
