@@ -18,7 +18,7 @@ from archive.errors import Unavailable
 from archive.pool import connect
 from archive.settings import Settings
 from benchmarks.report import family
-from senogate import site
+from senogate import orthanc
 from senogate.cluster import locate
 from senogate.process import KEEPS_MEMORY
 from senogate.scu import Receiver
@@ -47,8 +47,8 @@ def peer(ports: list[int], script: Path | None = None) -> Iterator[Server]:
     http, dicom = ports
     with tempfile.TemporaryDirectory(prefix="senogate-peer-", ignore_cleanup_errors=True) as folder:
         settings = Settings(home=Path(folder), orthanc_port=http, dicom_port=dicom)
-        program = site.orthanc_program(settings)
-        plugins = site.orthanc_prefix(settings) / "usr/share/orthanc/plugins"
+        program = orthanc.program_of(settings)
+        plugins = orthanc.prefix_of(settings) / "usr/share/orthanc/plugins"
         configuration = {
             "HttpPort": http,
             "DicomPort": dicom,

@@ -14,12 +14,13 @@ import jwt
 import typer
 from rich.progress import Progress
 
-from archive import audit, erasure, optout, prepared, secrets
+from archive import audit, erasing, erasure, optout, prepared, secrets
 from archive.durable import DurableConnection
-from archive.erasure import Erasure, Kind, Site
+from archive.erasing import Site
+from archive.erasure import Erasure, Kind
 from archive.errors import BadRequest
 from archive.orthanc import Orthanc
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from archive.spool import Spool
 from deidentification.stored import is_proven
@@ -55,7 +56,7 @@ def patient(patient_id: PatientID = "-", issuer: Issuer = "", reason: Why = "", 
     """Erase all studies of a patient and all that was made of them; print the receipt."""
     settings = site_of_home()
     pseudonyms = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         found = optout.patients(connection, pseudonyms)
     if len(found) > 1:
         raise BadRequest(
@@ -77,7 +78,7 @@ def resume() -> None:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Every erasure that was asked for; those that are not complete are gone on with by `resume`."""
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(site_of_home().database_url) as connection:
         found = erasure.find(connection)
     if as_json:
         typer.echo(json.dumps([_row(each) for each in found]))
@@ -89,7 +90,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def receipt(identifier: Annotated[str, typer.Argument(help="As `senogate erase list` shows it.")]) -> None:
     """Print the receipt of a complete erasure again."""
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(site_of_home().database_url) as connection:
         found = erasure.read(connection, identifier)
     if found.receipt is None:
         raise BadRequest("the erasure is not complete: `senogate erase resume` goes on with it")
@@ -111,12 +112,12 @@ def go_on(settings: Settings) -> int:
 
     Raises Conflict where another process erases, Unavailable where a part of the site does not answer.
     """
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         due = erasure.cut_short(connection, CUT_SHORT)
     if due:
         with _site(settings) as where:
             for identifier in due:
-                erasure.carry_out(where, identifier)
+                erasing.carry_out(where, identifier)
     return len(due)
 
 
@@ -145,7 +146,7 @@ def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: 
 def _carry_out(where: Site, identifier: str) -> str:
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("erasing instances", total=None)
-        return erasure.carry_out(where, identifier, partial(progress.advance, task))
+        return erasing.carry_out(where, identifier, partial(progress.advance, task))
 
 
 @contextmanager
@@ -158,8 +159,7 @@ def _site(settings: Settings) -> Iterator[Site]:
     with (
         closing(Orthanc(settings)) as orthanc,
         closing(rows),
-        connect(settings.database_url, autocommit=True) as connection,
-        translated_errors(),
+        autocommitting(settings.database_url) as connection,
     ):
         yield Site(
             connection=connection,

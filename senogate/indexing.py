@@ -7,7 +7,7 @@ from functools import partial
 from archive import search_facts, secrets
 from archive.audit import Detail, Event, write
 from archive.orthanc import Orthanc
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.reindexing import Reindexing
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
@@ -24,8 +24,7 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
     key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
     with (
         closing(Orthanc(settings)) as orthanc,
-        connect(settings.database_url, autocommit=True) as connection,
-        translated_errors(),
+        autocommitting(settings.database_url) as connection,
     ):
         proven = partial(is_proven, key)
         reindexing = Reindexing(connection, orthanc, settings.storage, proven, processes)

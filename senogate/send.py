@@ -13,7 +13,7 @@ import psycopg
 from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
 from archive.orthanc import Orthanc
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, connect, queries
 from archive.settings import Settings
 from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
@@ -144,7 +144,7 @@ class Sending:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, deidentifier).items()}
         log_end: int | None = None
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             while True:
                 held = _held(connection, result.outcomes, deidentifier)
                 if log_end is None and all(each.state == State.QUARANTINED for each in held):

@@ -20,7 +20,7 @@ import psycopg
 from archive import secrets
 from archive.settings import load
 from deidentification.pseudonym import Keys, Pseudonyms
-from senogate import site as sites
+from senogate.cluster import complete
 from tests import commands
 
 PATIENCE = 120.0  # seconds; no test is about how long a thing takes
@@ -49,7 +49,7 @@ class LiveSite:
             "SENOGATE_WEBHOOK_NETWORKS": "127.0.0.1",
             **(extra or {}),
         }
-        self.settings = sites.complete(load(self.environment))
+        self.settings = complete(load(self.environment))
         self.base_url = self.settings.public_url
         self.dicomweb_url = self.settings.dicomweb_url
         self.orthanc_url = self.settings.orthanc_url

@@ -38,7 +38,6 @@ SAID = {
     "for": marked("voted for it"),
     "against": marked("voted against it"),
 }
-Act = Callable[[AsyncConnection, str, Payload], Awaitable[None]]
 
 
 async def case_page(

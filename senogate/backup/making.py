@@ -22,7 +22,7 @@ from pathlib import Path
 
 from archive import backups, instances, migration, secrets
 from archive.errors import BadRequest, Conflict
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, connect, queries, translated_errors
 from archive.settings import Settings
 from deidentification.pseudonym import Keys
 from senogate.backup import database, files, listing, orthanc_index
@@ -31,7 +31,7 @@ from senogate.backup.listing import Listing
 from senogate.backup.manifest import Manifest, sealed_data_key
 from senogate.backup.parts import Parts
 from senogate.backup.repository import SPOOL, Kept, Repository, is_place, told_of_disks
-from senogate.site import crosswalk_key_to_come
+from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
 _NAME = "%Y%m%dT%H%M%SZ"
@@ -232,7 +232,7 @@ class _Making:
         ).signed(self._data_key)
         (part / "manifest.json").write_bytes(manifest.to_bytes())
         self._repository.complete(self._name)
-        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(settings.database_url) as connection:
             backups.note(connection, backups.Backup(self._at, self._name, stored, size), by=user())
         return Made(self._name, stored, count, size, self._copied, self._copied_bytes)
 

@@ -15,14 +15,14 @@ from archive import backups, instances, migration, secrets
 from archive import settings as site_settings
 from archive.backups import Backup, Wishes
 from archive.errors import BadRequest, ConfigurationError
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from senogate.backup import database, files, listing, orthanc_index, parts
 from senogate.backup.keys import Opener
 from senogate.backup.manifest import Manifest
 from senogate.backup.repository import SPOOL, Kept, Repository, copy_digesting, told_of_disks
 from senogate.cluster import locate
-from senogate.site import RESTORING, only_one
+from senogate.home import RESTORING, only_one
 from senogate.user import user
 
 Advance = Callable[[int], object]
@@ -302,7 +302,7 @@ def _restore_index(settings: Settings, source: Source) -> None:
 def _restore_database(settings: Settings, source: Source, newer: Wishes) -> tuple[int, int]:
     """Bring the database back and make what was asked for since hold; how many erasures and opt-outs those are."""
     if not database.is_empty(settings):  # of a restore that was cut short
-        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(settings.database_url) as connection:
             connection.execute("drop schema public cascade")
             connection.execute("create schema public")
     jobs = f"--jobs={min(4, os.cpu_count() or 1)}"
@@ -312,7 +312,7 @@ def _restore_database(settings: Settings, source: Source, newer: Wishes) -> tupl
             database.restore(settings, dump, *options)
         finally:
             dump.unlink()
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         connection.execute("analyze")
         found = backups.honour(connection, read_wishes(source).and_also(newer), by=user())
         told = source.manifest

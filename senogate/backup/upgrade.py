@@ -18,10 +18,10 @@ from archive import migration
 from archive.audit import Event, write
 from archive.errors import ConfigurationError, NotFound, SenogateError, Unavailable
 from archive.instances import sync_folder
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from senogate.backup import database
-from senogate.site import only_one
+from senogate.home import only_one
 from senogate.user import user
 
 Say = Callable[[str], object]
@@ -65,7 +65,7 @@ def migrate(settings: Settings, say: Say) -> None:
 
 def _require_none_begun(settings: Settings) -> None:
     """What a site that starts now would store is not what its rollback goes on with. Raises ConfigurationError."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         if _is_aside(connection):
             raise ConfigurationError("a rollback was cut short here: go on with it by `senogate rollback`")
 
@@ -78,7 +78,7 @@ def roll_back(settings: Settings, name: str, say: Say) -> Path:
     """
     with only_one(settings.home), database.answering(settings) as connected:
         dump = _choose(settings, name)
-        with connect(connected.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(connected.database_url) as connection:
             if not _is_aside(connection):
                 say(f"the database as it is now is kept in {_dump(connected, 'rolled-back')}")
                 with connection.transaction():
@@ -115,7 +115,7 @@ def _schema_of(dump: Path) -> str:
 
 def _holds_anything(settings: Settings) -> bool:
     """Whether anything was ever done with the site: its trail, or what came before there was one, has rows."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         for table in ("audit", "crosswalk", "client"):
             ((found,),) = connection.execute("select to_regclass(%s)::text", [f"public.{table}"]).fetchall()
             if (

@@ -17,7 +17,7 @@ from orthanc_plugin.unfinished import journal_of
 from senogate.backup import database, restoring
 from senogate.backup.keys import Opener
 from senogate.backup.repository import is_place
-from senogate.site import prepare
+from senogate.site_secrets import prepare
 from tests.drawn_text import document
 from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually, find_free_ports, temporary_home
