@@ -41,9 +41,11 @@ SHOWN = (  # modules whose errors pages show
     ),
     *("archive/catalogue.py", "archive/catalogue_fields.py", "archive/datasets.py", "archive/errors.py"),
     *("archive/optout.py", "gateway/api/applications.py", "gateway/consents.py", "gateway/downloads.py"),
+    *("archive/matching.py", "gateway/search/answering.py", "gateway/search/facts.py"),
+    "gateway/search/question.py",
     *("archive/permits.py", "archive/query.py", "archive/summaries.py", "archive/members.py"),
     *("archive/approvals.py", "archive/run_requests.py", "archive/runs.py", "gateway/accounts.py"),
-    *("gateway/clients.py", "gateway/catalogue/asked.py"),
+    *("gateway/clients.py", "gateway/catalogue/asked.py", "gateway/api/jobs.py"),
     *("gateway/api/management.py", "gateway/api/payload.py", "gateway/sessions.py", "gateway/sign_in.py"),
 )
 HEADER = """\
