@@ -66,6 +66,8 @@ def collect() -> Catalog:
     catalogue = Catalog(fuzzy=False)
     for path in sorted(ROOT.glob("gateway/**/*.html")):
         _add(catalogue, path, "jinja2.ext:babel_extract", FUNCTIONS)
+    for path in sorted(ROOT.glob("gateway/viewer/*.js")):
+        _add(catalogue, path, "javascript", FUNCTIONS)
     for path in sorted([*ROOT.glob("archive/**/*.py"), *ROOT.glob("gateway/**/*.py")]):
         is_shown = str(path.relative_to(ROOT)) in SHOWN or "portal" in path.relative_to(ROOT).parts
         _add(catalogue, path, "python", FUNCTIONS | (dict.fromkeys(ERRORS) if is_shown else {}))
