@@ -23,8 +23,9 @@ from gateway.granted import Granted
 from gateway.issuers import Issuers
 from gateway.memberships import Memberships
 from gateway.portal.languages import Languages
+from gateway.portal.problem_pages import HANDLERS
 from gateway.portal.sign_in import to_sign_in
-from gateway.problem import HANDLERS, LastResort
+from gateway.problem import LastResort
 from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
 from gateway.services import Lent, Services

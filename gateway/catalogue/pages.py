@@ -18,6 +18,7 @@ from archive.catalogue_fields import Node
 from archive.errors import Gone, NotFound
 from archive.media_type import MediaType
 from archive.record_versions import RecordVersion, list_versions, show_tombstone
+from archive.state_item import marked
 from gateway.catalogue.addresses import PATH, POINT, Addresses
 from gateway.catalogue.asked import parse_asked
 from gateway.catalogue.citation import FORMS, citation_of
@@ -145,7 +146,12 @@ async def read_served(request: Request) -> tuple[Node, Entry, list[RecordVersion
         found = await catalogue.entries(connection, published=True, name=name)
         if not found:
             stone = await show_tombstone(connection, name)
-            raise Gone(f"withdrawn on {stone.withdrawn_at:%Y-%m-%d}: {stone.title}, version {stone.version}")
+            raise Gone(
+                marked("withdrawn on %(day)s: %(title)s, version %(version)s"),
+                day=f"{stone.withdrawn_at:%Y-%m-%d}",
+                title=stone.title,
+                version=stone.version,
+            )
         return await catalogue.node(connection), found[0], await list_versions(connection, name)
 
 
