@@ -196,7 +196,7 @@ def checked(gateway: Gateway, linked: str) -> str:
     made = (
         "insert into job (subject, permit, dataset, kind, question, sha256, submitted_by, state, result) "
         "values (%(by)s, 'P1', 'screening', 'counts', '{\"kind\": \"counts\", \"groups\": [\"age\"]}', '', %(by)s, "
-        "'checked', '{\"kind\": \"counts\"}') returning job_id"
+        '\'checked\', \'{"kind": "counts", "by": [], "columns": [], "rows": {}}\') returning job_id'
     )
 
     async def insert(connection: AsyncConnection) -> str:
