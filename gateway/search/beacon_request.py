@@ -88,8 +88,8 @@ class Asked:
         return slice(self.skip * self.limit, (self.skip + 1) * self.limit)
 
 
-def parse_address(parameters: Iterable[tuple[str, str]]) -> Asked:
-    """What a GET asks. Raises BadRequest, and Forbidden where records are asked for."""
+def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool = False) -> Asked:
+    """What a GET asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     given: dict[str, list[str]] = {}
     for name, text in parameters:
         given.setdefault(name, []).append(text)
@@ -104,11 +104,11 @@ def parse_address(parameters: Iterable[tuple[str, str]]) -> Asked:
     query |= {
         name: once[name] for name in ("includeResultsetResponses", "requestedGranularity") if name in once
     }
-    return parse_body({"meta": {"requestedSchemas": schemas}, "query": query})
+    return parse_body({"meta": {"requestedSchemas": schemas}, "query": query}, gives_records=gives_records)
 
 
-def parse_body(content: Any) -> Asked:
-    """What a POST asks. Raises BadRequest, and Forbidden where records are asked for."""
+def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
+    """What a POST asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     meta, query = _object(content, "meta"), _object(content, "query")
     if unknown := [name for name in query if name not in _QUERY]:
         raise BadRequest(f"a query takes {', '.join(_QUERY)}, and {len(unknown)} others are none of them")
@@ -117,7 +117,7 @@ def parse_body(content: Any) -> Asked:
     if not isinstance(parameters, dict):
         raise BadRequest("requestParameters is an object")
     granularity = _choice(query, "requestedGranularity", Granularity.BOOLEAN)
-    if granularity not in (Granularity.BOOLEAN, Granularity.COUNT):
+    if not gives_records and granularity not in (Granularity.BOOLEAN, Granularity.COUNT):
         raise Forbidden("records and distributions are not given: ask for boolean or count")
     read = [(each["id"], _read_filter(each)) for each in filters if _check_filter(each)]
     unsupported = [name for name, question in read if question == NOTHING] + list(parameters)
