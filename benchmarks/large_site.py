@@ -111,16 +111,11 @@ def _make(place: Path, studies: int) -> dict[str, Any]:
     took = {"forms": time.perf_counter() - began}
     with database(place, _FAST) as url:
         moulds = {table: [_rows(url, table, names) for names in forms] for table in _TABLES}
-        orthancs = (home / "orthanc/index/index", forms, form_of, copies_of(home))
+        orthanc = (home / "orthanc/index/index", forms, form_of, copies_of(home))
         with ProcessPoolExecutor(2) as pool:
             others = {
                 "storage": pool.submit(_timed, partial(fill_storage, home, forms, studies)),
-                "orthanc": pool.submit(
-                    _timed,
-                    partial(
-                        fill_orthanc, home / "orthanc/index/index", forms, form_of, copies_of(home), studies
-                    ),
-                ),
+                "orthanc": pool.submit(_timed, partial(fill_orthanc, *orthanc, studies)),
             }
             took["index"] = _timed(partial(fill_index, url, home, moulds, studies))
             took["readings"] = _timed(partial(_fill_rest, url, home))
@@ -156,7 +151,7 @@ def _send_forms(home: Path, folder: Path) -> list[dict[str, str]]:
         for number, modality in enumerate(FORMS):
             paths = write_studies(folder / modality, 1, INSTANCES, SIDE, SIDE)
             for path in paths:
-                _rename(path, modality, f"{number} {folder}", pseudonyms)
+                become(path, modality, f"{number} {folder}", pseudonyms)
         sent = site.send(folder)
         assert sent["stored"] == len(FORMS) * INSTANCES, sent
         eventually(lambda: _count(site, "instance") == len(FORMS) * INSTANCES)
@@ -165,8 +160,8 @@ def _send_forms(home: Path, folder: Path) -> list[dict[str, str]]:
         site.stop()
 
 
-def _rename(path: Path, modality: str, seed: str, pseudonyms: Pseudonyms) -> None:
-    """Write an instance again without its pixels' noise, under UIDs whose pseudonyms are of the wanted length."""
+def become(path: Path, modality: str, seed: str, pseudonyms: Pseudonyms) -> None:
+    """Write a file of `write_studies` again as one of a form, without noise, its pseudonyms of the wanted length."""
     dataset = dcmread(path)
 
     def uid(name: str) -> str:
