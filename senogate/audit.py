@@ -11,7 +11,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import audit_log, checkpoints, secrets, state
+from archive import audit_log, checkpoints, state
 from archive.audit import Event, write
 from archive.audit_codes import Entry
 from archive.audit_event import audit_event
@@ -20,8 +20,9 @@ from archive.chain import Fault, not_ours
 from archive.errors import BadRequest
 from archive.pool import autocommitting, queries
 from archive.settings import Settings
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from senogate.operator import site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(
@@ -217,7 +218,7 @@ def _pseudonym(settings: Settings, text: str, issuer: str) -> str:
     patient_id = sys.stdin.readline().strip() if text == "-" else text
     if not patient_id:
         raise typer.BadParameter("there is no Patient ID", param_hint="--patient")
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     return Pseudonyms(keys).patient_id(patient_id, issuer)
 
 

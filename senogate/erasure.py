@@ -43,7 +43,7 @@ def study(
     yes: Yes = False,
 ) -> None:
     """Erase a study and all that was made of it; print the receipt."""
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     settings = site_of_home()
     if not uid or set(uid) - set("0123456789.") or len(uid) > 64:
@@ -152,7 +152,7 @@ def _carry_out(where: Site, identifier: str) -> str:
 @contextmanager
 def _site(settings: Settings) -> Iterator[Site]:
     from archive.follow import Follower
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     proof_key = deidentifier_of(settings).proof_key
     rows = DurableConnection(settings.database_url)

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
-from archive import search_facts, secrets
+from archive import search_facts
 from archive.audit import Detail, Event, write
 from archive.orthanc import Orthanc
 from archive.pool import autocommitting, queries
 from archive.reindexing import Reindexing
 from archive.settings import Settings
-from deidentification.pseudonym import Keys
 from deidentification.stored import is_proven
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 
@@ -21,7 +21,7 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
     The number of instances that were indexed. `advance` is told how many more are done. The worker may run meanwhile.
     Raises Unavailable, and Conflict where another process does the same.
     """
-    key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
+    key = keys_of(settings).proof
     with (
         closing(Orthanc(settings)) as orthanc,
         autocommitting(settings.database_url) as connection,

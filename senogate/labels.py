@@ -12,7 +12,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import label_file, labels, optout, secrets
+from archive import label_file, labels, optout
 from archive.errors import NotFound
 from archive.findings import Task
 from archive.label_file import Exam, Problems, Row
@@ -20,8 +20,9 @@ from archive.labels import Sought
 from archive.pool import autocommitting
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from senogate.operator import AsJson, out, say, show, site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="What is known of exams, for training across sites.")
@@ -163,4 +164,4 @@ def _column(exam: Exam) -> str:
 
 
 def _pseudonyms(settings: Settings) -> Pseudonyms:
-    return Pseudonyms(Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)))
+    return Pseudonyms(keys_of(settings))

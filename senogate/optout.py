@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from archive import optout, prepared, secrets
+from archive import optout, prepared
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
 from archive.pool import autocommitting
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from senogate.operator import AsJson, read_secret, site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Patients whose studies are withheld from everybody.")
@@ -86,7 +87,7 @@ def read_patient_id(given: str) -> str:
 
 def pseudonyms_of(settings: Settings, patient_id: str, issuer: str) -> tuple[str, ...]:
     """The pseudonyms that the patient may have at this site. Raises BadRequest, ConfigurationError."""
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     try:
         return patient_pseudonyms(Pseudonyms(keys), patient_id, issuer)
     except ValueError as error:

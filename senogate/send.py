@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psycopg
 
-from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
 from archive.orthanc import Orthanc
 from archive.pool import autocommitting, connect, queries
@@ -18,8 +17,8 @@ from archive.settings import Settings
 from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from senogate import scu
+from senogate.site_keys import keys_of
 
 
 @dataclass(frozen=True)
@@ -192,7 +191,7 @@ class Sending:
     def _deidentifier(self) -> Deidentifier | None:
         """What the site's door works with, where this process may read its keys."""
         try:
-            keys = Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+            keys = keys_of(self._settings)
         except ConfigurationError:
             return None
         return Deidentifier(keys, Profile.load(self._settings.profile))

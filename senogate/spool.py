@@ -117,7 +117,7 @@ def discard(identifier: Identifier, why: Why, by: By = "", as_json: AsJson = Fal
 
 def _sealed() -> "Sealed":
     from inference.cleaning.spooled import Sealed
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     settings = site_of_home()
     return Sealed(settings, deidentifier_of(settings))

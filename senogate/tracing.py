@@ -149,7 +149,7 @@ def _studies(
     settings: Settings, connection: psycopg.Connection, patients: Sequence[str], study: str
 ) -> list[str]:
     """The pseudonyms of the studies that are asked about."""
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     found = connection.execute(queries("provenance.sql")["studies"], {"patients": list(patients)})
     studies = [one for (one,) in found]

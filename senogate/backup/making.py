@@ -31,6 +31,7 @@ from senogate.backup.listing import Listing
 from senogate.backup.manifest import Manifest, sealed_data_key
 from senogate.backup.parts import Parts
 from senogate.backup.repository import SPOOL, Kept, Repository, is_place, told_of_disks
+from senogate.site_keys import keys_of
 from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
@@ -69,7 +70,7 @@ def make(settings: Settings, folder: Path, sealing: Sealing, advance: Advance = 
 
 def site_mark(settings: Settings) -> str:
     """By what a site's backups are known as its own; it tells nothing of the site's key."""
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     return Keys.derive(keys.proof).proof.hex()[:32]
 
 

@@ -13,18 +13,18 @@ import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from archive import secrets
 from archive.errors import Unavailable
 from archive.findings import Task
 from archive.orthanc import Orthanc
 from archive.reindexing import Reindexing
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from inference.execution.host import Host
 from inference.reader import MOST_ATTEMPTS, Due, Reader
 from senogate.cluster import locate
 from senogate.site import programs
+from senogate.site_keys import keys_of
 from senogate.site_secrets import prepare
 from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
@@ -157,7 +157,7 @@ def test_a_reading_waits_for_an_orthanc_that_does_not_answer(
     site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
     study = site.send(write(tmp_path, phantom_exam()))["studies"][0]["study_instance_uid"]
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     nowhere = replace(site.settings, orthanc_url="http://127.0.0.1:9")
     host = Host()
     reader = Reader(nowhere, Deidentifier(keys, Profile.load(nowhere.profile)), Pseudonyms(keys), host)
