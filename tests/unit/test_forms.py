@@ -1,10 +1,14 @@
 """What comes of a form of a page: texts as they were typed, and files within their bounds."""
 
+from urllib.parse import urlencode
+
 import anyio
 import pytest
 from starlette.requests import Request
 
+from archive import rules
 from archive.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from archive.proposals import LONGEST_PROTOCOL
 from gateway.portal.forms import file_of, read_files, read_form
 
 UPLOAD = "multipart/form-data; boundary=x"
@@ -43,6 +47,16 @@ def test_lines_end_as_they_do_in_files():
     """HTML, section 4.10.22.6: a browser sends line breaks of a text as CR LF."""
     form = anyio.run(read_form, request(b"a=one%0D%0Atwo%0D%0A", "application/x-www-form-urlencoded"))
     assert form.text("a") == "one\ntwo"
+
+
+def test_the_longest_texts_are_taken_in_every_script_from_who_is_signed_in():
+    """A letter of Greek is six bytes of a form."""
+    body = urlencode({"protocol": "\u03b1" * LONGEST_PROTOCOL, "rules": "\u03b1" * rules.LONGEST}).encode()
+    asked = request(body, "application/x-www-form-urlencoded")
+    asked.scope["principal"] = "somebody"
+    assert anyio.run(read_form, asked).text("protocol") == "\u03b1" * LONGEST_PROTOCOL
+    with pytest.raises(PayloadTooLarge):
+        anyio.run(read_form, request(body, "application/x-www-form-urlencoded"))
 
 
 def test_a_file_is_what_was_chosen():
