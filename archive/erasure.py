@@ -24,7 +24,7 @@ TOUCHED = (
     *("deleted", "other_patient", "training_use", "patient_alias", "dataset_study"),
     *("inference_log", "review", "study_summary", "delivery", "notice", "unlisted_reading", "label"),
     *("search_fact", "search_stale", "job_study", "image_quality", "study_quality", "quality_due"),
-    *("quality_worst", "quality_attempt"),
+    *("quality_worst", "quality_attempt", "arrival"),
 )
 """The tables that rows are erased from."""
 

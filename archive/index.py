@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from archive import datasets
 from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, render_series, render_study
 from archive.errors import Conflict, Unproven
-from archive.json_values import to_json
+from archive.json_values import parse_json, to_json
 from archive.pool import queries
 
 # What is made from images and has pixels of its own, and still is no image to be read.
@@ -192,21 +192,21 @@ def _by_column(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _series_row(uid: str, attributes: dict[str, Any], count: int) -> dict[str, Any]:
-    rendered = render_series(attributes, number_of_instances=count)
+def _series_row(uid: str, attributes: str, count: int) -> dict[str, Any]:
+    rendered = render_series(parse_json(attributes), number_of_instances=count)
     return {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
 
 
 def _study_row(
     uid: str,
-    attributes: dict[str, Any],
+    attributes: str,
     modalities: list[str] | None,
     sop_classes: list[str] | None,
     number_of_series: int,
     number_of_instances: int,
 ) -> dict[str, Any]:
     rendered = render_study(
-        attributes,
+        parse_json(attributes),
         study_instance_uid=uid,
         modalities=modalities or [],
         sop_classes=sop_classes or [],

@@ -49,10 +49,6 @@ _REPEATED_VRS = frozenset(vr.value for vr in VR if " " not in vr.value) - _BINAR
 _SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 
 
-def _dumps(value: Attribute) -> str:
-    return _encode(value).decode()
-
-
 class Rendered(dict[str, Any]):
     """An attribute that many instances have, with its JSON text. It is changed by nobody."""
 
@@ -60,7 +56,7 @@ class Rendered(dict[str, Any]):
 
     def __init__(self, attribute: Attribute) -> None:
         super().__init__(attribute)
-        self.text = _dumps(self)
+        self.text = _encode(self).decode()
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[Attribute]]:
         return dict, (dict(self),)
@@ -74,8 +70,14 @@ def to_json(attributes: Attributes) -> str:
     texts = []
     for name in sorted(attributes):
         attribute = attributes[name]
-        texts.append(f'"{name}":{attribute.text if type(attribute) is Rendered else _dumps(attribute)}')
+        text = attribute.text if type(attribute) is Rendered else _encode(attribute).decode()
+        texts.append(f'"{name}":{text}')
     return f"{{{','.join(texts)}}}"
+
+
+def parse_json(text: str) -> Attributes:
+    """The data set that `to_json` wrote."""
+    return msgspec.json.decode(text)
 
 
 def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:

@@ -248,28 +248,36 @@ $$;
 create trigger members_are_withheld after update on dataset_study referencing old table as before new table as after
 for each statement execute function withhold_members();
 
--- Planned once a session, for it is asked of each study that comes.
-create or replace function withhold_studies(studies text[]) returns void language plpgsql as $$
+-- Studies that came in one statement, until the transaction ends: each is then looked for among those who opted out, and
+-- all of them in one statement. No row is ever committed.
+create table arrival (
+    number  bigint primary key generated always as identity,
+    studies text[] collate "C" not null
+);
+
+create function note_arrival() returns trigger language plpgsql as $$
 begin
-    update study set withheld = not withheld
-    where study_instance_uid = any(studies) and withheld <> (
-        with patient as (
-            select study.patient_id
-            union select o.patient_id from other_patient o where o.study_instance_uid = study.study_instance_uid),
-        named as (
-            select patient_id from patient
-            union select alias from patient_alias join patient using (patient_id))
-        select exists (select from opt_out join named using (patient_id))
-            or exists (
-                select from dataset
-                where number = 0 and consent_scope is not null and lacks_consent(study.study_instance_uid, consent_scope))
-            or exists (
-                select from erasure
-                where completed_at is null and (
-                    kind = 'study' and study.study_instance_uid = any(pseudonyms)
-                    or kind = 'patient' and pseudonyms && array(select patient_id from patient))));
+    insert into arrival (studies) select array_agg(study_instance_uid) from changed having count(*) > 0;
+    return null;
 end
 $$;
+create trigger studies_arrive after insert on study referencing new table as changed
+for each statement execute function note_arrival();
+
+create function withhold_arrivals() returns trigger language plpgsql as $$
+begin
+    perform pg_advisory_xact_lock_shared(1577713680);
+    perform withhold_studies(new.studies);
+    if exists (select from dataset where consent_scope is not null) then
+        perform withhold_in_dataset(new.studies);
+    end if;
+    delete from arrival where number = new.number;
+    return null;
+end
+$$;
+create constraint trigger studies_are_looked_for after insert on arrival deferrable initially deferred
+for each row execute function withhold_arrivals();
+drop trigger study_arrives on study;
 
 -- Values are compressed a tenth as long by LZ4, which not every PostgreSQL was built with, and read faster.
 do $$

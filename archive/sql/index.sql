@@ -105,7 +105,7 @@ with came as materialized (
 select (select count(*) from written) + (select count(*) from came where is_known)
 
 -- name: series_totals
-select series_instance_uid, attributes, (select count(*) from instance i where i.series_instance_uid = s.series_instance_uid)
+select series_instance_uid, attributes::text, (select count(*) from instance i where i.series_instance_uid = s.series_instance_uid)
 from series s
 where study_instance_uid = any(%(studies)s)
 
@@ -119,7 +119,7 @@ where s.series_instance_uid = c.series_instance_uid collate "C"
 -- name: study_totals
 select
     study_instance_uid,
-    attributes,
+    attributes::text,
     (select array_agg(distinct modality order by modality) from series s
      where s.study_instance_uid = t.study_instance_uid and modality <> ''),
     (select array_agg(distinct sop_class_uid order by sop_class_uid) from instance i
