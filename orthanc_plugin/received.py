@@ -101,7 +101,8 @@ class Door:
         secret that can't be read.
         """
         verdict = self._let_pass(instance)
-        self._tally.count(verdict or "fence")
+        if getattr(self._handed, "is_new", True):
+            self._tally.count(verdict or "fence")
         return verdict is not None
 
     def _let_pass(self, instance: bytes) -> Literal["keep", "modify"] | None:
@@ -119,13 +120,32 @@ class Door:
             return None
         return "modify"
 
-    def keep(self, instance: bytes, store: Callable[[bytes], T]) -> T:
-        """Have `store` hand Orthanc what may be stored: asked about it in this thread, the door keeps it as it is."""
-        self._handed.instance = instance
+    def is_proven(self, instance: bytes) -> bool:
+        """Whether these very bytes were de-identified or made here. Raises for a secret that can't be read."""
+        return self._ready().deidentifier.carries_proof(instance)
+
+    def subject_of(self, instance: bytes) -> tuple[str, str]:
+        """The pseudonyms of the study and the patient of what `is_proven`. Raises Refused."""
+        who = self._ready().deidentifier.recognise(instance)
+        return who.study_instance_uid, who.patient_id
+
+    def is_known(self, instance: bytes, study_instance_uid: str) -> bool:
+        """Whether it is durable whom what `is_proven` is about, and its study. Raises Unavailable."""
+        proof = part10.read_proof(instance)
+        is_whole = proof is not None and proof[0].kind is ProofKind.WHOLE
+        asked = [study_instance_uid, *([] if is_whole else [part10.read_sop_instance_uid(instance)])]
+        return all(map(self._commitments.holds, asked))
+
+    def keep(self, instance: bytes, store: Callable[[bytes], T], *, is_new: bool = True) -> T:
+        """Have `store` hand Orthanc what `is_proven`: asked about it in this thread, the door keeps it as it is.
+
+        One that is not new is not counted.
+        """
+        self._handed.instance, self._handed.is_new = instance, is_new
         try:
             return store(instance)
         finally:
-            self._handed.instance = None
+            self._handed.instance, self._handed.is_new = None, True
 
     def status(self, nonce: bytes) -> dict[str, object]:
         """What the gateway asks before it serves: the proof shows that this process holds the site's key."""

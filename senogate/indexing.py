@@ -6,6 +6,7 @@ from functools import partial
 
 from archive import search_facts, secrets
 from archive.audit import Detail, Event, write
+from archive.errors import Conflict
 from archive.orthanc import Orthanc
 from archive.pool import connect, queries, translated_errors
 from archive.reindexing import Reindexing
@@ -19,7 +20,7 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
     """Index every instance that Orthanc holds and forget all others, or go on where that was cut short.
 
     The number of instances that were indexed. `advance` is told how many more are done. The worker may run meanwhile.
-    Raises Unavailable, and Conflict where another process does the same.
+    Raises Unavailable, and Conflict where another process does the same or Orthanc does not know what is stored.
     """
     key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
     with (
@@ -27,6 +28,10 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
         connect(settings.database_url, autocommit=True) as connection,
         translated_errors(),
     ):
+        if orthanc.index_state().is_own is False:
+            raise Conflict(
+                "Orthanc's index is not that of the stored files: `senogate orthanc rebuild` mends it"
+            )
         proven = partial(is_proven, key)
         reindexing = Reindexing(connection, orthanc, settings.storage, proven, processes)
         count = reindexing.run(orthanc.instances, advance)
