@@ -1,6 +1,5 @@
 """`senogate erase`: a study, or all of a patient, removed for good from all that the site holds; with a receipt."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ import jwt
 import typer
 from rich.progress import Progress
 
-from archive import audit, erasing, erasure, optout, prepared, secrets
+from archive import erasing, erasure, optout, prepared, secrets
 from archive.durable import DurableConnection
 from archive.erasing import Site
 from archive.erasure import Erasure, Kind
@@ -25,6 +24,7 @@ from archive.settings import Settings
 from archive.spool import Spool
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
+from senogate.backup.receipts import is_genuine
 from senogate.operator import AsJson, err, site_of_home
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.user import user
@@ -119,20 +119,6 @@ def go_on(settings: Settings) -> int:
             for identifier in due:
                 erasing.carry_out(where, identifier)
     return len(due)
-
-
-def is_genuine(keys: SigningKeys, text: str) -> bool:
-    """Whether the receipt's statement is what one of these keys signed."""
-    try:
-        found = json.loads(text)
-        payload = audit.canonical(found["statement"]).encode()
-        key = keys.find(jwt.get_unverified_header(found["signature"])["kid"])
-        if key is None:
-            return False
-        signed = jwt.PyJWS().decode(found["signature"], key.public, algorithms=[key.algorithm])
-    except (ValueError, KeyError, TypeError, jwt.InvalidTokenError):
-        return False
-    return bool(signed == payload and hashlib.sha256(payload).hexdigest() == found["sha256"])
 
 
 def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: str, yes: bool) -> None:

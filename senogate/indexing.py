@@ -6,6 +6,7 @@ from functools import partial
 
 from archive import search_facts
 from archive.audit import Detail, Event, write
+from archive.errors import Conflict
 from archive.orthanc import Orthanc
 from archive.pool import autocommitting, queries
 from archive.reindexing import Reindexing
@@ -19,13 +20,17 @@ def rebuild(settings: Settings, advance: Callable[[int], object], processes: int
     """Index every instance that Orthanc holds and forget all others, or go on where that was cut short.
 
     The number of instances that were indexed. `advance` is told how many more are done. The worker may run meanwhile.
-    Raises Unavailable, and Conflict where another process does the same.
+    Raises Unavailable, and Conflict where another process does the same or Orthanc does not know what is stored.
     """
     key = keys_of(settings).proof
     with (
         closing(Orthanc(settings)) as orthanc,
         autocommitting(settings.database_url) as connection,
     ):
+        if orthanc.index_state().is_own is False:
+            raise Conflict(
+                "Orthanc's index is not that of the stored files: `senogate orthanc rebuild` mends it"
+            )
         proven = partial(is_proven, key)
         reindexing = Reindexing(connection, orthanc, settings.storage, proven, processes)
         count = reindexing.run(orthanc.instances, advance)

@@ -12,6 +12,18 @@ from follow_position
 -- name: position
 select sequence from follow_position
 
+-- name: index_mark
+select index_mark from follow_position
+
+-- name: follow_index
+update follow_position set index_mark = %(mark)s
+
+-- name: former_places
+select sop_instance_uid, place from instance where sop_instance_uid = any(%(uids)s)
+
+-- name: named_places
+select place from instance where place = any(%(places)s)
+
 -- name: move_position
 update follow_position set sequence = %(sequence)s, followed_at = clock_timestamp()
 where sequence <> %(sequence)s or followed_at < clock_timestamp() - interval '2 s'

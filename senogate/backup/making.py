@@ -124,7 +124,7 @@ class _Making:
         parts = Parts(part, self._data_key)
         head = self._head_of_the_trail()
         self._take_spool(known)
-        self._take_stored(known, orthanc_index.copy(self._settings, part))
+        self._take_stored(known, self._orthanc_index(part))
         index = self._write_database(part, parts)
         self._take_spool(known)
         orthanc_index.forget(index, self._take_stored(known, index, last=True))
@@ -143,12 +143,21 @@ class _Making:
         without = [f"--exclude-table-data={table}" for table in database.IDENTITIES]
         only = [f"--table={table}" for table in database.IDENTITIES]
         with database.snapshot(settings) as first:
-            index = orthanc_index.copy(settings, part)
+            index = self._orthanc_index(part)
             with database.snapshot(settings) as then:
                 with parts.sealer("database") as write:
                     database.dump(settings, write, *without, moment=first)
                 with parts.sealer("identities") as write:
                     database.dump(settings, write, "--data-only", *only, moment=then)
+        return index
+
+    def _orthanc_index(self, part: Path) -> Path:
+        """A copy of it. Raises Conflict for one that does not know of the stored files, which a backup would lack."""
+        index = orthanc_index.copy(self._settings, part)
+        if not orthanc_index.is_of_files(index, self._settings.storage):
+            raise Conflict(
+                "Orthanc's index is not that of the stored files: `senogate orthanc rebuild`, then back up"
+            )
         return index
 
     def _write_files(self, parts: Parts, head: bytes | None) -> None:

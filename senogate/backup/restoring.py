@@ -174,16 +174,6 @@ def read_wishes(source: Source) -> Wishes:
         return Wishes.from_json(json.loads(content.read()))
 
 
-def receipt_wish(text: str) -> Wishes:
-    """What a receipt of an erasure says that was erased. Raises BadRequest."""
-    try:
-        told = json.loads(text)["statement"]
-        wish = {name: told[name] for name in ("kind", "pseudonyms", "asked_at", "asked_by", "reason")}
-    except (ValueError, KeyError, TypeError):
-        raise BadRequest("it is no receipt of an erasure, as `senogate erase receipt` prints it") from None
-    return Wishes([wish | {"id": told["erasure"]}])
-
-
 def _begin(settings: Settings, name: str) -> None:
     """Mark the home. Raises ConfigurationError where there is a site in it, or what another restore began."""
     mark = settings.home / RESTORING

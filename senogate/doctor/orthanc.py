@@ -151,5 +151,12 @@ def _judged(status: Any, nonce: bytes, settings: Settings) -> Iterator[Finding]:
         yield act(name, "it can't reach PostgreSQL", todo)
     else:
         yield fine(name, f"it protects Orthanc with the profile {status.get('profile')}")
+    if status.get("index", {}).get("own") is False:
+        yield act(
+            "orthanc-index",
+            "its index is not that of the files in storage",
+            "Every file is registered again, beside the site's work; nothing is removed before.",
+            "senogate orthanc rebuild",
+        )
     for remark in status.get("remarks", []):
         yield consider("orthanc-setup", str(remark), "See whether that is wanted.")
