@@ -84,10 +84,6 @@ class Large:
     def home(self) -> Path:
         return self.folder / "home"
 
-    @property
-    def instances(self) -> int:
-        return self.studies * INSTANCES
-
     def copies(self) -> Copies:
         return copies_of(self.home)
 
