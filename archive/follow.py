@@ -186,9 +186,11 @@ class Follower:
         (count,) = self._connection.execute(self._sql["count_known"]).fetchone() or (0,)
         if count == self._orthanc.count_instances():
             return
-        indexed = self._connection.execute(self._sql["indexed"]).fetchall()
-        held = set(self._orthanc.instances())
-        missed = [row for row in indexed if row[1] not in held]
+        self._connection.execute(self._sql["list_held"])
+        with self._connection.cursor() as cursor, cursor.copy(self._sql["copy_held"]) as copy:
+            for identifier in self._orthanc.instances():
+                copy.write_row((identifier,))
+        missed = self._connection.execute(self._sql["not_held"]).fetchall()
         for some in _batches(missed):  # pages of a list shift while it is read: each is asked for by itself
             held = set(self._orthanc.places([identifier for _, identifier, _ in some]))
             self._index.forget([(uid, place) for uid, identifier, place in some if identifier not in held])

@@ -219,7 +219,7 @@ def measure_worklist(sites: Sequence[Running], rounds: int) -> Iterator[Row]:
             found.setdefault(case, {})[site.studies] = {"case": case} | told | {"cpu_ms": cpu}
     for rows in found.values():
         if len(rows) == len(sites):
-            yield from compared(rows, DEEP if ", deep page" in rows[sites[0].studies]["case"] else FIRST)
+            yield from compared(rows)
 
 
 def measure_permits(larges: Sequence[Large], rounds: int) -> Iterator[Row]:

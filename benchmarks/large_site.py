@@ -11,9 +11,11 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -22,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
@@ -65,6 +67,8 @@ _FAST = {  # of what is made again where it was cut short
     "autovacuum": "off",
 }
 _MARK = "made.json"
+_BLOCK = 2**20  # bytes
+_LARGEST = "instance"
 _TABLES = {"study": "study_instance_uid", "series": "study_instance_uid", "instance": "study_instance_uid"}
 
 
@@ -79,10 +83,6 @@ class Large:
     @property
     def home(self) -> Path:
         return self.folder / "home"
-
-    @property
-    def instances(self) -> int:
-        return self.studies * INSTANCES
 
     def copies(self) -> Copies:
         return copies_of(self.home)
@@ -152,8 +152,8 @@ def _send_forms(home: Path, folder: Path) -> list[dict[str, str]]:
             paths = write_studies(folder / modality, 1, INSTANCES, SIDE, SIDE)
             for path in paths:
                 become(path, modality, f"{number} {folder}", pseudonyms)
-        sent = site.send(folder)
-        assert sent["stored"] == len(FORMS) * INSTANCES, sent
+        sent = site.send(folder, wait=False)
+        assert sent["sent"] == len(FORMS) * INSTANCES, sent
         eventually(lambda: _count(site, "instance") == len(FORMS) * INSTANCES)
         return [_named(site, modality) for modality in FORMS]
     finally:
@@ -247,17 +247,37 @@ def fill_index(url: str, home: Path, moulds: Mapping[str, list[list[Mould]]], st
             connection.execute(f"drop index {name}".encode())
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute("truncate study, series, instance cascade")  # what is then copied goes into no log
-            for table, of_forms in moulds.items():
-                with cursor.copy(SQL("copy {} from stdin").format(Identifier(table))) as copy:
-                    for number in range(studies):
-                        values = both(copies(number))
-                        for mould in of_forms[form_of(number)]:
-                            copy.write(mould.cast(values))
-                print(f"{table}: copied", flush=True)
+            _copy(cursor, copies, moulds, studies)
         for _, definition in indexes:
             connection.execute(definition.encode())
         connection.execute("analyze study, series, instance")
         connection.execute("select count_studies()")
+
+
+def _copy(
+    cursor: psycopg.Cursor, copies: Copies, moulds: Mapping[str, list[list[Mould]]], studies: int
+) -> None:
+    """The rows of all tables at once: one COPY is open at a time, so those of the small ones wait in files."""
+    with ExitStack() as stack:
+        files = {
+            table: stack.enter_context(tempfile.TemporaryFile()) for table in moulds if table != _LARGEST
+        }
+        with cursor.copy(_copy_from(_LARGEST)) as copy:
+            for number in range(studies):
+                values = both(copies(number))
+                for table, of_forms in moulds.items():
+                    write = copy.write if table == _LARGEST else files[table].write
+                    for mould in of_forms[form_of(number)]:
+                        write(mould.cast(values))
+        for table, file in files.items():
+            file.seek(0)
+            with cursor.copy(_copy_from(table)) as copy:
+                while block := file.read(_BLOCK):
+                    copy.write(block)
+
+
+def _copy_from(table: str) -> Composed:
+    return SQL("copy {} from stdin").format(Identifier(table))
 
 
 _FACTS = """

@@ -64,7 +64,7 @@ update erasure set removed = removed || jsonb_build_object(
 where id = %(id)s
 
 -- name: places
-select place from instance where orthanc_id = any(%(instances)s)
+select place from instance where study_instance_uid = any(%(studies)s) and orthanc_id = any(%(instances)s)
 
 -- name: note_others
 -- What a patient's studies hold of other patients.

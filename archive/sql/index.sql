@@ -176,8 +176,16 @@ returning study_instance_uid
 insert into unindexed (orthanc_id, reason) values (%(orthanc_id)s, %(reason)s)
 on conflict (orthanc_id) do update set reason = excluded.reason, noticed_at = now()
 
--- name: indexed
+-- name: list_held
+-- What Orthanc holds, listed here: a worker's memory is none for all instances of a site.
+create temporary table held (orthanc_id text collate "C" not null) on commit drop
+
+-- name: copy_held
+copy held from stdin
+
+-- name: not_held
 select sop_instance_uid, orthanc_id, place from instance
+where not exists (select from held where held.orthanc_id = instance.orthanc_id)
 
 -- name: studies
 select study_instance_uid from study
