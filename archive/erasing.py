@@ -195,7 +195,7 @@ def _complete(site: Site, identifier: str) -> None:
         stored = {"stored_instances": len(erasure.instances)} | erasure.removed
         content = _statement(erasure, stored, at, site.name)
         content["models_that_learnt_from_the_patient"] = [each.to_json() for each in trained]
-        values = {"id": identifier, "at": at, "receipt": _receipt(content, site.sign)}
+        values = {"id": identifier, "at": at, "receipt": make_receipt(content, site.sign)}
         connection.execute(queries("erasure.sql")["complete"], values)
         detail: dict[str, str | int] = {"state": "completed", **stored}
         audit.write(connection, Event.ERASURE, subject=erasure.asked_by, detail=detail, **erasure.about)
@@ -216,7 +216,7 @@ def _statement(erasure: Erasure, removed: Mapping[str, int], at: datetime, site:
     }
 
 
-def _receipt(statement: Mapping[str, Any], sign: Callable[[bytes], str]) -> str:
+def make_receipt(statement: Mapping[str, Any], sign: Callable[[bytes], str]) -> str:
     """The statement with the SHA-256 of its canonical JSON, and a signature of that JSON."""
     payload = audit.canonical(statement).encode()
     receipt = {

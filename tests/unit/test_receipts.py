@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archive.erasure import make_receipt
+from archive.erasing import make_receipt
 from archive.errors import BadRequest
 from gateway import signing
 from gateway.signing import SigningKeys
