@@ -6,7 +6,7 @@ beside what everybody sees, which is a version that was published (`archive.reco
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime, time
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -106,6 +106,14 @@ async def addresses(connection: AsyncConnection) -> tuple[list[str], datetime | 
     """The names of all published datasets, and when a record of them changed last; None where there is none."""
     row = await (await connection.execute(queries("catalogue.sql")["addresses"])).fetchone()
     return row if row else ([], None)
+
+
+async def dates(connection: AsyncConnection) -> tuple[datetime, datetime]:
+    """When a record was issued for the first time, and for the last; where none was yet, this day."""
+    row = await (await connection.execute(queries("catalogue.sql")["dates"])).fetchone()
+    first, last = row or (None, None)
+    today = datetime.combine(datetime.now(UTC).date(), time.min, UTC)
+    return first or today, last or today
 
 
 async def entries(connection: AsyncConnection, *, published: bool, name: str | None = None) -> list[Entry]:

@@ -20,7 +20,7 @@ from archive.audit import Event, instant, write
 from archive.chain import Checkpoint, Fault, Link, Signers, read_records, sign, verify
 from archive.errors import BadRequest, ConfigurationError
 from archive.instances import sync_folder
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 
 INTERVAL = timedelta(hours=1)  # between two signatures
@@ -122,7 +122,7 @@ def attend(settings: Settings) -> None:
     Raises Unavailable, OSError, ConfigurationError without the key.
     """
     private = private_key(settings)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         signed = sign_when_due(connection, private, settings.audit)
         if signed and settings.audit_retention_days:
             today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -116,7 +116,7 @@ def _read_quickly(file: BinaryIO) -> InstanceRecord:
     if not all(map(is_uid, uids)):
         raise Unusual
     instance_url = _url(*uids[:3])
-    attributes = render_elements(header.elements, f"{instance_url}/bulkdata")
+    attributes = render_elements(header.elements, f"{instance_url}/bulkdata", is_explicit=header.is_explicit)
     if header.pixels is None:
         return _record(attributes, None, header.transfer_syntax_uid)
     number, kind, offset, length = header.pixels
@@ -126,9 +126,8 @@ def _read_quickly(file: BinaryIO) -> InstanceRecord:
 
 
 def _uid(elements: Elements, number: int) -> str:
-    element = elements.get(number)
-    value = element.value if element else b""
-    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else ""
+    kind, value = elements.get(number, ("", b""))
+    return value.decode("latin-1").strip(" \0") if kind == "UI" and isinstance(value, bytes) else ""
 
 
 def _read_patiently(file: BinaryIO) -> InstanceRecord:

@@ -149,3 +149,8 @@ HTTP_STATUS: dict[type[SenogateError], HTTPStatus] = {
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+
+
+def status_of(error: SenogateError) -> HTTPStatus:
+    """The HTTP status of an error: that of the most particular kind."""
+    return next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)

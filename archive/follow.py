@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -88,14 +89,16 @@ class Follower:
             self._connection.execute(queries("erasure.sql")["store_together"])
             changes = self._next_changes()
             created = [row.id for row in changes.rows if row.type == "NewInstance"]
-            written = self._index.write(list(self._find(created)))
+            found = list(self._find(created))
+            known = self._known(found)
+            written = self._index.write(found)
             self._index.render(each.record.study_instance_uid for each in written)
-            self._record_arrivals(written)
-            self._forget_removed()
-            self._connection.execute(self._sql["move_position"], {"sequence": changes.last})
+            self._record_arrivals(each for each in written if each.place not in known)
+            position = 0 if self._forget_removed() else changes.last
+            self._connection.execute(self._sql["move_position"], {"sequence": position})
         if self._arrivals:
             self._arrivals.note(written, began)
-        return Followed(len(written), changes.done)
+        return Followed(len(written), changes.done and position == changes.last)
 
     def settle(self, age: float, wanted: Callable[[], Sequence[Wanted]]) -> int:
         """Want readings of the studies to which no image has come for `age` seconds; the number of readings wanted.
@@ -118,7 +121,25 @@ class Follower:
             self._index.render(each.record.study_instance_uid for each in written)
             return len(written)
 
-    def _record_arrivals(self, written: Sequence[Found]) -> None:
+    def _known(self, found: Sequence[Found]) -> set[str]:
+        """The places of files that did not come now: the index has them, some by the name that they had before."""
+        uids = {"uids": [each.record.sop_instance_uid for each in found]}
+        rows = self._connection.execute(self._sql["former_places"], uids).fetchall() if found else []
+        former: dict[str, str] = dict(rows)
+        return {
+            each.place
+            for each in found
+            if self._is_same(former.get(each.record.sop_instance_uid), each.place)
+        }
+
+    def _is_same(self, former: str | None, place: str) -> bool:
+        if former is None:
+            return False
+        with suppress(OSError):
+            return os.path.samefile(self._tiers.folder_path(former), self._tiers.folder_path(place))
+        return False
+
+    def _record_arrivals(self, written: Iterable[Found]) -> None:
         """Put on record what came, by whatever door, a record for each study of the batch."""
         arrived = Counter((each.record.study_instance_uid, each.record.study.patient_id) for each in written)
         for (study, patient), number in sorted(arrived.items()):
@@ -139,22 +160,35 @@ class Follower:
             changes = self._orthanc.changes(0, BATCH)
         return changes
 
-    def _forget_removed(self) -> None:
-        """Forget what the plugin noted as removed."""
+    def _forget_removed(self) -> bool:
+        """Forget what the plugin noted as removed; whether Orthanc's log is another one than it was."""
         noted = self._connection.execute(self._sql["take_removals"]).fetchall()
         if gone := [(uid, place) for uid, place in noted if uid]:
             self._index.forget(gone)
-        if len(gone) < len(noted):
+        return len(gone) < len(noted) and self._compare()
+
+    def _compare(self) -> bool:
+        """Forget what Orthanc lacks, unless its index is not that of the files; whether it is another than before."""
+        state = self._orthanc.index_state()
+        if state.is_own is None:  # it is about to start
+            self._connection.execute(self._sql["want_comparison"])
+            return False
+        (known,) = self._connection.execute(self._sql["index_mark"]).fetchone() or (None,)
+        self._connection.execute(self._sql["follow_index"], {"mark": state.mark})
+        if state.is_own:
             self._forget_what_orthanc_lacks()
+        return known != state.mark and not (known is None and state.is_own)
 
     def _forget_what_orthanc_lacks(self) -> None:
         """Forget what was removed without a note: Orthanc was killed between the two, or PostgreSQL did not answer."""
         (count,) = self._connection.execute(self._sql["count_known"]).fetchone() or (0,)
         if count == self._orthanc.count_instances():
             return
-        indexed = self._connection.execute(self._sql["indexed"]).fetchall()
-        held = set(self._orthanc.instances())
-        missed = [row for row in indexed if row[1] not in held]
+        self._connection.execute(self._sql["list_held"])
+        with self._connection.cursor() as cursor, cursor.copy(self._sql["copy_held"]) as copy:
+            for identifier in self._orthanc.instances():
+                copy.write_row((identifier,))
+        missed = self._connection.execute(self._sql["not_held"]).fetchall()
         for some in _batches(missed):  # pages of a list shift while it is read: each is asked for by itself
             held = set(self._orthanc.places([identifier for _, identifier, _ in some]))
             self._index.forget([(uid, place) for uid, identifier, place in some if identifier not in held])

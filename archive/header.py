@@ -4,14 +4,15 @@ Only what sites store most: little endian, explicit or implicit, sequences of de
 there is, or is not as it should be, is `Unusual`, and for a reader that knows it.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from pydicom.datadict import dictionary_VR
+
+from archive.resource import is_uid
 
 IMPLICIT, DEFLATED, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
 PIXELS = frozenset([0x7FE00008, 0x7FE00009, 0x7FE00010])
@@ -51,7 +52,6 @@ _BEGINNING = 16 * 1024  # bytes that are read at first: more than most headers h
 _MOST = 64 * 1024**2
 _DEEPEST = 16  # sequences within each other
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_SYNTAX = re.compile(rb"\x02\x00\x10\x00UI(..)", re.DOTALL)
 
 
 class Unusual(Exception):
@@ -62,13 +62,11 @@ class _TooShort(Exception):
     """The file goes on where the bytes that were read end."""
 
 
-class Element(NamedTuple):
-    """An element as it is encoded: its VR, of the dictionary where none is, and its value; of SQ its items."""
+Element = tuple[str, "bytes | list[Elements]"]
+"""An element as it is encoded: its VR, of the dictionary where none is, and its value.
 
-    vr: str
-    value: "bytes | list[Elements]"
-
-
+Of SQ its items, or, where it is no item's itself and tells its length, the bytes of these, for `read_items`.
+"""
 Elements = Mapping[int, Element]
 
 
@@ -80,6 +78,7 @@ class Header:
     """
 
     transfer_syntax_uid: str
+    is_explicit: bool  # of VRs
     elements: Elements
     pixels: tuple[int, str, int, int | None] | None  # tag, VR, offset and length in bytes
 
@@ -101,23 +100,52 @@ def read_header(file: BinaryIO) -> Header:
 
 
 def _header(data: bytes, is_whole: bool) -> Header:
-    if data[128:132] != b"DICM" or data[132:138] != b"\x02\x00\x00\x00UL":
+    if data[128:132] != b"DICM" or data[132:140] != b"\x02\x00\x00\x00UL\x04\x00":
         raise Unusual
     start = 144 + int.from_bytes(data[140:144], "little")
-    found = _SYNTAX.search(data, 144, start)
-    if found is None:
+    syntax = _transfer_syntax(data, start)
+    if syntax in (DEFLATED, BIG):
         raise Unusual
-    length = int.from_bytes(found[1], "little")
-    syntax = data[found.end() : found.end() + length].rstrip(b"\0 ").decode("ascii")
-    if syntax in (DEFLATED, BIG) or not syntax:
-        raise Unusual
-    reader = _Reader(data, syntax != IMPLICIT)
+    is_explicit = syntax != IMPLICIT
+    reader = _Reader(data, is_explicit)
     elements, at = reader.read(start, len(data), 0)
     if at == len(data):
         if not is_whole:
             raise _TooShort
-        return Header(syntax, elements, None)
-    return Header(syntax, elements, reader.pixels(at))
+        return Header(syntax, is_explicit, elements, None)
+    return Header(syntax, is_explicit, elements, reader.pixels(at))
+
+
+def read_items(value: bytes, is_explicit: bool) -> "list[Elements]":
+    """The items of a sequence's value. Raises Unusual."""
+    try:
+        return _Reader(value, is_explicit).items(0, len(value), 0)[0]
+    except (_TooShort, ValueError, KeyError, RecursionError):
+        raise Unusual from None
+
+
+def _transfer_syntax(data: bytes, end: int) -> str:
+    """The Transfer Syntax UID of File Meta Information that ends there (PS3.10 section 7.1)."""
+    at, last, found = 144, 0, b""
+    while at < end:
+        if at + 12 > len(data):
+            raise _TooShort
+        group, member, code, length = _BEGIN(data, at)
+        start = at + 8
+        if code not in _SHORT_VRS:
+            if code != b"OB":
+                raise Unusual
+            length, start = int.from_bytes(data[at + 8 : at + 12], "little"), at + 12
+        at = start + length
+        if group != 2 or member <= last:
+            raise Unusual
+        if member == 0x10:
+            found = data[start:at] if code == b"UI" else b""
+        last = member
+    uid = found.rstrip(b"\0 ").decode("ascii")
+    if at != end or data[end : end + 2] == b"\x02\0" or not is_uid(uid):
+        raise Unusual
+    return uid
 
 
 class _Reader:
@@ -131,33 +159,39 @@ class _Reader:
 
     def read(self, at: int, end: int, depth: int) -> tuple[dict[int, Element], int]:
         """The elements up to `end`, the pixels of the instance itself, or the end of an item; and where that is."""
-        data = self._data
+        data, size, last = self._data, len(self._data), -1
         elements: dict[int, Element] = {}
         if depth > _DEEPEST:
             raise Unusual
+        short_vrs = _SHORT_VRS if self._explicit else {}
         while at < end:
-            if self._explicit and at + 8 <= len(data):  # most elements are so: the rest is below
+            if at + 8 <= size:  # most elements are so: the rest is below
                 group, member, code, length = _BEGIN(data, at)
-                short, after = _SHORT_VRS.get(code), at + 8 + length
-                if short and group not in _NO_VALUES and after <= len(data):
-                    elements[group << 16 | member] = Element(short, data[at + 8 : after])
-                    at = after
+                start = at + 8
+                tag = group << 16 | member
+                if code in short_vrs and group not in _NO_VALUES and last < tag and start + length <= size:
+                    at = start + length
+                    elements[tag] = short_vrs[code], data[start:at]
+                    last = tag
                     continue
             tag, vr, length, start = self._begin(at)
             if tag in PIXELS and not depth:
                 return elements, at
-            if tag == _ITEM_END:
+            if tag == _ITEM_END and depth:
                 return elements, start
-            if vr == "SQ":
-                items, at = self._items(start, length, depth)
-                elements[tag] = Element(vr, items)
+            if tag <= last or tag >> 16 == 0xFFFE:  # in ascending order, each once (PS3.5 section 7.1)
+                raise Unusual
+            last = tag
+            if vr == "SQ" and (depth or length == UNDEFINED):
+                items, at = self.items(start, length, depth)
+                elements[tag] = vr, items
                 continue
             if length == UNDEFINED:
                 raise Unusual
             at = start + length
-            if at > len(data):
+            if at > size:
                 raise _TooShort
-            elements[tag] = Element(vr, data[start:at])
+            elements[tag] = vr, data[start:at]
         if at != end:
             raise Unusual
         return elements, at
@@ -188,7 +222,7 @@ class _Reader:
             raise _TooShort
         return tag, vr, int.from_bytes(data[at + 8 : at + 12], "little"), at + 12
 
-    def _items(self, at: int, length: int, depth: int) -> "tuple[list[Elements], int]":
+    def items(self, at: int, length: int, depth: int) -> "tuple[list[Elements], int]":
         """The items of a sequence, and where it ends."""
         data = self._data
         items: list[Elements] = []
@@ -213,6 +247,8 @@ class _Reader:
             item, at = self.read(at, item_end, depth + 1)
             if item_length == UNDEFINED and data[at - 8 : at - 4] != b"\xfe\xff\x0d\xe0":
                 raise _TooShort
+            if item_length != UNDEFINED and at != item_end:
+                raise Unusual
             items.append(item)
         if length == UNDEFINED or at != end:
             raise _TooShort

@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from archive import datasets
 from archive.dicom_json import InstanceRecord, SeriesRecord, StudyRecord, render_series, render_study
 from archive.errors import Conflict, Unproven
-from archive.json_values import to_json
+from archive.json_values import parse_json, to_json
 from archive.pool import queries
 
 # What is made from images and has pixels of its own, and still is no image to be read.
@@ -43,6 +43,7 @@ _OF_RECORD = (
     *("sop_instance_uid", "series_instance_uid", "study_instance_uid", "sop_class_uid", "instance_number"),
     *("number_of_frames", "transfer_syntax_uid", "pixel_offset", "pixel_length", "dicom_json", "metadata"),
 )
+_PARTED = "\x1f"  # values of a list; none of them holds a control character
 _log = logging.getLogger("senogate.index")
 
 
@@ -120,7 +121,8 @@ class Index:
         series = self._connection.execute(self._sql["series_totals"], named).fetchall()
         self._run("update_series", [_series_row(*each) for each in series])
         totals = self._connection.execute(self._sql["study_totals"], named).fetchall()
-        self._run("update_study", [_study_row(*each) for each in totals])
+        self._run("update_studies", [_study_row(*each) for each in totals])
+        self._connection.execute(self._sql["search_anew"], named)
         datasets.place(self._connection, named["studies"])
 
     def _write(self, found: Sequence[Found]) -> None:
@@ -129,24 +131,21 @@ class Index:
             for each in found
         }
         series = {each.record.series.series_instance_uid: each.record.series for each in found}
-        in_order = sorted(
-            studies.items(), key=lambda each: each[0][0]
-        )  # stable: the last one named is the study's
-        self._run("upsert_study", [_columns(study) for _, study in in_order])
+        for some in _rounds(studies):
+            self._run("upsert_studies", [_columns(study) for study in some])
         self._run("upsert_series", [_columns(series[uid]) for uid in sorted(series)])
-        rows = _by_column([_instance_row(each) for each in found])
-        if self._connection.execute(self._sql["upsert_instances"], rows).rowcount < len(found):
+        rows = self._run("upsert_instances", [_instance_row(each) for each in found])
+        if rows and rows[0][0] < len(found):
             raise Conflict("the index holds another instance of this SOPInstanceUID, in another series")
         changed = sorted({each.record.study_instance_uid for each in found if each.is_image})
         self._connection.execute(self._sql["unsettle"], {"studies": changed})
 
-    def _run(self, name: str, rows: Sequence[dict[str, Any]]) -> int:
-        """Run a statement for each row, in one exchange with PostgreSQL; the number of rows it changed."""
+    def _run(self, name: str, rows: Sequence[dict[str, Any]]) -> list[Any]:
+        """Run a statement that takes its rows by column; what it returns."""
         if not rows:
-            return 0
-        with self._connection.cursor() as cursor:
-            cursor.executemany(self._sql[name], rows)
-            return cursor.rowcount
+            return []
+        cursor = self._connection.execute(self._sql[name], _by_column(rows), prepare=True)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _columns(record: InstanceRecord | SeriesRecord | StudyRecord) -> dict[str, Any]:
@@ -168,6 +167,16 @@ def _apart(found: Sequence[Found]) -> Iterator[list[Found]]:
     yield list(seen.values())
 
 
+def _rounds(studies: Mapping[tuple[str, str], StudyRecord]) -> Iterator[list[StudyRecord]]:
+    """The same of studies by UID and patient: of one that names several, the last one is written last."""
+    waiting = list(studies.values())
+    while waiting:
+        first: dict[str, StudyRecord] = {}
+        later = [each for each in waiting if first.setdefault(each.study_instance_uid, each) is not each]
+        yield list(first.values())
+        waiting = later
+
+
 def _instance_row(found: Found) -> dict[str, Any]:
     record = found.record
     return {name: getattr(record, name) for name in _OF_RECORD} | {
@@ -183,24 +192,32 @@ def _by_column(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
-def _series_row(uid: str, attributes: dict[str, Any], count: int) -> dict[str, Any]:
-    rendered = render_series(attributes, number_of_instances=count)
+def _series_row(uid: str, attributes: str, count: int) -> dict[str, Any]:
+    rendered = render_series(parse_json(attributes), number_of_instances=count)
     return {"series_instance_uid": uid, "number_of_instances": count, "dicom_json": rendered}
 
 
 def _study_row(
     uid: str,
-    attributes: dict[str, Any],
+    attributes: str,
     modalities: list[str] | None,
     sop_classes: list[str] | None,
     number_of_series: int,
     number_of_instances: int,
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "modalities": modalities or [],
-        "sop_classes": sop_classes or [],
+    rendered = render_study(
+        parse_json(attributes),
+        study_instance_uid=uid,
+        modalities=modalities or [],
+        sop_classes=sop_classes or [],
+        number_of_series=number_of_series,
+        number_of_instances=number_of_instances,
+    )
+    return {
+        "study_instance_uid": uid,
+        "modalities": _PARTED.join(modalities or []),
+        "sop_classes": _PARTED.join(sop_classes or []),
         "number_of_series": number_of_series,
         "number_of_instances": number_of_instances,
+        "dicom_json": rendered,
     }
-    rendered = render_study(attributes, study_instance_uid=uid, **told)
-    return told | {"study_instance_uid": uid, "dicom_json": rendered}

@@ -3,12 +3,13 @@
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o666  # what the umask leaves of it
+_NO_LINKS = frozenset([errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS])
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -61,6 +62,40 @@ def write(storage: str, place: str, data: bytes) -> None:
     new = [os.path.dirname(parent) for parent in parents if not os.path.isdir(parent)]
     os.makedirs(folder, exist_ok=True)
     write_durably(target, data, [folder, *new])  # new names have to last as well
+
+
+def link(storage: str, place: str, new_place: str) -> bool:
+    """Give the attachment `place` another name, durably; whether its file system can. Raises OSError."""
+    target = path(storage, new_place)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path(storage, place), target)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    for folder in (target.parent, *target.parents[1:3]):
+        sync_folder(folder)
+    return True
+
+
+def places(storage: str) -> Iterator[str]:
+    """The attachments that lie in the storage folder, but for copies of headers, in their order."""
+    for folder in _below(storage):
+        for inner in _below(folder):
+            yield from sorted(filter(_UUID.fullmatch, os.listdir(inner)))
+
+
+def header_places(storage: str) -> Iterator[str]:
+    """The copies of headers that lie in the storage folder, in their order."""
+    headers = os.path.join(storage, "headers")
+    for folder in _below(headers) if os.path.isdir(headers) else ():
+        yield from sorted(filter(_UUID.fullmatch, os.listdir(folder)))
+
+
+def _below(folder: str) -> list[str]:
+    names = sorted(filter(re.compile("[0-9a-f]{2}").fullmatch, os.listdir(folder)))
+    return [os.path.join(folder, name) for name in names]
 
 
 def write_durably(target: str | Path, data: bytes, folders: Sequence[str] = ()) -> None:

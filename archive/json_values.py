@@ -6,7 +6,6 @@ instance unreadable.
 """
 
 import base64
-import json
 import math
 import re
 import struct
@@ -14,13 +13,15 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
 
-from archive.header import Element, Elements
+from archive.header import Elements, Unusual, read_items
 
 Attribute = dict[str, Any]
 """`{"vr": …}` with Value, InlineBinary or BulkDataURI, or with none of them where it is empty."""
@@ -30,7 +31,7 @@ Attributes = dict[str, Attribute]
 INLINE_LIMIT = 1024
 """Bytes up to which a binary value is given inline; longer ones are given by reference."""
 
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode = msgspec.json.Encoder().encode
 _REPEATED = 64  # bytes of a value that is rendered once for all instances that have it
 _SAFE_INTEGER = 2**53  # beyond, JSON readers lose digits (RFC 8259 section 6)
 _TEXT_DELIMITERS = {
@@ -44,6 +45,7 @@ _CONTROLS = dict.fromkeys((*range(0x09), 0x0B, *range(0x0E, 0x20), 0x7F))
 _NUMBERS = {"FL": "f", "FD": "d", "OF": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _SINGLE_TEXT = frozenset({"LT", "ST", "UT", "UR"})
+_REPEATED_VRS = frozenset(vr.value for vr in VR if " " not in vr.value) - _BINARY - {"SQ"}
 _SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 
 
@@ -54,22 +56,28 @@ class Rendered(dict[str, Any]):
 
     def __init__(self, attribute: Attribute) -> None:
         super().__init__(attribute)
-        self.text = _dumps(self)
+        self.text = _encode(self).decode()
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[Attribute]]:
         return dict, (dict(self),)
 
 
+_CHARACTER_SET, _UTF_8 = "00080005", Rendered({"vr": "CS", "Value": ["ISO_IR 192"]})
+
+
 def to_json(attributes: Attributes) -> str:
     """JSON text of a data set, its attributes in ascending order of their tags (PS3.18 section F.2.2)."""
-    if not any(isinstance(attribute, Rendered) for attribute in attributes.values()):
-        return _dumps({name: attributes[name] for name in sorted(attributes)})
-    texts = [f'"{name}":{_text_of(attributes[name])}' for name in sorted(attributes)]
+    texts = []
+    for name in sorted(attributes):
+        attribute = attributes[name]
+        text = attribute.text if type(attribute) is Rendered else _encode(attribute).decode()
+        texts.append(f'"{name}":{text}')
     return f"{{{','.join(texts)}}}"
 
 
-def _text_of(attribute: Attribute) -> str:
-    return attribute.text if isinstance(attribute, Rendered) else _dumps(attribute)
+def parse_json(text: str) -> Attributes:
+    """The data set that `to_json` wrote."""
+    return msgspec.json.decode(text)
 
 
 def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:
@@ -89,34 +97,53 @@ def render_attributes(dataset: Dataset, bulk_url: str, encodings: Sequence[str] 
     return rendered
 
 
-def render_elements(elements: Elements, bulk_url: str, encodings: Sequence[str] = ("iso8859",)) -> Attributes:
-    """The same, of elements as `archive.header` reads them."""
-    declared = elements[_SPECIFIC_CHARACTER_SET].value if _SPECIFIC_CHARACTER_SET in elements else None
-    if isinstance(declared, bytes):
-        encodings = _declared(declared, tuple(encodings))
+def render_elements(
+    elements: Elements, bulk_url: str, encodings: Sequence[str] = ("iso8859",), is_explicit: bool = True
+) -> Attributes:
+    """The same, of elements as `archive.header` reads them. Raises Unusual for items that are for another reader."""
+    encodings = tuple(encodings)
+    if _SPECIFIC_CHARACTER_SET in elements:
+        kind, value = elements[_SPECIFIC_CHARACTER_SET]
+        if kind != "CS" or not isinstance(value, bytes):
+            raise Unusual
+        encodings = _declared(value, encodings)
     rendered: Attributes = {}
-    for number, element in elements.items():
-        if number & 0xFFFF and number >> 16 not in (0x0000, 0x0002, 0xFFFE):
-            name = f"{number:08X}"
-            rendered[name] = _render_element(number, element, elements, encodings, f"{bulk_url}/{name}")
+    for number, (kind, value) in elements.items():
+        name = _name(number)
+        if not name:
+            continue
+        if kind == "SQ" or isinstance(value, list):
+            rendered[name] = _render_items(value, f"{bulk_url}/{name}", encodings, is_explicit)
+        elif kind in _REPEATED_VRS and len(value) <= _REPEATED:
+            rendered[name] = _render_again(kind, value, encodings)
+        else:
+            kind = _chosen(kind, _is_signed(elements)) if " " in kind else kind
+            rendered[name] = _render_value(kind, value, True, encodings, f"{bulk_url}/{name}")
+    if _CHARACTER_SET in rendered:
+        rendered[_CHARACTER_SET] = _UTF_8
     return rendered
 
 
-def _render_element(
-    number: int, element: Element, elements: Elements, encodings: Sequence[str], url: str
+def _render_items(
+    value: "bytes | list[Elements]", url: str, encodings: tuple[str, ...], is_explicit: bool
 ) -> Attribute:
-    kind, value = element.vr, element.value
-    if isinstance(value, list):
-        values = [render_elements(item, f"{url}/{index}", encodings) for index, item in enumerate(value)]
-        return {"vr": "SQ", "Value": values} if values else {"vr": "SQ"}
-    if number == _SPECIFIC_CHARACTER_SET:
-        return {"vr": "CS", "Value": ["ISO_IR 192"]}
-    if " " in kind:
-        signed = elements.get(_PIXEL_REPRESENTATION)
-        kind = _chosen(kind, signed is not None and signed.value == b"\x01\x00")
-    if len(value) > _REPEATED or kind in _BINARY:
-        return _render_value(kind, value, True, encodings, url)
-    return _render_again(kind, value, tuple(encodings))
+    if isinstance(value, bytes) and len(value) <= INLINE_LIMIT:  # none of its values is given by reference
+        return _render_items_again(value, encodings, is_explicit)
+    items = read_items(value, is_explicit) if isinstance(value, bytes) else value
+    values = [
+        render_elements(item, f"{url}/{index}", encodings, is_explicit) for index, item in enumerate(items)
+    ]
+    return {"vr": "SQ", "Value": values} if values else {"vr": "SQ"}
+
+
+def _is_signed(elements: Elements) -> bool:
+    return _PIXEL_REPRESENTATION in elements and elements[_PIXEL_REPRESENTATION][1] == b"\x01\x00"
+
+
+@lru_cache(16_384)
+def _name(number: int) -> str:
+    """A tag as DICOM JSON names it; empty for what is no attribute of a data set."""
+    return f"{number:08X}" if number & 0xFFFF and number >> 16 not in (0x0000, 0x0002, 0xFFFE) else ""
 
 
 @lru_cache(16_384)
@@ -125,11 +152,18 @@ def _render_again(kind: str, value: bytes, encodings: tuple[str, ...]) -> Attrib
     return Rendered(_render_value(kind, value, True, encodings, ""))
 
 
+@lru_cache(4096)
+def _render_items_again(value: bytes, encodings: tuple[str, ...], is_explicit: bool) -> Attribute:
+    """The same of items."""
+    return Rendered(_render_items(read_items(value, is_explicit), "", encodings, is_explicit))
+
+
 @lru_cache(64)
-def _declared(value: bytes, inherited: tuple[str, ...]) -> Sequence[str]:
+def _declared(value: bytes, inherited: tuple[str, ...]) -> tuple[str, ...]:
     """Python's names of the character sets that are declared; those inherited where the value can't be read."""
     try:
-        return convert_encodings([part.strip() for part in value.decode("latin-1").rstrip("\0").split("\\")])
+        names = value.decode("latin-1").rstrip("\0").split("\\")
+        return tuple(convert_encodings([part.strip() for part in names]))
     except LookupError:
         return inherited
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from archive.errors import BadRequest
 from archive.resource import is_uid
+from archive.state_item import marked
 
 MAXIMUM_VALUES = 1000  # in one list of UIDs
 
@@ -107,6 +108,11 @@ class Manner:
 
 
 PLAIN = Manner()
+_TAKES_DATES = marked("%(name)s takes a date as YYYYMMDD, or a range A-B, A- or -B of them")
+_TAKES_TIMES = marked("%(name)s takes a time as HHMMSS.FFFFFF, or a range A-B, A- or -B of them")
+_TAKES_MOMENTS = marked(
+    "%(name)s takes a moment as YYYYMMDDHHMMSS.FFFFFF without an offset from UTC, or a range A-B, A- or -B of them"
+)
 
 
 def is_matchable(kind: str) -> bool:
@@ -120,7 +126,7 @@ def parse_condition(kind: str, name: str, value: str, manner: Manner = PLAIN) ->
     Raises BadRequest, which names the key and never its value.
     """
     if _CONTROL.search(value):
-        raise BadRequest(f"the value of {name} has a control character")
+        raise BadRequest("the value of %(name)s has a control character", name=name)
     text = value.strip(" ")
     if text.strip("*") == "":
         return None
@@ -146,36 +152,40 @@ def _text(kind: str, name: str, text: str) -> Condition:
 
 def _numbers(name: str, values: tuple[str, ...], form: re.Pattern[str]) -> OneOf:
     if not all(form.fullmatch(value) for value in values):
-        raise BadRequest(f"{name} takes a {'whole number' if form is _INTEGER else 'number'}")
+        if form is _INTEGER:
+            raise BadRequest("%(name)s takes a whole number", name=name)
+        raise BadRequest("%(name)s takes a number", name=name)
     return OneOf(tuple(f"{Decimal(value):f}" for value in values))
 
 
 def _uids(name: str, text: str) -> OneOf:
     uids = tuple(part.strip(" ") for part in re.split(r"[\\,]", text) if part.strip(" "))
     if not uids or len(uids) > MAXIMUM_VALUES or not all(map(is_uid, uids)):
-        raise BadRequest(f"{name} takes a UID, or up to {MAXIMUM_VALUES} parted by commas")
+        raise BadRequest(
+            "%(name)s takes a UID, or up to %(most)s parted by commas", name=name, most=MAXIMUM_VALUES
+        )
     return OneOf(uids)
 
 
 def _tags(name: str, text: str) -> OneOf:
     if not _TAG.fullmatch(text):
-        raise BadRequest(f"{name} takes a tag as eight hexadecimal digits")
+        raise BadRequest("%(name)s takes a tag as eight hexadecimal digits", name=name)
     return OneOf((text.upper(),))
 
 
 def _dates(name: str, text: str) -> Between:
-    return Between(*_ends(name, text, _DATE, "a date as YYYYMMDD"), is_range="-" in text)
+    return Between(*_ends(name, text, _DATE, _TAKES_DATES), is_range="-" in text)
 
 
 def _times(name: str, text: str) -> Between:
     """A time that leaves out its last parts means all that begin with it (PS3.5 section 6.2, VR TM)."""
-    low, high = _ends(name, text, _TIME, "a time as HHMMSS.FFFFFF")
+    low, high = _ends(name, text, _TIME, _TAKES_TIMES)
     return Between(_pad(low, "0" * 12), _pad(high, _LAST_TIME), is_range="-" in text)
 
 
 def _date_times(name: str, text: str) -> Between:
     """As times; the hyphen of an offset from UTC could not be told from that of a range, so none is taken."""
-    low, high = _ends(name, text, _DATE_TIME, "a moment as YYYYMMDDHHMMSS.FFFFFF without an offset from UTC")
+    low, high = _ends(name, text, _DATE_TIME, _TAKES_MOMENTS)
     return Between(_pad(low, _FIRST_DATE_TIME), _pad(high, _LAST_DATE_TIME))
 
 
@@ -184,12 +194,12 @@ def _pad(end: str | None, rest: str) -> str | None:
     return digits + rest[len(digits) :] if digits else None
 
 
-def _ends(name: str, text: str, form: re.Pattern[str], meaning: str) -> tuple[str | None, str | None]:
+def _ends(name: str, text: str, form: re.Pattern[str], problem: str) -> tuple[str | None, str | None]:
     """The ends of a range A-B, A-, -B; a single value is both of them (PS3.4 section C.2.2.2.5)."""
     low, dash, high = (part.strip(" ") for part in text.partition("-"))
     ends = (low, high) if dash else (low, low)
     if not any(ends) or not all(form.fullmatch(end) for end in ends if end):
-        raise BadRequest(f"{name} takes {meaning}, or a range A-B, A- or -B of them")
+        raise BadRequest(problem, name=name)
     return ends[0] or None, ends[1] or None
 
 

@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,10 +43,12 @@ def published(settings: Settings, part: str) -> Iterator[None]:
         measures.IDENTITY.name = f"{part}-1"
         yield
         return
-    threading.Thread(target=_answer, args=(listening,), name="measures", daemon=True).start()
+    ended = threading.Event()
+    threading.Thread(target=_answer, args=(listening, ended), name="measures", daemon=True).start()
     try:
         yield
     finally:
+        ended.set()
         with suppress(OSError):
             os.unlink(measures.IDENTITY.socket)
         listening.close()
@@ -110,14 +111,12 @@ def _reached(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def _answer(listening: socket.socket) -> None:
-    while True:
+def _answer(listening: socket.socket, ended: threading.Event) -> None:
+    while not ended.is_set():
         try:
             asking, _ = listening.accept()
         except OSError:
-            if listening.fileno() < 0:
-                return  # closed: the process ends
-            time.sleep(_PAUSE)
+            ended.wait(_PAUSE)
             continue
         with asking, suppress(OSError):
             asking.settimeout(PATIENCE)

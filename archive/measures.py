@@ -83,6 +83,24 @@ BUCKET = Counter(
     registry=REGISTRY,
 )
 MODEL_STARTS = Counter("senogate_model_process_starts", "Starts of the model process.", registry=REGISTRY)
+FEDERATION_ROUNDS = Counter(
+    "senogate_federation_rounds_ended",
+    "Rounds that ended at the site's trainer, by outcome.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+FEDERATION_BYTES = Counter(
+    "senogate_federation_bytes",
+    "Bytes of fleet calls that were carried, by direction.",
+    ["direction"],
+    registry=REGISTRY,
+)
+FEDERATION_CONTACT = Gauge(
+    "senogate_federation_contact_timestamp_seconds",
+    "When a part of a federation had its last answer from what it works with, or began.",
+    ["with"],
+    registry=REGISTRY,
+)
 ProcessCollector(registry=REGISTRY)
 
 

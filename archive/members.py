@@ -114,7 +114,10 @@ async def invite(connection: AsyncConnection, name: str, code: str, expires_at: 
     Raises Conflict where a site of this name is a member, or has asked to be one.
     """
     if any(member.state in LIVE for member in await list_members(connection, name)):
-        raise Conflict(f"{name} takes part, or has asked to: `senogate federation revoke {name}` comes first")
+        raise Conflict(
+            "%(name)s takes part, or has asked to: `senogate federation revoke %(name)s` comes first",
+            name=name,
+        )
     await _execute(connection, "withdraw", {"name": name})
     row = {"code": _hash(code), "name": name, "by": by, "expires_at": expires_at}
     await _execute(connection, "invite", row)
@@ -134,10 +137,10 @@ async def request(connection: AsyncConnection, asked: Asked) -> Member:
         raise Forbidden("the invitation is for another name")
     if is_used:
         return await _again(connection, number, asked)
-    if is_withdrawn or not is_timely:
-        raise Forbidden(
-            f"the invitation {'was withdrawn' if is_withdrawn else 'has expired'}: ask for another"
-        )
+    if is_withdrawn:
+        raise Forbidden("the invitation was withdrawn: ask for another")
+    if not is_timely:
+        raise Forbidden("the invitation has expired: ask for another")
     return await _take_up(connection, number, asked)
 
 

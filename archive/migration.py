@@ -6,7 +6,7 @@ from importlib import resources
 import psycopg
 
 from archive.errors import ConfigurationError
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 
 _LOCK = 0x5E0A_0001  # key of the advisory lock that lets one process migrate at a time
 
@@ -17,7 +17,7 @@ def migrate(database_url: str) -> list[str]:
     Safe to call from any number of processes at once. Raises Unavailable, and ConfigurationError for a schema that a
     newer release made.
     """
-    with connect(database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(database_url) as connection:
         connection.execute("select pg_advisory_lock(%s)", [_LOCK])
         connection.execute(
             "create table if not exists migration (name text primary key, applied_at timestamptz default now())"
@@ -39,7 +39,7 @@ def compare(connection: psycopg.Connection) -> tuple[list[str], list[str]]:
 
 def find_pending(database_url: str) -> tuple[str, list[str]]:
     """The last migration that was applied, empty where none was, and those that are due. Raises as `migrate` does."""
-    with connect(database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(database_url) as connection:
         applied = _applied(connection)
         return max(applied, default=""), [name for name, _ in _migrations() if name not in applied]
 

@@ -1,5 +1,7 @@
 """Orthanc's REST API, as far as a site uses it: its change log, where an instance lies, and the door."""
 
+import json
+import os
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +37,14 @@ class Changes:
     done: bool
 
 
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """Which index Orthanc works with, and whether it is that of the stored files; None while it is not known."""
+
+    mark: str
+    is_own: bool | None
+
+
 class Orthanc:
     """One Orthanc behind its HTTP allow-list. Methods raise Unavailable, or what they name."""
 
@@ -64,6 +74,25 @@ class Orthanc:
     def arrivals(self) -> list[dict[str, Any]]:
         """What the plugin remembers of instances that came in since it was asked last (orthanc_plugin/arrivals.py)."""
         return self._get("/senogate/arrivals")
+
+    def index_state(self) -> IndexState:
+        """What the plugin found of Orthanc's index (orthanc_plugin/lineage.py)."""
+        told = self._get("/senogate/status", nonce=os.urandom(16).hex()).get("index", {})
+        return IndexState(told.get("mark", ""), told.get("own"))
+
+    def judge_index(self, *, is_own: bool) -> None:
+        """Have the plugin note whether the index is that of the stored files."""
+        self._ask("/senogate/index", b"own" if is_own else b"other")
+
+    def take_up(self, places: Sequence[str], *, clear: bool) -> dict[str, str]:
+        """Have stored files registered that the index does not name: the plugin's word on each (taking_up.py)."""
+        return self._ask("/senogate/files", json.dumps({"places": list(places), "clear": clear}).encode())[
+            "places"
+        ]
+
+    def clear_headers(self, places: Sequence[str]) -> int:
+        """Have copies of headers removed that the index does not name; their number."""
+        return self._ask("/senogate/files", json.dumps({"headers": list(places)}).encode())["headers"]
 
     def places(self, instances: Sequence[str]) -> dict[str, str]:
         """The UUIDs of the attachments that hold these instances, without those that Orthanc no longer holds."""
@@ -141,7 +170,14 @@ class Orthanc:
         with _translated_errors():
             return self._client.get(f"/instances/{instance}/file").content
 
-    def _get(self, path: str, **parameters: int):
+    def _ask(self, path: str, body: bytes) -> Any:
+        with _translated_errors():
+            response = self._client.post(path, content=body)
+        if not response.is_success:
+            raise Unavailable(f"Orthanc answered {response.status_code}")
+        return response.json()
+
+    def _get(self, path: str, **parameters: int | str):
         with _translated_errors():
             response = self._client.get(path, params=parameters)
         if response.status_code == 404:

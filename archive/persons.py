@@ -3,6 +3,7 @@ identities that an administrator linked. So nobody decides by one identity on wh
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,15 +32,18 @@ async def must_be_another(connection: AsyncConnection, by: str, *asked: str, wha
 
     Who holds the site's own key decides on everything: that is on record.
     """
-    if by == ADMINISTRATOR:
-        return
-    if by in asked:
+    if await hers(connection, by, asked):
         raise Forbidden(what)
-    row = await (
-        await connection.execute(queries("persons.sql")["are_one"], {"one": by, "others": list(asked)})
-    ).fetchone()
-    if row and row[0]:
-        raise Forbidden(what)
+
+
+async def hers(connection: AsyncConnection, one: str, others: Iterable[str]) -> frozenset[str]:
+    """Those of `others` that are the same person as `one`; none to who holds the site's own key."""
+    named = frozenset(others)
+    if one == ADMINISTRATOR or not named:
+        return frozenset()
+    values = {"one": one, "others": list(named)}
+    rows = await (await connection.execute(queries("persons.sql")["same_person"], values)).fetchall()
+    return frozenset(name for (name,) in rows) | (named & {one})
 
 
 def check_identity(subject: str) -> None:

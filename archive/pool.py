@@ -55,6 +55,13 @@ def connect(database_url: str, *, autocommit: bool = False) -> psycopg.Connectio
         return psycopg.connect(connection_string(database_url), autocommit=autocommit)
 
 
+@contextmanager
+def autocommitting(database_url: str) -> Iterator[psycopg.Connection]:
+    """A connection in no transaction, which is closed when the block ends. Raises Unavailable, however it is lost."""
+    with connect(database_url, autocommit=True) as connection, translated_errors():
+        yield connection
+
+
 def answers(database_url: str) -> bool:
     """Whether a connection can be opened."""
     try:

@@ -138,6 +138,11 @@ def count_votes(case: Case, told: Sequence[Told]) -> Votes:
     return Votes(kinds.count(Kind.FOR), kinds.count(Kind.AGAINST))
 
 
+def voters_on(case: Case, told: Sequence[Told]) -> frozenset[str]:
+    """Who voted on the newest revision."""
+    return frozenset(each.by for each in told if each.revision == case.revision and each.kind in _VOTES)
+
+
 def public(told: Sequence[Told]) -> list[Told]:
     """What the applicant sees of the history: who voted how is the committee's and the stewards' alone."""
     return [each for each in told if each.kind not in _VOTES]

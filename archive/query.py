@@ -15,6 +15,7 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from archive.attributes import ATTRIBUTES, Level, tag, vr
 from archive.errors import BadRequest
 from archive.matching import Between, Condition, Manner, Within, is_matchable, parse_condition
+from archive.state_item import marked
 
 MAXIMUM_LIMIT = 1000  # results in one answer
 MAXIMUM_OFFSET = 10**9
@@ -191,10 +192,14 @@ def _level(level: Level, path: tuple[str, ...], name: str) -> Level:
     for candidate in range(level, -1, -1):
         if path[0] in ATTRIBUTES[Level(candidate)] or COUNTED.get(path[0]) == candidate:
             return Level(candidate)
-    raise BadRequest(f"{name} can't be matched in a search for {_PLURAL[level]}")
+    raise BadRequest(_NOT_IN[level], name=name)
 
 
-_PLURAL = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
+_NOT_IN = {
+    Level.STUDY: marked("%(name)s can't be matched in a search for studies"),
+    Level.SERIES: marked("%(name)s can't be matched in a search for series"),
+    Level.INSTANCE: marked("%(name)s can't be matched in a search for instances"),
+}
 
 
 def _vr(path: tuple[str, ...], name: str) -> str:
@@ -221,7 +226,9 @@ def _boolean(name: str, text: str) -> bool:
 
 def _count(name: str, text: str, maximum: int | None) -> int:
     if not _LIMIT.fullmatch(text) or (maximum is not None and int(text) > maximum):
-        raise BadRequest(f"{name} is a whole number from 0" + (f" to {maximum}" if maximum else ""))
+        if maximum is None:
+            raise BadRequest("%(name)s is a whole number from 0", name=name)
+        raise BadRequest("%(name)s is a whole number from 0 to %(most)s", name=name, most=maximum)
     return int(text)
 
 

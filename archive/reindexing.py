@@ -145,7 +145,7 @@ class Reindexing:
             try:
                 self._write(some, seen)
                 return
-            except (errors.DeadlockDetected, errors.SerializationFailure):
+            except (errors.DeadlockDetected, errors.SerializationFailure, errors.ForeignKeyViolation):
                 if attempt == _TRIES:
                     raise
 

@@ -5,23 +5,16 @@ once, when a process starts. docs/settings.md describes every key.
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from archive.destinations import (
-    Destination,
-    check_acknowledgement,
-    from_environment,
-    read_destinations,
-    to_environment,
-)
+from archive.destinations import Destination, check_acknowledgement
 from archive.errors import ConfigurationError
 from archive.job_questions import JobKind
+from archive.setting_values import of_environment, of_file, to_text, variable
 
 MOST_GATEWAYS = 16
 _LOOPBACK = {("http", "127.0.0.1"), ("http", "::1"), ("http", "localhost")}
@@ -302,7 +295,7 @@ class Settings:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that `load` reads these settings from."""
-        return {f"SENOGATE_{name.upper()}": _text(name, value) for name, value in vars(self).items()}
+        return {variable(name): to_text(name, value) for name, value in vars(self).items()}
 
     @property
     def dicomweb_url(self) -> str:
@@ -324,82 +317,5 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     types: dict[str, type] = {
         each.name: type(each.default) for each in fields(Settings) if each.name != "home"
     }
-    values = _from_file(home / "senogate.toml", types, home)
-    for name, kind in types.items():
-        text = _told(environment, f"SENOGATE_{name.upper()}")
-        if text:
-            found = from_environment(text, home) if name == "destinations" else _value(name, kind, text)
-            values[name] = found
+    values = of_file(home / "senogate.toml", types, home) | of_environment(environment, types, home)
     return Settings(home=home, **values)
-
-
-def _told(environment: Mapping[str, str], variable: str) -> str:
-    """What a variable says, or the file says that the variable with `_FILE` names: so containers are told secrets."""
-    path = environment.get(f"{variable}_FILE")
-    if environment.get(variable) or not path:
-        return environment.get(variable, "")
-    try:
-        return Path(path).read_text("utf-8").rstrip("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            f"the file of {variable}_FILE can't be read ({type(error).__name__})"
-        ) from None
-
-
-def _text(name: str, value: Any) -> str:
-    """How a variable says it."""
-    if name == "destinations":
-        return to_environment(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return " ".join(value) if isinstance(value, tuple) else str(value)
-
-
-_NAMES = {str: "str", int: "int", bool: "bool", tuple: "list of str"}
-
-
-def _from_file(path: Path, types: Mapping[str, type], home: Path) -> dict:
-    if not path.exists():
-        return {}
-    try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
-    for name, value in table.items():
-        if name not in types:
-            raise ConfigurationError(f"{path} has the unknown key {name!r}; docs/settings.md lists the keys")
-        if name == "destinations":
-            table[name] = read_destinations(value, home)
-        elif types[name] is tuple and _is_list(value):
-            table[name] = tuple(value)
-        elif type(value) is not types[name]:
-            raise ConfigurationError(f"{path}: {name} must be of type {_NAMES[types[name]]}")
-    if "acknowledge" in table:
-        check_acknowledgement(table["acknowledge"])
-    return table
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-def _value(name: str, kind: type, text: str) -> Any:
-    """What an environment variable says; a list is parted by spaces or commas."""
-    if kind is tuple:
-        return tuple(text.replace(",", " ").split())
-    if kind is bool:
-        return _truth(name, text)
-    return _integer(name, text) if kind is int else text
-
-
-def _truth(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise ConfigurationError(f"SENOGATE_{name.upper()} must be true or false")
-    return text == "true"
-
-
-def _integer(name: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ConfigurationError(f"SENOGATE_{name.upper()} must be a whole number") from None

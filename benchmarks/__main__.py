@@ -9,7 +9,18 @@ ALL = (
     *("inference", "cleaning", "borders", "audit", "permits", "revocation"),
 )
 LONGER = (  # by name alone
-    *("detection", "latency", "gpu", "growth", "scaling", "viewer", "worklist", "endurance", "catalogue"),
+    *(
+        "detection",
+        "latency",
+        "gpu",
+        "growth",
+        "index_growth",
+        "scaling",
+        "viewer",
+        "worklist",
+        "endurance",
+        "catalogue",
+    ),
     *("warm_client", "federated_learning", "gradient_inversion", "federation", "survival", "many_sites"),
     *("counting", "federated_search", "portal", "soak", "reindex", "tiers"),
 )

@@ -30,7 +30,7 @@ from archive.policy import Action, Principal, Role
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from archive.trail import Trail
-from benchmarks.growth import fill
+from benchmarks.index_growth import fill
 from benchmarks.load import put_load, request_bytes
 from benchmarks.report import cpu_seconds, family, keep
 from benchmarks.servers import database

@@ -164,7 +164,7 @@ def _change(connection: psycopg.Connection, counting: Counting, settings: Settin
     first = _SEEDED.randrange(1000)
     connection.execute(
         "insert into search_stale select study_instance_uid, false from search_fact"
-        " where number between %s and %s + 499",
+        " where number between %s and %s + 499 and study_instance_uid is not null",
         [first, first],
     )
     counting.answer(settings, one_condition(), "x")

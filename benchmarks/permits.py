@@ -1,8 +1,8 @@
 """What permits cost a search: it is made by who sees everything, and by holders of 10,000 permits on 1,000 datasets.
 
 The principals are of five kinds, by the datasets that their permits name: one of a thousand studies, one of fifty
-thousand, one of half of all, three, ten. `--database` names a PostgreSQL whose index `benchmarks.growth` has filled;
-datasets and permits are added to it where there are none.
+thousand, one of half of all, three, ten. `--database` names a PostgreSQL with an index, as `benchmarks.index_growth`
+fills one; datasets and permits are added to it where there are none.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from archive.pool import SESSION
 from archive.query import parse_parameters, parse_query
 from archive.resource import Resource
 from archive.search import find
-from benchmarks.growth import fill
+from benchmarks.index_growth import fill
 from benchmarks.report import keep, percentiles
 from benchmarks.servers import database
 
@@ -65,6 +65,15 @@ select distinct number, 1 + (hashtext(number || ' ' || i)::bigint + 2147483648) 
 from permit, generate_series(1, 3) i;
 """
 
+_REMOVE = """
+create temporary table gone as select number from dataset where created_by = 'benchmark' and name like 'benchmark-%';
+delete from dataset_study where dataset in (select number from gone);
+delete from permit_dataset where permit in (select number from permit where legal_basis = 'benchmark');
+delete from permit where legal_basis = 'benchmark';
+delete from client where secret_sha256 = '' and scope = '';
+delete from dataset where number in (select number from gone)
+"""
+
 
 def add_datasets(address: str) -> None:
     """Add the datasets and permits to an index."""
@@ -77,6 +86,16 @@ def add_datasets(address: str) -> None:
                 number += 1
                 connection.execute(_FILL_PART, {"n": number, "part": part})
         connection.execute(_PERMITS, {"permits": PERMITS, "datasets": DATASETS})
+        connection.execute("reset session_replication_role")
+        connection.execute("select count_in_datasets()")
+        connection.execute("vacuum analyze")
+
+
+def remove_datasets(address: str) -> None:
+    """Remove what `add_datasets` added."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("set session_replication_role = replica")
+        connection.execute(_REMOVE)
         connection.execute("reset session_replication_role")
         connection.execute("select count_in_datasets()")
         connection.execute("vacuum analyze")
@@ -101,8 +120,10 @@ def scopes(numbers: list[int], pick: random.Random) -> dict[str, Callable[[], Sc
     }
 
 
-def searches(studies: int, pick: random.Random) -> dict[str, Callable[[int], tuple[Level, str]]]:
-    """Searches by name, of who sees so many studies."""
+def searches(
+    studies: int, patients: list[str], modality: str, pick: random.Random
+) -> dict[str, Callable[[int], tuple[Level, str]]]:
+    """Searches by name, of who sees so many studies; `modality` is one that few series have."""
 
     def day() -> int:
         return pick.randrange(2010, 2020) * 10000 + pick.randrange(1, 12) * 100 + pick.randrange(1, 28)
@@ -111,17 +132,21 @@ def searches(studies: int, pick: random.Random) -> dict[str, Callable[[int], tup
         return f"limit=50&offset={pick.randrange(0, max(seen * 9 // 10, 1))}"
 
     return {
-        "studies?PatientID": lambda seen: (Level.STUDY, f"PatientID=P{pick.randrange(1, studies // 2)}"),
+        "studies?PatientID": lambda seen: (Level.STUDY, f"PatientID={pick.choice(patients)}"),
         "studies?StudyDate range, 100": lambda seen: (Level.STUDY, f"StudyDate={day()}-20201231&limit=100"),
         "studies, first page": lambda seen: (Level.STUDY, "limit=50"),
         "studies?ModalitiesInStudy page": lambda seen: (
             Level.STUDY, f"ModalitiesInStudy=MG&limit=50&offset={pick.randrange(0, 1000)}"
         ),
-        "series?Modality page": lambda seen: (Level.SERIES, "Modality=US&limit=50"),
+        "series?Modality page": lambda seen: (Level.SERIES, f"Modality={modality}&limit=50"),
         "instances, first page": lambda seen: (Level.INSTANCE, "limit=50"),
         "studies, deep page": lambda seen: (Level.STUDY, page(seen)),
         "series, deep page": lambda seen: (Level.SERIES, page(seen)),
     }  # fmt: skip
+
+
+_PATIENTS = "select patient_id from study order by md5(study_instance_uid) limit 500"
+_RAREST = "select modality from study_month where modality <> '' group by 1 order by sum(studies) limit 1"
 
 
 async def measure(address: str, rounds: int) -> list[dict[str, object]]:
@@ -141,7 +166,9 @@ async def measure(address: str, rounds: int) -> list[dict[str, object]]:
                 await connection.execute("select dataset, count(*) from dataset_study group by 1")
             ).fetchall()
         )
-        for name, ask in searches(studies, pick).items():
+        rows_of = [await (await connection.execute(each)).fetchall() for each in (_PATIENTS, _RAREST)]
+        patients, ((modality,),) = [patient for (patient,) in rows_of[0]], rows_of[1]
+        for name, ask in searches(studies, patients, modality, pick).items():
             whole = 0.0
             for kind, scope_of in scopes(numbers, pick).items():
                 waits = []

@@ -8,6 +8,7 @@ processes that read and write; `with_postgresql` by theirs and that of PostgreSQ
 """
 
 import argparse
+import os
 import tempfile
 import time
 import uuid
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="senogate-bench-") as folder, database() as url:
         shelf = _fill(folder, arguments.instances)
         for processes in arguments.processes:
@@ -68,7 +70,9 @@ def main() -> None:
                 found = _measure(address, folder, shelf, processes)
                 rows.append({"case": case, "processes": processes, "instances": len(shelf.held)} | found)
                 print(rows[-1], flush=True)
-    keep("reindex", rows)
+    loads = f"{load:.0f} before, {os.getloadavg()[0]:.0f} after"
+    note = f"Load of the machine: {loads}. What others do makes CPU times longer, too."
+    keep("reindex", rows, note=note)
 
 
 def _fill(folder: str, count: int) -> Shelf:

@@ -6,6 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,12 @@ def hardware() -> dict[str, Any]:
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """User and system time of the processes and of the children they have waited for."""
-    return sum(sum(process.cpu_times()[:4]) for process in processes)
+    """User and system time of the processes and of the children they have waited for; of those that are there still."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def family(pid: int) -> list[psutil.Process]:

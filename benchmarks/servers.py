@@ -18,7 +18,7 @@ from archive.errors import Unavailable
 from archive.pool import connect
 from archive.settings import Settings
 from benchmarks.report import family
-from senogate import site
+from senogate import orthanc
 from senogate.cluster import locate
 from senogate.process import KEEPS_MEMORY
 from senogate.scu import Receiver
@@ -47,8 +47,8 @@ def peer(ports: list[int], script: Path | None = None) -> Iterator[Server]:
     http, dicom = ports
     with tempfile.TemporaryDirectory(prefix="senogate-peer-", ignore_cleanup_errors=True) as folder:
         settings = Settings(home=Path(folder), orthanc_port=http, dicom_port=dicom)
-        program = site.orthanc_program(settings)
-        plugins = site.orthanc_prefix(settings) / "usr/share/orthanc/plugins"
+        program = orthanc.program_of(settings)
+        plugins = orthanc.prefix_of(settings) / "usr/share/orthanc/plugins"
         configuration = {
             "HttpPort": http,
             "DicomPort": dicom,
@@ -103,14 +103,18 @@ def _plugins(folder: Path) -> list[str]:
 
 
 @contextmanager
-def database(kept: Path | None = None) -> Iterator[str]:
-    """The address of a PostgreSQL of its own, as a site's private cluster is; in a folder that stays, or in none."""
+def database(kept: Path | None = None, options: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of a PostgreSQL of its own, as a site's private cluster is; in a folder that stays, or in none.
+
+    `options` are settings of PostgreSQL for this time.
+    """
     with nullcontext(kept / "home") if kept else temporary_home() as home:
         cluster = locate(home)
         cluster.create()
         with open(home.with_name("postgresql.log"), "wb") as log:
             environment = os.environ | KEEPS_MEMORY
-            process = subprocess.Popen(cluster.command(), env=environment, stdout=log, stderr=log)
+            more = [part for name, value in (options or {}).items() for part in ("-c", f"{name}={value}")]
+            process = subprocess.Popen([*cluster.command(), *more], env=environment, stdout=log, stderr=log)
         try:
             _connect(cluster.database_url)
             yield cluster.database_url

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from archive.migration import migrate
 from archive.policy import EVERYTHING, Scope
 from archive.pool import SESSION
 from archive.summaries import Place
-from benchmarks.growth import fill, warm
+from benchmarks.index_growth import fill, warm
 from benchmarks.report import keep, percentiles
 from benchmarks.servers import database
 from gateway.portal.list_filters import parse_asked, parse_filters
@@ -118,7 +118,7 @@ def main() -> None:
         with database(arguments.keep) as url:
             address = _index(url, arguments.studies)
             warm(address)
-            rows += asyncio.run(_pages(address, arguments.rounds))
+            rows += asyncio.run(measure_pages(address, arguments.rounds))
     told = _results(arguments.exams) if arguments.exams else {}
     keep("worklist", rows, studies=arguments.studies, results=told)
     for name, value in told.items():
@@ -137,12 +137,13 @@ def _index(url: str, studies: int) -> str:
         part = make_conninfo(url, dbname=f"{name}_part")
         migrate(part)
         fill(part, studies)
-        _fill_rest(part)
+        fill_rest(part)
         connection.execute(f"alter database {name}_part rename to {name}")
     return address
 
 
-def _fill_rest(address: str) -> None:
+def fill_rest(address: str) -> None:
+    """Readings of all studies, what lists show of them, and datasets; an index has the studies."""
     with psycopg.connect(address, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute(_READINGS)
         for name, part in {**PARTS, OLDEST: 1.0}.items():
@@ -163,12 +164,14 @@ def _with_holes(bits: bytes) -> bytes:
     return bytes(kept)
 
 
-async def _pages(address: str, rounds: int) -> list[dict[str, Any]]:
+async def measure_pages(
+    address: str, rounds: int, filters: Mapping[str, str] = FILTERS
+) -> list[dict[str, Any]]:
     """Each filter by each kind of principal, first page and deep ones."""
     rows = []
     async with await AsyncConnection.connect(address, autocommit=True, **SESSION) as connection:
         for sees, scope in (await _scopes(connection)).items():
-            for name, query in FILTERS.items():
+            for name, query in filters.items():
                 for depth in ("first", "deep"):
                     places = (
                         await _places(connection, scope, query, rounds)
@@ -184,7 +187,8 @@ async def _pages(address: str, rounds: int) -> list[dict[str, Any]]:
 
 
 async def _scopes(connection: AsyncConnection) -> dict[str, Scope]:
-    found = await (await connection.execute("select name, number from dataset where number > 0")).fetchall()
+    named = "select name, number from dataset where name = any(%s)"
+    found = await (await connection.execute(named, [[*PARTS, OLDEST]])).fetchall()
     return {"everything": EVERYTHING, **{name: Scope(False, (number,)) for name, number in found}}
 
 

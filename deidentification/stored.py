@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from deidentification import part10, seal
-from deidentification.seal import Kind
+from deidentification.seal import Kind, Proof
 
 _BEGINNING = 4096  # bytes in which a proof lies: ours ends within the first 700
 _CHUNK = 1024 * 1024
@@ -23,27 +23,33 @@ def check(key: bytes, descriptor: int) -> Proven | None:
 
     Raises OSError.
     """
-    size = os.fstat(descriptor).st_size
     beginning = os.pread(descriptor, _BEGINNING, 0)
-    found = part10.read_proof(beginning)
-    if found is None:
-        return None
-    proof, mac_at = found
-    ranges = seal.covered(proof, mac_at, size)
-    if ranges is None:
-        return None
-    expected = beginning[mac_at : mac_at + seal.MAC_LENGTH]
-    if not seal.is_authentic(key, (part for each in ranges for part in _read(descriptor, *each)), expected):
-        return None
-    return Proven(proof.kind, part10.read_sop_instance_uid(beginning))
+    proof = _find_authentic(key, descriptor, beginning)
+    return None if proof is None else Proven(proof.kind, part10.read_sop_instance_uid(beginning))
 
 
 def is_proven(key: bytes, descriptor: int) -> bool:
     """Whether an open file carries a proof that holds. Raises OSError."""
-    return check(key, descriptor) is not None
+    return _find_authentic(key, descriptor, os.pread(descriptor, _BEGINNING, 0)) is not None
 
 
-def _read(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
+def _find_authentic(key: bytes, descriptor: int, beginning: bytes) -> Proof | None:
+    found = part10.read_proof(beginning)
+    if found is None:
+        return None
+    proof, mac_at = found
+    ranges = seal.covered(proof, mac_at, os.fstat(descriptor).st_size)
+    if ranges is None:
+        return None
+    expected = beginning[mac_at : mac_at + seal.MAC_LENGTH]
+    covered = (part for each in ranges for part in _read(descriptor, *each, beginning))
+    return proof if seal.is_authentic(key, covered, expected) else None
+
+
+def _read(descriptor: int, start: int, stop: int, beginning: bytes) -> Iterator[bytes]:
+    if stop <= len(beginning):
+        yield beginning[start:stop]
+        return
     while start < stop:
         chunk = os.pread(descriptor, min(_CHUNK, stop - start), start)
         if not chunk:

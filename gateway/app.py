@@ -24,10 +24,12 @@ from gateway.granted import Granted
 from gateway.issuers import Issuers
 from gateway.memberships import Memberships
 from gateway.portal.languages import Languages
+from gateway.portal.problem_pages import HANDLERS
 from gateway.portal.sign_in import to_sign_in
-from gateway.problem import HANDLERS, LastResort
+from gateway.problem import LastResort
 from gateway.rate_limit import Buckets
 from gateway.readiness import Readiness
+from gateway.search.error_form import ErrorForms
 from gateway.services import Lent, Services
 from gateway.sessions import Sessions
 from gateway.signing import Keyring, SigningKeys
@@ -80,6 +82,7 @@ def create(
             Middleware(TrustedProxies, settings=settings),
             *_cross_origin(settings),
             Middleware(SecurityHeaders, is_secure=settings.public_url.startswith("https:")),
+            Middleware(ErrorForms, forms=ways.error_forms(settings)),
             Middleware(Crowding, most=settings.requests_at_once),
             Middleware(Languages),
             Middleware(LastResort),

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from archive import consents, prepared
 from archive.consents import Consent, Decision, Recorded, Scope, Statement
 from archive.errors import BadRequest
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from deidentification.patient import patient_pseudonyms
 from gateway.api.payload import Payload
 from gateway.services import Services
@@ -84,8 +84,7 @@ def _pseudonyms(services: Services, payload: Payload) -> tuple[str, ...]:
 async def _run(services: Services, work: Callable[[psycopg.Connection], _T]) -> _T:
     def connected() -> _T:
         with (
-            connect(services.settings.database_url, autocommit=True) as connection,
-            translated_errors(),
+            autocommitting(services.settings.database_url) as connection,
         ):
             return work(connection)
 

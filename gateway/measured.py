@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import httpx
 import psycopg
 from prometheus_client.metrics_core import Metric
 from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from archive import measure_sockets, measures, state
@@ -68,7 +70,7 @@ class Measured:
         began = time.monotonic()
         parts: dict[str, str] = {}
         items: list[Item] = []
-        rows: dict[str, object] = {}
+        rows: dict[str, Any] = {}
         try:
             async with asyncio.timeout(PATIENCE):
                 parts = await self._readiness.report()
@@ -81,24 +83,25 @@ class Measured:
         return list(self._families(parts, items, rows, time.monotonic() - began))
 
     def _families(
-        self, parts: dict[str, str], items: list[Item], rows: dict[str, object], seconds: float
+        self, parts: dict[str, str], items: list[Item], rows: dict[str, Any], seconds: float
     ) -> Iterator[Metric]:
         yield from site_measures.parts(parts, self._readiness.orthanc_version)
         yield from site_measures.items(items)
+        yield from site_measures.federation(rows.pop("federation", {}))
         yield from site_measures.rows(rows)
         yield from site_measures.door(self._readiness.counted)
         yield site_measures.asking(seconds)
 
-    async def _ask_database(self) -> dict[str, object]:
-        """The row of archive/sql/watch.sql; nothing where PostgreSQL does not answer."""
+    async def _ask_database(self) -> dict[str, Any]:
+        """The row of archive/sql/watch.sql, with that of the federation; nothing where PostgreSQL does not answer."""
         try:
             async with self._connect() as connection, asyncio.timeout(state.PATIENCE):
-                cursor = await connection.execute(queries("watch.sql")["site"])
-                row = await cursor.fetchone()
-                names = [column.name for column in cursor.description or ()]
+                cursor = connection.cursor(row_factory=dict_row)
+                told = await (await cursor.execute(queries("watch.sql")["site"])).fetchone() or {}
+                federation = await (await cursor.execute(queries("watch.sql")["federation"])).fetchone()
         except (psycopg.Error, Unavailable, TimeoutError):
             return {}
-        return dict(zip(names, row or (), strict=False))
+        return told | {"federation": federation or {}}
 
     async def _last_change(self) -> int | None:
         """The number of the last row of Orthanc's log; None where it does not answer."""

@@ -13,13 +13,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from archive.errors import (
-    HTTP_STATUS,
     Forbidden,
     RequestTimeout,
     SenogateError,
     TooManyRequests,
     Unauthenticated,
     is_shortage,
+    status_of,
 )
 from gateway.authentication import AmbiguousCredentials, InvalidToken
 from gateway.body import BrokenOff
@@ -54,8 +54,7 @@ class ProblemResponse(Response):
 async def on_error(request: Request | WebSocket, error: Exception) -> Response:
     """The answer to an error that is raised on purpose."""
     assert isinstance(error, SenogateError)
-    status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-    return ProblemResponse(status, str(error), _challenge(error) | _wait(error))
+    return ProblemResponse(status_of(error), str(error), _challenge(error) | _wait(error))
 
 
 def _challenge(error: SenogateError) -> dict[str, str]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from archive import datasets
 from archive.datasets import Dataset
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.quality import exams, kept
 from archive.quality.exams import Exam
 from archive.quality.kept import Kept
@@ -29,10 +29,10 @@ async def of_study(request: Request, study: str) -> Exam:
 
 
 def _report(settings: Settings, number: int) -> Kept | None:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         return kept.read(connection, number)
 
 
 def _exam(settings: Settings, study: str) -> Exam:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         return exams.of_study(connection, study)

@@ -1,18 +1,19 @@
 """People who are signed in: a random value in a cookie, of which the database has the hash alone.
 
 A browser sends cookies whoever had it ask. So what changes something has to bring the session's own token as well,
-in the header X-CSRF-Token or in the form field `csrf_token`, and comes from a page of this site where the browser
-says from where it comes.
+in the header X-CSRF-Token or in the form field `csrf_token`, which is the first of a form with files, and comes from a
+page of this site where the browser says from where it comes.
 """
 
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,16 +22,23 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Message, Receive
 
-from archive.errors import Forbidden, PayloadTooLarge
+from archive.errors import BadRequest, Forbidden, PayloadTooLarge
+from archive.media_type import parse_media_type
 from archive.policy import Action, Principal, Role
 from archive.pool import queries
 from archive.settings import Settings
+from gateway.multipart import Parser, boundary_of
 
 CSRF_FIELD = "csrf_token"
 CSRF_HEADER = "x-csrf-token"
-MAXIMUM_FORM = 64 * 1024  # bytes
+MAXIMUM_FORM = (
+    1280 * 1024
+)  # bytes: six for each letter of the longest rules, in a script that is not the Latin one
+MAXIMUM_VISITORS_FORM = 64 * 1024  # of who is not signed in
 SEEN = 0.5  # seconds for which a session that was found is not looked for again
+_LONGEST_TOKEN = 256  # bytes
 _KNOWN = 1024  # sessions of which that is remembered
+_TOKEN_FIELD = re.compile(rf'form-data; *name="?{CSRF_FIELD}"?', re.IGNORECASE)
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -167,44 +175,68 @@ async def check_same_site(
     if request.scope["method"] in _SAFE:
         return receive
     check_origin(request, origin)
-    given, body = request.headers.get(CSRF_HEADER, ""), None
+    given, read = request.headers.get(CSRF_HEADER, ""), list[Message]()
     if not given and is_form(request):
-        body = await read_body(receive)
+        body = await read_body(receive, MAXIMUM_FORM)
+        read = [{"type": "http.request", "body": body, "more_body": False}]
         given = dict(parse_qsl(body.decode("utf-8", "replace"))).get(CSRF_FIELD, "")
+    elif not given and has_files(request):
+        given, read = await _first_token(request, receive)
     if not hmac.compare_digest(given.encode("utf-8", "replace"), session.csrf.encode()):
         raise CrossSite(
-            f"a signed-in person's request needs the session's token in {CSRF_HEADER} or {CSRF_FIELD}"
+            "a signed-in person's request needs the session's token in %(header)s or %(field)s",
+            header=CSRF_HEADER,
+            field=CSRF_FIELD,
         )
-    return receive if body is None else _again(body, receive)
+    return _again(read, receive) if read else receive
 
 
 def is_form(request: HTTPConnection) -> bool:
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return content_type == "application/x-www-form-urlencoded"
+    return _content_type(request) == "application/x-www-form-urlencoded"
 
 
-async def read_body(receive: Receive) -> bytes:
+def has_files(request: HTTPConnection) -> bool:
+    """Whether a form comes as browsers send one with files (RFC 7578)."""
+    return _content_type(request) == "multipart/form-data"
+
+
+def _content_type(request: HTTPConnection) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(receive: Receive, most: int = MAXIMUM_VISITORS_FORM) -> bytes:
     """A short body as a whole. Raises PayloadTooLarge."""
     body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
-        if len(body) > MAXIMUM_FORM:
+        if len(body) > most:
             raise PayloadTooLarge("the form is too long")
         if not message.get("more_body", False):
             return bytes(body)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read a second time, and then what comes after it."""
-    is_given = False
+async def _first_token(request: HTTPConnection, receive: Receive) -> tuple[str, list[Message]]:
+    """The token of a form with files where that is its first field, else nothing; and what was read up to there."""
+    read: list[Message] = []
+    with suppress(BadRequest, PayloadTooLarge):
+        parser = Parser(boundary_of(parse_media_type(request.headers["content-type"])), _LONGEST_TOKEN)
+        is_whole = False
+        while not is_whole:
+            read.append(await receive())
+            is_whole = not read[-1].get("more_body", False)
+            for part in parser.feed(read[-1].get("body", b"")):
+                is_token = _TOKEN_FIELD.fullmatch(part.headers.get("content-disposition", ""))
+                return part.body.decode("utf-8", "replace") if is_token else "", read
+    return "", read
+
+
+def _again(messages: Iterable[Message], receive: Receive) -> Receive:
+    """Gives the messages of a body that were read a second time, and then what comes after them."""
+    waiting = deque(messages)
 
     async def replay() -> Message:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return waiting.popleft() if waiting else await receive()
 
     return replay
 

@@ -73,6 +73,11 @@ class SigningKeys:
             raise ConfigurationError(
                 f"the signing keys {path} are open to other users: set their mode to 0600"
             )
+        return cls.from_pem(pem, path)
+
+    @classmethod
+    def from_pem(cls, pem: bytes, path: Path) -> "SigningKeys":
+        """The keys of such a file's content. Raises ConfigurationError where it holds no key."""
         blocks = _PEM.findall(pem)
         if not blocks:
             raise ConfigurationError(f"{path} holds no private key in PEM")

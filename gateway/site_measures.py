@@ -72,6 +72,9 @@ HELP = {
     "senogate_catalogue_records_faulty": "Published records at which something is wrong.",
     "senogate_federation_members": "Sites of the federation, at its hub: active, and asking to take part.",
     "senogate_federation_runs": "Runs that the hub offers: open, and not decided on.",
+    "senogate_federation_rounds_complete_total": "Rounds of all runs that are complete, at a hub.",
+    "senogate_federation_run_restarts_total": "Times that a run's server was started again, at a hub.",
+    "senogate_federation_member_seen_timestamp_seconds": "When a member was heard of last, at its hub, by its number.",
     "senogate_audit_records": "Records of the audit trail.",
     "senogate_audit_signed_timestamp_seconds": "When the audit trail was signed last.",
     "senogate_audit_verified_timestamp_seconds": "When the audit trail was verified last.",
@@ -205,6 +208,21 @@ def door(counted: Mapping[str, object]) -> Iterator[Metric]:
             family = _counted(f"senogate_door_{key}_total")
             family.add_metric([], float(number))
             yield family
+
+
+def federation(row: Mapping[str, object]) -> Iterator[Metric]:
+    """What the hub's tables say of its runs and members; nothing at a node that is no hub."""
+    members = row.get("members")
+    if not isinstance(members, dict):
+        return
+    for name in ("rounds_complete", "run_restarts"):
+        family = _counted(f"senogate_federation_{name}_total")
+        family.add_metric([], float(str(row[name])))
+        yield family
+    seen = _gauge("senogate_federation_member_seen_timestamp_seconds", "member")
+    for number, at in members.items():
+        seen.add_metric([str(number)], float(at))
+    yield seen
 
 
 def answering(told: Mapping[str, str]) -> Metric:

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import ssl
+import time
 from asyncio.events import TimerHandle
 from collections.abc import Callable
 from typing import Any, cast
@@ -24,6 +25,9 @@ from archive.settings import Settings
 
 HEAD_TIMEOUT = 20.0  # seconds from the first byte of a request to the end of its header section
 BODY_TIMEOUT = 60.0  # seconds without a byte of a body that is waited for
+SLOWEST_BODY = (
+    16 * 1024
+)  # bytes a second that a body comes with, on average, once BODY_TIMEOUT was waited for it
 RENEWAL_INTERVAL = 60.0  # seconds between two looks at the certificate's files
 MAXIMUM_HEAD = 64 * 1024  # bytes of a request line and its header section
 _LOG = logging.getLogger(__name__)
@@ -110,26 +114,31 @@ def _certificate(value: str) -> bytes | None:
 
 
 class PatientBody:
-    """Gives up on a body whose next byte does not come."""
+    """Gives up on a body whose next byte does not come, or that comes so slowly that it would hold a turn for hours."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return await self._app(scope, receive, send)
-        whole = False
+        whole, left = False, BODY_TIMEOUT
 
         async def receive_in_time() -> Message:
-            nonlocal whole
+            nonlocal whole, left
             if whole:
                 return await receive()
+            began = self._clock()
             try:
-                async with asyncio.timeout(BODY_TIMEOUT):
+                async with asyncio.timeout(min(left, BODY_TIMEOUT)):
                     message = await receive()
             except TimeoutError:
                 raise RequestTimeout("the body did not come") from None
+            left += len(message.get("body", b"")) / SLOWEST_BODY - (self._clock() - began)
             whole = not message.get("more_body", False)
+            if left <= 0 and not whole:
+                raise RequestTimeout("the body came too slowly")
             return message
 
         return await self._app(scope, receive_in_time, send)

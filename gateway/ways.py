@@ -57,7 +57,7 @@ from gateway.rate_limit import Rate, RateLimit
 from gateway.readiness import PluginGuard
 from gateway.search.askers import Askers, Parts
 from gateway.search.beacon import error as beacon_error
-from gateway.search.error_form import ErrorForm
+from gateway.search.error_form import Render
 from gateway.segments import SegmentsRouter
 from gateway.services import Lent, Services
 from gateway.viewer import pages as viewer
@@ -164,17 +164,20 @@ def _for_programs(ways: Ways) -> list[BaseRoute]:
     ]
 
 
+def error_forms(settings: Settings) -> dict[str, Render]:
+    """The interfaces of others, by their paths, whose errors have a form of their own."""
+    return {search.EUCAIM: search.eucaim_error, beacon.PATH: partial(beacon_error, settings.public_url)}
+
+
 def _searches(ways: Ways) -> list[BaseRoute]:
-    """The ways to ask for counts, each with errors in the form that is known there."""
-    is_public, url = ways.settings.search_public, ways.settings.public_url
-    as_eucaim = Middleware(ErrorForm, render=search.eucaim_error)
-    as_beacon = Middleware(ErrorForm, render=partial(beacon_error, url))
+    """The ways to ask for counts."""
+    is_public = ways.settings.search_public
     known, mediators = ways.asking(is_public=is_public), ways.asking(is_public=is_public, with_secrets=True)
     return [
         *_behind(known, search.ROUTES, in_schema=True),
-        *_behind([as_eucaim, *mediators], search.EUCAIM_ROUTES, in_schema=True),
-        *_behind([as_beacon], beacon.ROUTES, in_schema=True),
-        *_behind([as_beacon, *known], beacon.COUNTING, in_schema=True),
+        *_behind(mediators, search.EUCAIM_ROUTES, in_schema=True),
+        *_behind([], beacon.ROUTES, in_schema=True),
+        *_behind(known, beacon.COUNTING, in_schema=True),
         *_behind([*ways.asking(is_public=True), ways.visit], search_page.ROUTES),
     ]
 

@@ -104,6 +104,8 @@ class Mover:
         """Note what Orthanc removed while nobody could note it."""
         unknown = connection.execute(self._sql["unindexed"]).fetchall()
         with closing(Orthanc(self._settings)) as orthanc:
+            if unknown and orthanc.index_state().is_own is False:  # it lost its index, and removed nothing
+                return
             for start in range(0, len(unknown), BATCH):
                 some = unknown[start : start + BATCH]
                 held = set(orthanc.places([identifier for _, identifier in some]).values())

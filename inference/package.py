@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from archive.findings import Model
 from inference.errors import PackageError
-from inference.passport import FORMAT, PASSPORT, Passport, parse_passport, read_passport
+from inference.passport import FORMAT, PASSPORT, Passport
+from inference.passport_reading import parse_passport, read_passport
 from inference.signature import Keys, canonical, sign, verify
 from inference.toml_table import read_toml, to_toml
 from inference.trust import shipped_keys

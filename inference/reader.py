@@ -20,7 +20,7 @@ from archive.erasure import storing
 from archive.errors import SenogateError, Unavailable
 from archive.findings import Findings, NotApplicable, Task, from_json, to_json
 from archive.orthanc import Orthanc
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.readings import CHANGED, Wanted, announce
 from archive.settings import Settings
 from archive.spans import Nowhere, Spans, spanning
@@ -118,7 +118,7 @@ class Reader:
         Raises Unavailable where a part of the site does not answer: it is still due, and that was no attempt; and
         ModelProcessEnded where it came to no end: it is still due, unless that was its last attempt.
         """
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             begun = connection.execute(self._sql["begin"], due.key).fetchone()
             if begun is None:
                 return

@@ -15,7 +15,7 @@ from archive import deliveries, reviews
 from archive.erasure import storing
 from archive.errors import NotFound, SenogateError
 from archive.orthanc import Orthanc
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.reviews import Due
 from archive.settings import Settings
 from archive.tiers import Tiers
@@ -39,7 +39,7 @@ class ReviewWriter:
 
         Raises Unavailable where PostgreSQL does not answer: it is still due.
         """
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             study = reviews.study_of(connection, review_id)
             if study is None:
                 return

@@ -23,7 +23,7 @@ from archive.errors import BadRequest, Conflict, NotFound, SenogateError, Unavai
 from archive.findings import Task
 from archive.follow import Follower
 from archive.orthanc import Orthanc
-from archive.pool import connect, connection_string, queries, translated_errors
+from archive.pool import autocommitting, connection_string, queries
 from archive.readings import CHANNEL, DUE, JOB
 from archive.settings import Settings
 from archive.spans import Nowhere, Spans
@@ -184,8 +184,7 @@ class Worker:
     def _follow_until_unavailable(self, loop: asyncio.AbstractEventLoop) -> None:
         with (
             closing(Orthanc(self._settings)) as orthanc,
-            connect(self._settings.database_url, autocommit=True) as connection,
-            translated_errors(),
+            autocommitting(self._settings.database_url) as connection,
         ):
             arrivals = ArrivalSpans(self._spans, orthanc)
             proven, tiers = self._reader.is_proven, Tiers.of(self._settings)

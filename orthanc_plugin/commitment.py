@@ -80,15 +80,19 @@ class Commitments:
             if self._begun.get(sop_instance_uid) is done:
                 del self._begun[sop_instance_uid]
 
+    def holds(self, pseudonym: str) -> bool:
+        """Whether it is durable what a pseudonym stands for. Raises Unavailable."""
+        with self._using:
+            return self._crosswalk.holds(pseudonym)
+
     def answers(self) -> bool:
         """Whether the crosswalk's database answers."""
         with self._using:
             return self._crosswalk.answers()
 
     def _require_held(self, sop_instance_uid: str) -> None:
-        with self._using:
-            if not self._crosswalk.holds(sop_instance_uid):
-                raise Unavailable("the crosswalk does not hold whom the instance is about")
+        if not self.holds(sop_instance_uid):
+            raise Unavailable("the crosswalk does not hold whom the instance is about")
 
     def _work(self) -> None:
         while True:

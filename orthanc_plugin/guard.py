@@ -14,7 +14,7 @@ _ALLOWED: tuple[tuple[int, re.Pattern[str]], ...] = (
     (GET, re.compile(rf"/(?:instances|series|studies)(?:/{_ID})?")),
     (GET, re.compile(rf"/patients/{_ID}")),
     (GET, re.compile(rf"/instances/{_ID}/file")),
-    (POST, re.compile(r"/instances|/senogate/instances|/tools/bulk-content")),
+    (POST, re.compile(r"/instances|/senogate/(?:instances|files|index)|/tools/bulk-content")),
     (DELETE, re.compile(rf"/instances/{_ID}")),
 )
 

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import Literal
+from typing import Literal, TypeVar
 
 from archive import secrets
 from archive.crosswalk import Crosswalk, SealedIdentity
@@ -33,6 +33,7 @@ from orthanc_plugin.arrivals import Arrivals, Passage
 from orthanc_plugin.commitment import Commitments, Meaning
 from orthanc_plugin.tally import Tally
 
+T = TypeVar("T")
 Verdict = tuple[Literal["keep", "modify", "discard"], bytes]
 REFUSE: Verdict = ("modify", b"")
 HELD: Verdict = ("discard", b"")
@@ -99,24 +100,52 @@ class Door:
         What carries a proof over every byte was made here of what had come in before. Never raises but for a
         secret that can't be read.
         """
-        is_allowed = self._may_be_stored(instance)
-        if not is_allowed:
-            self._tally.fence()
-        return is_allowed
+        verdict = self._let_pass(instance)
+        if getattr(self._handed, "is_new", True):
+            self._tally.count(verdict or "fence")
+        return verdict is not None
 
-    def _may_be_stored(self, instance: bytes) -> bool:
+    def _let_pass(self, instance: bytes) -> Literal["keep", "modify"] | None:
+        """What was decided on an instance that passes the fence; None for one that does not."""
         proof = part10.read_proof(instance)
         if proof is None or not self._ready().deidentifier.carries_proof(instance):
             self._warn("refused an instance: it carries no valid proof of de-identification")
-            return False
+            return None
         if proof[0].kind is ProofKind.WHOLE:
-            return True
+            return "keep"
         try:
             self._commitments.require(part10.read_sop_instance_uid(instance))
         except BaseException as error:  # what the commit raised, in its own thread
             self._warn(f"refused an instance, because whom it is about is not durable: {_cause(error)}")
-            return False
-        return True
+            return None
+        return "modify"
+
+    def is_proven(self, instance: bytes) -> bool:
+        """Whether these very bytes were de-identified or made here. Raises for a secret that can't be read."""
+        return self._ready().deidentifier.carries_proof(instance)
+
+    def subject_of(self, instance: bytes) -> tuple[str, str]:
+        """The pseudonyms of the study and the patient of what `is_proven`. Raises Refused."""
+        who = self._ready().deidentifier.recognise(instance)
+        return who.study_instance_uid, who.patient_id
+
+    def is_known(self, instance: bytes, study_instance_uid: str) -> bool:
+        """Whether it is durable whom what `is_proven` is about, and its study. Raises Unavailable."""
+        proof = part10.read_proof(instance)
+        is_whole = proof is not None and proof[0].kind is ProofKind.WHOLE
+        asked = [study_instance_uid, *([] if is_whole else [part10.read_sop_instance_uid(instance)])]
+        return all(map(self._commitments.holds, asked))
+
+    def keep(self, instance: bytes, store: Callable[[bytes], T], *, is_new: bool = True) -> T:
+        """Have `store` hand Orthanc what `is_proven`: asked about it in this thread, the door keeps it as it is.
+
+        One that is not new is not counted.
+        """
+        self._handed.instance, self._handed.is_new = instance, is_new
+        try:
+            return store(instance)
+        finally:
+            self._handed.instance, self._handed.is_new = None, True
 
     def status(self, nonce: bytes) -> dict[str, object]:
         """What the gateway asks before it serves: the proof shows that this process holds the site's key."""
@@ -155,14 +184,11 @@ class Door:
             return status
         if verdict == HELD:
             return HTTPStatus.ACCEPTED
-        self._handed.instance = made if action == "modify" else instance
         try:
             with self.arrivals.instead(arrival):
-                is_stored = store(self._handed.instance)
+                is_stored = self.keep(made if action == "modify" else instance, store)
         except Unavailable:
             return HTTPStatus.SERVICE_UNAVAILABLE
-        finally:
-            self._handed.instance = None
         return HTTPStatus.OK if is_stored else HTTPStatus.INTERNAL_SERVER_ERROR
 
     def _decide(self, instance: bytes) -> Verdict:
@@ -173,7 +199,9 @@ class Door:
             return verdict
         finally:
             ended = "refuse" if verdict == REFUSE else verdict[0]
-            self._tally.note(ended, len(instance), time.perf_counter() - clock)
+            self._tally.note(len(instance), time.perf_counter() - clock)
+            if ended in ("refuse", "discard"):
+                self._tally.count(ended)
             self.arrivals.decided(began, ended)
 
     def _weigh(self, instance: bytes) -> Verdict:

@@ -14,22 +14,24 @@ class Tally:
         self._bytes = 0
         self._seconds = 0.0
 
-    def note(self, verdict: str, size: int, seconds: float) -> None:
-        """Count an instance that was decided on: `modify`, `keep`, `discard` or `refuse`."""
+    def note(self, size: int, seconds: float) -> None:
+        """Note what an instance took that was decided on."""
         with self._lock:
-            self._instances[verdict] += 1
             self._bytes += size
             self._seconds += seconds
+
+    def count(self, verdict: str) -> None:
+        """Count an instance once it is known what becomes of it.
+
+        `discard` and `refuse` when it was decided on, `modify`, `keep` or `fence` by the fence before storage.
+        """
+        with self._lock:
+            self._instances[verdict] += 1
 
     def refuse(self, reason: str) -> None:
         """Count why one was refused or held, by the code of the reason."""
         with self._lock:
             self._refusals[reason] += 1
-
-    def fence(self) -> None:
-        """Count one that the fence before storage refused."""
-        with self._lock:
-            self._instances["fence"] += 1
 
     def to_json(self) -> dict[str, object]:
         """All of it."""

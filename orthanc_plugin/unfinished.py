@@ -31,7 +31,11 @@ def journal_of(storage: str) -> Path:
 
 
 class ForeignIndex(SenogateError):
-    """Orthanc was started with an index that is not that of its files."""
+    """Orthanc was started with an index that is not that of its files; not `is_certain` where it may be the clock."""
+
+    def __init__(self, message: str, *, is_certain: bool = True) -> None:
+        super().__init__(message)
+        self.is_certain = is_certain
 
 
 class Journal:
@@ -75,11 +79,17 @@ class Journal:
 
 
 class Orthanc:
-    """What Orthanc holds, asked from inside of it: `get` and `post` are those of its REST API."""
+    """What Orthanc holds, asked from inside of it: `get`, `post` and `delete` are those of its REST API."""
 
-    def __init__(self, get: Callable[[str], bytes], post: Callable[[str, bytes], bytes]) -> None:
+    def __init__(
+        self,
+        get: Callable[[str], bytes],
+        post: Callable[[str, bytes], bytes],
+        delete: Callable[[str], object],
+    ) -> None:
         self._get = get
         self._post = post
+        self._delete = delete
 
     def places(self, sop_instance_uid: str) -> set[str]:
         """The attachments that the instances of a SOP Instance UID have."""
@@ -87,6 +97,19 @@ class Orthanc:
         return {
             place for each in found if each["Type"] == "Instance" for place in self._attachments(each["Path"])
         }
+
+    def place_of(self, identifier: str) -> str:
+        """The attachment that an instance is, by Orthanc's identifier of it."""
+        return json.loads(self._get(f"/instances/{identifier}/attachments/dicom/info"))["Uuid"]
+
+    def store(self, instance: bytes) -> tuple[str, str]:
+        """Hand it an instance: what it says of it, such as AlreadyStored, and its identifier."""
+        answer = json.loads(self._post("/instances", instance))
+        return answer["Status"], answer["ID"]
+
+    def delete(self, identifier: str) -> None:
+        """Delete an instance, by Orthanc's identifier of it."""
+        self._delete(f"/instances/{identifier}")
 
     def _attachments(self, path: str) -> list[str]:
         names = json.loads(self._get(f"{path}/attachments"))
@@ -100,12 +123,15 @@ def remove_unfinished(files: list[Path], orthanc: Orthanc) -> int:
     than what it can have been storing when it ended: its index is another than the one that they were stored under,
     and they may be all that there is of what was acknowledged.
     """
-    unfinished = [file for file in files if _is_unfinished(file, orthanc)]
+    unfinished = [file for file in files if is_held(file, orthanc) is False]
     if (
         len(unfinished) > _MOST
         or _last_written(files) - min(map(_written, unfinished), default=inf) > _LATELY
     ):
-        raise ForeignIndex(f"Orthanc's index knows nothing of {len(unfinished)} files that were stored last")
+        raise ForeignIndex(
+            f"Orthanc's index knows nothing of {len(unfinished)} files that were stored last",
+            is_certain=len(unfinished) > _MOST,
+        )
     for file in unfinished:
         file.unlink(missing_ok=True)
     return len(unfinished)
@@ -119,12 +145,13 @@ def _written(file: Path) -> float:
     return file.stat().st_mtime
 
 
-def _is_unfinished(file: Path, orthanc: Orthanc) -> bool:
-    uid = _sop_instance_uid(file)
-    return uid is not None and file.name not in (orthanc.places(uid) if uid else ())
+def is_held(file: Path, orthanc: Orthanc) -> bool | None:
+    """Whether Orthanc's index names the file; None where there is no such file."""
+    uid = sop_instance_uid(file)
+    return None if uid is None else bool(uid) and file.name in orthanc.places(uid)
 
 
-def _sop_instance_uid(file: Path) -> str | None:
+def sop_instance_uid(file: Path) -> str | None:
     """What the file is of; empty where it was cut off before it says so, None where there is no such file."""
     try:
         with open(file, "rb") as opened:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from archive import follow, migration
 from archive.errors import Unavailable
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, connect, queries
 from archive.settings import Settings
 from gateway.catalogue import keeping
 from gateway.fleet import flower
@@ -22,7 +22,7 @@ def check(settings: Settings, part: str) -> None:
 
 def _check_schema(settings: Settings) -> None:
     """What the other parts wait for: `init` makes the secrets before it brings the schema up to date."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         lacking, _ = migration.compare(connection)
     if lacking:
         raise Unavailable("the schema is not up to date yet")

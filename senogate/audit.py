@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,18 +11,18 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import audit_log, checkpoints, secrets, state
-from archive import settings as site_settings
+from archive import audit_log, checkpoints, state
 from archive.audit import Event, write
 from archive.audit_codes import Entry
 from archive.audit_event import audit_event
 from archive.audit_message import audit_message
 from archive.chain import Fault, not_ours
 from archive.errors import BadRequest
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
-from deidentification.pseudonym import Keys, Pseudonyms
-from senogate import site
+from deidentification.pseudonym import Pseudonyms
+from senogate.operator import site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(
@@ -54,7 +53,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Find every record that was changed, removed or moved; exit status 1 where there is any."""
-    settings = _settings()
+    settings = site_of_home()
     known = checkpoints.signers(settings)
     if file is not None:
         faults, extent = checkpoints.find_faults_of_file(file, known), str(file)
@@ -63,7 +62,7 @@ def verify(
         kept = [each for each in given if known.allow(each)]
         if beside := checkpoints.kept_head(settings.audit):
             kept.append(beside)
-        with _connected(settings) as connection:
+        with autocommitting(settings.database_url) as connection:
             faults = checkpoints.find_faults(connection, known, kept)
             extent = _extent(connection)
             state.note(connection, state.VERIFIED, faults=len(faults))
@@ -75,8 +74,8 @@ def verify(
 @app.command()
 def head() -> None:
     """Sign how the trail ends now and print that: kept elsewhere, it proves later that nothing before it is missing."""
-    settings = _settings()
-    with _connected(settings) as connection:
+    settings = site_of_home()
+    with autocommitting(settings.database_url) as connection:
         signed = checkpoints.sign_head(connection, checkpoints.private_key(settings), settings.audit)
     if signed is None:
         raise BadRequest("the trail has no record yet")
@@ -86,8 +85,8 @@ def head() -> None:
 @app.command("rotate-key")
 def rotate_key() -> None:
     """Sign the trail with a new key from now on; what the key before it signed still verifies."""
-    settings = _settings()
-    with _connected(settings) as connection:
+    settings = site_of_home()
+    with autocommitting(settings.database_url) as connection:
         signed = checkpoints.rotate(connection, settings, by=user())
     typer.echo(f"{signed.key_id} signs, from record {signed.number} on" if signed else "a new key signs")
 
@@ -102,7 +101,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """What was done, the latest first."""
-    with _connected(_settings()) as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         found = audit_log.entries(
             connection, since=_utc(since), until=_utc(until), event=event, subject=subject, last=last
         )
@@ -122,8 +121,8 @@ def report(
     """Every access to a patient's studies, or every use of a permit; that it was asked for is recorded."""
     if (patient is None) == (permit is None):
         raise typer.BadParameter("name a patient or a permit", param_hint="--patient")
-    settings = _settings()
-    with _connected(settings) as connection:
+    settings = site_of_home()
+    with autocommitting(settings.database_url) as connection:
         if permit is not None:
             write(connection, Event.EXPORT, subject=user(), permits=[permit], detail={"form": "report"})
             found = audit_log.of_permit(connection, permit)
@@ -152,8 +151,8 @@ def export(
     """Print the trail, a line each; that it was exported is recorded. Records are exported all together."""
     if form == Form.RECORDS and (since or until or after):
         raise typer.BadParameter("records verify all together only", param_hint="--as")
-    settings = _settings()
-    with _connected(settings) as connection:
+    settings = site_of_home()
+    with autocommitting(settings.database_url) as connection:
         write(connection, Event.EXPORT, subject=user(), detail={"form": form.value, "after": after})
         if form == Form.RECORDS:
             sys.stdout.writelines(checkpoints.all_lines(connection))
@@ -169,8 +168,8 @@ def retire(
     as_json: AsJson = False,
 ) -> None:
     """Move old records from the table into a file in the site's folder `audit`; both verify by themselves."""
-    settings = _settings()
-    with _connected(settings) as connection:
+    settings = site_of_home()
+    with autocommitting(settings.database_url) as connection:
         moment = _utc(before) or before
         file = checkpoints.retire(connection, checkpoints.private_key(settings), settings.audit, moment)
     if as_json:
@@ -219,19 +218,9 @@ def _pseudonym(settings: Settings, text: str, issuer: str) -> str:
     patient_id = sys.stdin.readline().strip() if text == "-" else text
     if not patient_id:
         raise typer.BadParameter("there is no Patient ID", param_hint="--patient")
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     return Pseudonyms(keys).patient_id(patient_id, issuer)
 
 
 def _utc(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=UTC)
-
-
-def _settings() -> Settings:
-    return site.complete(site_settings.load())
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[psycopg.Connection]:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
-        yield connection

@@ -6,13 +6,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import logs
@@ -20,15 +19,16 @@ from archive import settings as site_settings
 from archive.errors import SenogateError
 from archive.findings import Task
 from archive.purpose import Purpose
-from archive.settings import Settings
-from senogate import site
-from senogate.configuration import note_configuration
+from senogate import services, site
+from senogate.cluster import complete
 from senogate.groups import Commands
-from senogate.operator import seconds
+from senogate.home import running_pid
+from senogate.operator import AsJson, err, out, say, seconds, site_of_home
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False
 )
+app.add_typer(services.app)
 
 
 class Density(StrEnum):
@@ -49,33 +49,17 @@ class Make(StrEnum):
     ALPHA, BETA, GAMMA, DELTA = "alpha", "beta", "gamma", "delta"
 
 
-_out = Console(highlight=False, soft_wrap=True, emoji=False)
-_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-
-
 def main() -> None:
     """Run the command line; our own errors become one line and exit status 1."""
     try:
         logs.configure(*(os.environ.get(f"SENOGATE_LOG_{name}", "") for name in ("LEVEL", "FORMAT")))
         app()
     except SenogateError as error:
-        _err.print(f"senogate: {error}", markup=False)
+        err.print(f"senogate: {error}", markup=False)
         sys.exit(1)
     except PermissionError as error:
-        _err.print(f"senogate: this user may not use {error.filename or 'it'}", markup=False)
+        err.print(f"senogate: this user may not use {error.filename or 'it'}", markup=False)
         sys.exit(1)
-
-
-def _settings() -> Settings:
-    return site.complete(site_settings.load())
-
-
-def _settings_of(part: str) -> Settings:
-    """The settings for a part of a site, which writes its logs as they say."""
-    settings = _settings()
-    logs.configure(settings.log_level, settings.log_format, part)
-    return settings
 
 
 @app.command()
@@ -83,26 +67,26 @@ def up(
     demo: Annotated[bool, typer.Option("--demo", help="Send the demo exam and wait for its report.")] = False,
 ) -> None:
     """Run a whole site in the foreground; Ctrl-C or SIGTERM ends it in order."""
-    with _ending_on_signals(), site.running(site_settings.load(), _say) as running:
-        _say(f"Senogate is ready at {running.settings.public_url}")
+    with _ending_on_signals(), site.running(site_settings.load(), say) as running:
+        say(f"Senogate is ready at {running.settings.public_url}")
         if demo:
             from senogate.demo import show
 
-            show(running.settings, _say)
-        running.supervise(_say)
+            show(running.settings, say)
+        running.supervise(say)
 
 
 @app.command()
 def down() -> None:
     """End the site that runs in this home, and wait until it has ended."""
     home = site_settings.load().home
-    pid = site.running_pid(home)
+    pid = running_pid(home)
     if pid is None:
-        _say(f"no site is running in {home}")
+        say(f"no site is running in {home}")
         return
     os.kill(pid, signal.SIGTERM)
     pause = threading.Event()
-    while site.running_pid(home) == pid:
+    while running_pid(home) == pid:
         pause.wait(0.1)
 
 
@@ -112,22 +96,22 @@ def status(as_json: AsJson = False) -> None:
     from senogate.state import lines, look
 
     settings = site_settings.load()
-    state = site.readiness(settings) | {"home": str(settings.home), "pid": site.running_pid(settings.home)}
+    state = site.readiness(settings) | {"home": str(settings.home), "pid": running_pid(settings.home)}
     parts = state.get("parts", {}).get("parts", {})
-    items = look(site.complete(settings), {name: part.get("problem", "") for name, part in parts.items()})
+    items = look(complete(settings), {name: part.get("problem", "") for name, part in parts.items()})
     if state["ready"]:
         state["held"] = site.count_held(settings)
     state["state"] = [item.to_json() for item in items]
     if as_json:
-        _out.print_json(json.dumps(state))
+        out.print_json(json.dumps(state))
     else:
-        _out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
+        out.print(f"{settings.home}: {'ready' if state['ready'] else 'not ready'}", markup=False)
         for name, part in parts.items():
-            _out.print(f"  {name}: {part.get('problem', 'answers')}", markup=False)
+            out.print(f"  {name}: {part.get('problem', 'answers')}", markup=False)
         for name, count in state.get("held", {}).items():
-            _out.print(f"  {name.replace('_', ' ')}: {count}", markup=False)
+            out.print(f"  {name.replace('_', ' ')}: {count}", markup=False)
         for line in lines(items):
-            _out.print(f"  {line}", markup=False)
+            out.print(f"  {line}", markup=False)
     raise typer.Exit(0 if state["ready"] else 1)
 
 
@@ -142,9 +126,9 @@ def doctor(
 
     found = visit.visit(deadline)
     if as_json:
-        _out.print_json(json.dumps(found.to_json()))
+        out.print_json(json.dumps(found.to_json()))
     else:
-        _out.print(found.to_text(everything), markup=False)
+        out.print(found.to_text(everything), markup=False)
     raise typer.Exit(0 if found.is_healthy else 1)
 
 
@@ -159,7 +143,7 @@ def send(
     """C-STORE files and folders to the site; exit status 1 when any was refused, or none was DICOM."""
     from senogate.send import Sending
 
-    sending = Sending(_settings(), paths, associations)
+    sending = Sending(site_of_home(), paths, associations)
     with _progress(disable=as_json) as progress:
         task = progress.add_task("sending", total=len(sending.items))
         result = sending.run(lambda: progress.advance(task))
@@ -168,9 +152,9 @@ def send(
             result = sending.wait(result, timeout)
     finally:  # what was sent is said also where waiting was in vain
         if as_json:
-            _out.print_json(json.dumps(result.to_json()))
+            out.print_json(json.dumps(result.to_json()))
         else:
-            _out.print(result.to_text(), markup=False)
+            out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
 
 
@@ -215,7 +199,7 @@ def deidentify(
             result = deidentifying.run(order, paths[0], paths[1], begin)
     if report:
         report.write_text(result.to_json() + "\n", "utf-8")
-    _out.print(result.to_text(), markup=False)
+    out.print(result.to_text(), markup=False)
     raise typer.Exit(0 if result.is_complete else 1)
 
 
@@ -270,7 +254,7 @@ def token(
     """Print a bearer token, and nothing else."""
     from senogate import tokens
 
-    print(tokens.issue(_settings(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
+    print(tokens.issue(site_of_home(), client, scope, seconds(ttl, least=1), permit, purpose, certificate))
 
 
 @app.command()
@@ -286,8 +270,8 @@ def infer(
 
     if bool(studies) == everything:
         raise typer.BadParameter("name studies, or --all", param_hint="STUDY")
-    count = infer(_settings(), studies or None, task or ())
-    _say(f"{count} readings are due")
+    count = infer(site_of_home(), studies or None, task or ())
+    say(f"{count} readings are due")
 
 
 @app.command()
@@ -297,11 +281,11 @@ def reindex(
     """Build the index anew from what Orthanc holds; go on with it where it was cut short."""
     from senogate import indexing
 
-    settings = _settings()
+    settings = site_of_home()
     with _progress() as progress:
         task = progress.add_task("indexing", total=None)
         count = indexing.rebuild(settings, lambda number: progress.advance(task, number), processes)
-    _say(f"{count} instances are indexed")
+    say(f"{count} instances are indexed")
 
 
 @app.command()
@@ -333,9 +317,9 @@ def restore(
     order = restoring.Order(destination, name, opener, only, tuple(erased or ()), ignore_newer)
     restored = restoring.run(site_settings.load(), order, quiet=as_json)
     if as_json:
-        _out.print_json(json.dumps(restored.to_json()))
+        out.print_json(json.dumps(restored.to_json()))
     else:
-        _say(restored.to_text())
+        say(restored.to_text())
 
 
 @app.command()
@@ -345,100 +329,8 @@ def rollback(
     """Put the database of a stopped site back as it was before an upgrade; what was received since stays."""
     from senogate.backup import upgrade
 
-    dump = upgrade.roll_back(site_settings.load(), name, _say)
-    _say(f"the database is as {dump.name} has it: install the release of that time, and start the site")
-
-
-@app.command(hidden=True)
-def init() -> None:
-    """Make a site's secrets once and bring its schema up to date (part of docker-compose.yml)."""
-    from senogate.backup import upgrade
-
-    settings = site_settings.load()
-    site.prepare(settings)
-    settings = site.complete(settings)
-    upgrade.migrate(settings, _say)
-    note_configuration(settings)
-
-
-@app.command(hidden=True)
-def orthanc() -> None:
-    """Become the Orthanc of a site, with the plugin in it (part of deploy/systemd)."""
-    site.become_orthanc(_settings())
-
-
-@app.command(hidden=True)
-def gateway() -> None:
-    """Run the gateway of a site (part of `up`, and of docker-compose.yml)."""
-    from senogate import parts
-
-    parts.run_gateway(_settings_of("gateway"))
-
-
-@app.command(hidden=True)
-def worker() -> None:
-    """Run a worker of a site (part of `up`, and of docker-compose.yml)."""
-    from senogate import parts
-
-    parts.run_worker(_settings_of("worker"))
-
-
-@app.command(hidden=True)
-def keeper() -> None:
-    """Run what counts and checks datasets and looks at exams (part of `up`, and of docker-compose.yml)."""
-    from gateway.catalogue import keeping
-
-    keeping.main(_settings_of("keeper"))
-
-
-@app.command(hidden=True)
-def alive(part: Annotated[str, typer.Argument(help="The name of the part's command.")]) -> None:
-    """Whether a part of the site does its work; exit status 1 where it does not (part of docker-compose.yml)."""
-    from senogate.alive import PARTS, check
-
-    if part not in PARTS:
-        raise typer.BadParameter(f"must be one of {', '.join(PARTS)}", param_hint="PART")
-    check(_settings(), part)
-
-
-@app.command(hidden=True)
-def superlink() -> None:
-    """Become the SuperLink of a hub (part of `up`, and of docker-compose.yml)."""
-    from senogate.federation import parts
-
-    parts.become_superlink(site_settings.load())
-
-
-@app.command(hidden=True)
-def supernode() -> None:
-    """Become the SuperNode of a federation's site (part of `up`, and of docker-compose.yml)."""
-    from senogate.federation import parts
-
-    parts.become_supernode(site_settings.load())
-
-
-@app.command(hidden=True)
-def relay() -> None:
-    """Run the way out of a federation's site (part of `up`, and of docker-compose.yml)."""
-    from senogate.federation import parts
-
-    parts.run_relay(_settings_of("relay"))
-
-
-@app.command(hidden=True)
-def conductor() -> None:
-    """Run what conducts a hub's runs (part of `up`, and of docker-compose.yml)."""
-    from senogate.federation import parts
-
-    parts.run_conductor(_settings_of("conductor"))
-
-
-@app.command(hidden=True)
-def trainer() -> None:
-    """Run what trains at a federation's site (part of `up`, and of docker-compose.yml)."""
-    from senogate.federation import parts
-
-    parts.run_trainer(_settings_of("trainer"))
+    dump = upgrade.roll_back(site_settings.load(), name, say)
+    say(f"the database is as {dump.name} has it: install the release of that time, and start the site")
 
 
 @contextmanager
@@ -451,7 +343,8 @@ def _ending_on_signals() -> Iterator[None]:
     def leave(number: int, frame: object) -> None:
         for each in ending:
             signal.signal(each, signal.SIG_IGN)
-        _say("stopping")
+        with suppress(OSError, ValueError):  # not by `print`, which may be what was interrupted
+            os.write(sys.stdout.fileno(), b"stopping\n")
         raise SystemExit(0)
 
     for number in ending:
@@ -461,8 +354,4 @@ def _ending_on_signals() -> Iterator[None]:
 
 def _progress(disable: bool = False) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=_err, disable=disable, transient=True)
-
-
-def _say(message: str) -> None:
-    _out.print(message, markup=False)
+    return Progress(*columns, console=err, disable=disable, transient=True)

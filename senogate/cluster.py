@@ -6,11 +6,12 @@ import pwd
 import shutil
 import stat
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from archive.errors import ConfigurationError
+from archive.settings import Settings
 
 _BINARIES = Path("/usr/lib/postgresql")
 _DATA = "postgresql"
@@ -116,6 +117,15 @@ def locate(home: Path) -> Cluster:
     if len(bytes(socket_folder)) > _LONGEST_SOCKET_FOLDER:
         socket_folder = Path("/tmp", f"senogate-{mark}")  # noqa: S108 - made private, its owner checked
     return Cluster(place / _DATA, socket_folder, user)
+
+
+def complete(settings: Settings) -> Settings:
+    """The settings with the address of the private cluster, where no other database is configured."""
+    return (
+        settings
+        if settings.database_url
+        else replace(settings, database_url=locate(settings.home).database_url)
+    )
 
 
 def _reaches(user: str, folder: Path) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from archive import deliveries
 from archive.configuration import record_configuration
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from senogate.user import user
 
@@ -16,6 +16,6 @@ def note_configuration(settings: Settings) -> None:
     others = {"the version of Senogate": version("senogate").encode()}
     if profile.suffix == ".toml":
         others["the file of the profile"] = profile.read_bytes()
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         record_configuration(connection, settings, others, subject=user())
         deliveries.note_acknowledgement(connection, settings, by=user())

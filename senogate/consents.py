@@ -2,19 +2,16 @@
 
 import json
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
-import psycopg
 import typer
 
 from archive import consents, prepared
 from archive.consents import Consent, Decision, Recorded, Scope, Statement
 from archive.errors import BadRequest
 from archive.fhir_consent import to_bundle, to_fhir
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from senogate.operator import AsJson, say, site_of_home
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.permits import moment
@@ -59,7 +56,7 @@ def withdraw(
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """The newest 1000 statements; with --json as a FHIR Bundle."""
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         found = consents.find(connection)
     if as_json:
         typer.echo(json.dumps(to_bundle(found, site_of_home().public_url)))
@@ -75,7 +72,7 @@ def show(identifier: str, as_json: AsJson = False) -> None:
         key = uuid.UUID(identifier)
     except ValueError:
         raise BadRequest("a consent's identifier is a UUID") from None
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         found = consents.show(connection, key)
     typer.echo(json.dumps(to_fhir(found, site_of_home().public_url))) if as_json else say(_line(found))
 
@@ -85,7 +82,7 @@ def history(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = 
     """All that a patient said, the newest first; with --json as a FHIR Bundle."""
     settings = site_of_home()
     patients = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         found = consents.find(connection, patients)
     if as_json:
         typer.echo(json.dumps(to_bundle(found, settings.public_url)))
@@ -102,7 +99,7 @@ def demand(
 ) -> None:
     """Let others see of a dataset the studies alone whose patients consented; of everything: let nobody see others."""
     settings = site_of_home()
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         consents.demand(connection, dataset, None if none else scope, by=user())
         prepared.forget_withheld(settings, connection)
     say(f"{dataset} wants no consent" if none else f"{dataset} wants a consent to {scope}")
@@ -120,7 +117,7 @@ def _record(
     settings = site_of_home()
     statement = Statement(decision, scope, text_sha256, evidence, moment(at) or datetime.now(UTC))
     patients = pseudonyms_of(settings, read_patient_id(patient[0]), patient[1])
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         recorded = consents.record(connection, patients, statement, by=user())
         prepared.forget_withheld(settings, connection)
     if as_json:
@@ -146,9 +143,3 @@ def _line(each: Consent) -> str:
         f"{each.id}  {each.stated_at:%Y-%m-%d}  {each.decision}  {each.scope}  "
         f"{each.patients[0]}  {each.recorded_by}{is_current}"
     )
-
-
-@contextmanager
-def _connected() -> Iterator[psycopg.Connection]:
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
-        yield connection

@@ -1,22 +1,19 @@
 """`senogate crosswalk`: what it holds, who opened it, and, for who has the private key, whom a pseudonym stands for."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import psycopg
 import typer
 
 from archive import reidentification, secrets
 from archive import settings as site_settings
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.reidentification import Opened
 from deidentification.seal import open_sealed
-from senogate import site
+from senogate.operator import site_of_home
 from senogate.user import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -28,7 +25,7 @@ app = typer.Typer(
 @app.command("list")
 def list_pseudonyms(as_json: AsJson = False) -> None:
     """Count what the crosswalk holds and list its studies, by pseudonym."""
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         counts, studies = reidentification.counts(connection), reidentification.pseudonyms(connection)
     if as_json:
         rows = [{"pseudonym": pseudonym, "since": since.isoformat()} for pseudonym, since in studies]
@@ -54,7 +51,7 @@ def open_pseudonym(
 @app.command("audit")
 def audit(as_json: AsJson = False) -> None:
     """Every opening there was, the first first."""
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         rows = reidentification.openings(connection)
     if as_json:
         _show_json([asdict(row) | {"opened_at": row.opened_at.isoformat()} for row in rows])
@@ -82,16 +79,9 @@ def open_identity(key: Path, pseudonym: str, reason: str) -> Opened:
     """Whom a pseudonym stands for. Raises ConfigurationError for a key that is none, and as `reidentify` does."""
     private = secrets.read_key(str(key.parent), key.name)
     unseal = partial(open_sealed, private)
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         return reidentification.reidentify(connection, unseal, pseudonym, opened_by=user(), reason=reason)
 
 
 def _show_json(content: object) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
-
-
-@contextmanager
-def _connected() -> Iterator[psycopg.Connection]:
-    settings = site.complete(site_settings.load())
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
-        yield connection

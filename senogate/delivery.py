@@ -1,18 +1,15 @@
 """`senogate delivery`: what goes to which clinical PACS, what has become of it, and what a person decides about it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-import psycopg
 import typer
 
 from archive import deliveries
 from archive.deliveries import Delivery, State
 from archive.destinations import KINDS, Destination
 from archive.errors import NotFound
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from senogate.operator import AsJson, say, site_of_home
 from senogate.user import user
@@ -30,7 +27,7 @@ def list_(
 ) -> None:
     """The newest deliveries, by pseudonyms."""
     settings = site_of_home()
-    with _connected(settings) as connection:
+    with autocommitting(settings.database_url) as connection:
         found = deliveries.find(connection, destination=destination, state=state, study_instance_uid=study)
     if as_json:
         typer.echo(json.dumps([each.to_json() for each in found], indent=2))
@@ -44,7 +41,7 @@ def list_(
 @app.command()
 def show(number: Annotated[int, typer.Argument(help="Its number.")], as_json: AsJson = False) -> None:
     """One delivery, with all that is known of it."""
-    with _connected(site_of_home()) as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         found = deliveries.read(connection, number).to_json()
     if as_json:
         typer.echo(json.dumps(found, indent=2))
@@ -56,7 +53,7 @@ def show(number: Annotated[int, typer.Argument(help="Its number.")], as_json: As
 @app.command()
 def retry(numbers: Numbers) -> None:
     """Try at once, also what was refused or cancelled."""
-    with _connected(site_of_home()) as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         for number in numbers:
             deliveries.retry(connection, number, by=user())
     say(f"{len(numbers)} deliveries wait for their next try, which is at once")
@@ -65,7 +62,7 @@ def retry(numbers: Numbers) -> None:
 @app.command()
 def cancel(numbers: Numbers) -> None:
     """Give up; what is stored there already stays there."""
-    with _connected(site_of_home()) as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         for number in numbers:
             deliveries.cancel(connection, number, by=user())
     say(f"{len(numbers)} deliveries are cancelled")
@@ -119,9 +116,3 @@ def _line(each: Delivery) -> str:
     status = "" if each.status is None else f"0x{each.status:04X}"
     told = (each.id, each.destination, each.kind, each.state, f"attempts {each.attempts}", status, later)
     return "  ".join(str(one) for one in (*told, each.reason, each.study_instance_uid) if one != "")
-
-
-@contextmanager
-def _connected(settings: Settings) -> Iterator[psycopg.Connection]:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
-        yield connection

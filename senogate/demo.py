@@ -9,8 +9,8 @@ from archive.settings import Settings
 from inference import installed
 from inference.demo import demo_exam
 from senogate import models, tokens
+from senogate.orthanc import CHECKOUT
 from senogate.send import Reading, Sending
-from senogate.site import CHECKOUT
 
 REAL_EXAM = CHECKOUT.parent / "shared" / "data" / "nyu-density"  # four real mammograms and a model's weights
 _PATIENCE = 300.0  # seconds

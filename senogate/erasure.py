@@ -1,6 +1,5 @@
 """`senogate erase`: a study, or all of a patient, removed for good from all that the site holds; with a receipt."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,17 +13,19 @@ import jwt
 import typer
 from rich.progress import Progress
 
-from archive import audit, erasure, optout, prepared, secrets
+from archive import erasing, erasure, optout, prepared, secrets
 from archive.durable import DurableConnection
-from archive.erasure import Erasure, Kind, Site
+from archive.erasing import Site
+from archive.erasure import Erasure, Kind
 from archive.errors import BadRequest
 from archive.orthanc import Orthanc
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from archive.spool import Spool
 from archive.tiers import Tiers
 from deidentification.stored import is_proven
 from gateway.signing import ALGORITHMS, SigningKeys
+from senogate.backup.receipts import is_genuine
 from senogate.operator import AsJson, err, site_of_home
 from senogate.optout import Issuer, PatientID, pseudonyms_of, read_patient_id
 from senogate.user import user
@@ -43,7 +44,7 @@ def study(
     yes: Yes = False,
 ) -> None:
     """Erase a study and all that was made of it; print the receipt."""
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     settings = site_of_home()
     if not uid or set(uid) - set("0123456789.") or len(uid) > 64:
@@ -56,7 +57,7 @@ def patient(patient_id: PatientID = "-", issuer: Issuer = "", reason: Why = "", 
     """Erase all studies of a patient and all that was made of them; print the receipt."""
     settings = site_of_home()
     pseudonyms = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         found = optout.patients(connection, pseudonyms)
     if len(found) > 1:
         raise BadRequest(
@@ -78,7 +79,7 @@ def resume() -> None:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Every erasure that was asked for; those that are not complete are gone on with by `resume`."""
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(site_of_home().database_url) as connection:
         found = erasure.find(connection)
     if as_json:
         typer.echo(json.dumps([_row(each) for each in found]))
@@ -90,7 +91,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def receipt(identifier: Annotated[str, typer.Argument(help="As `senogate erase list` shows it.")]) -> None:
     """Print the receipt of a complete erasure again."""
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(site_of_home().database_url) as connection:
         found = erasure.read(connection, identifier)
     if found.receipt is None:
         raise BadRequest("the erasure is not complete: `senogate erase resume` goes on with it")
@@ -112,27 +113,13 @@ def go_on(settings: Settings) -> int:
 
     Raises Conflict where another process erases, Unavailable where a part of the site does not answer.
     """
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         due = erasure.cut_short(connection, CUT_SHORT)
     if due:
         with _site(settings) as where:
             for identifier in due:
-                erasure.carry_out(where, identifier)
+                erasing.carry_out(where, identifier)
     return len(due)
-
-
-def is_genuine(keys: SigningKeys, text: str) -> bool:
-    """Whether the receipt's statement is what one of these keys signed."""
-    try:
-        found = json.loads(text)
-        payload = audit.canonical(found["statement"]).encode()
-        key = keys.find(jwt.get_unverified_header(found["signature"])["kid"])
-        if key is None:
-            return False
-        signed = jwt.PyJWS().decode(found["signature"], key.public, algorithms=[key.algorithm])
-    except (ValueError, KeyError, TypeError, jwt.InvalidTokenError):
-        return False
-    return bool(signed == payload and hashlib.sha256(payload).hexdigest() == found["sha256"])
 
 
 def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: str, yes: bool) -> None:
@@ -146,13 +133,13 @@ def _erase(settings: Settings, kind: Kind, pseudonyms: tuple[str, ...], reason: 
 def _carry_out(where: Site, identifier: str) -> str:
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("erasing instances", total=None)
-        return erasure.carry_out(where, identifier, partial(progress.advance, task))
+        return erasing.carry_out(where, identifier, partial(progress.advance, task))
 
 
 @contextmanager
 def _site(settings: Settings) -> Iterator[Site]:
     from archive.follow import Follower
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     proof_key = deidentifier_of(settings).proof_key
     tiers = Tiers.of(settings)
@@ -160,8 +147,7 @@ def _site(settings: Settings) -> Iterator[Site]:
     with (
         closing(Orthanc(settings)) as orthanc,
         closing(rows),
-        connect(settings.database_url, autocommit=True) as connection,
-        translated_errors(),
+        autocommitting(settings.database_url) as connection,
     ):
         yield Site(
             connection=connection,

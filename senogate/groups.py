@@ -14,6 +14,7 @@ GROUPS = {
     "model": "models.app",
     "spool": "spool.app",
     "crosswalk": "crosswalk.app",
+    "orthanc": "rebuilding.app",
     "delivery": "delivery.app",
     "webhook": "webhooks.app",
     "optout": "optout.app",

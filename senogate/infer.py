@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from archive.audit import Detail, Event, write
 from archive.errors import BadRequest
 from archive.findings import Task
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.readings import want
 from archive.settings import Settings
 from inference import installed
@@ -24,8 +24,7 @@ def infer(settings: Settings, studies: Sequence[str] | None, tasks: Sequence[Tas
         raise BadRequest("no model is enabled for that; `senogate model list` lists the models")
     tasks_named = " ".join(sorted({str(one.task) for one in wanted}))
     with (
-        connect(settings.database_url, autocommit=True) as connection,
-        translated_errors(),
+        autocommitting(settings.database_url) as connection,
         connection.transaction(),
     ):
         count = want(connection, wanted, studies, again=True)

@@ -12,16 +12,17 @@ from typing import Annotated
 import psycopg
 import typer
 
-from archive import label_file, labels, optout, secrets
+from archive import label_file, labels, optout
 from archive.errors import NotFound
 from archive.findings import Task
 from archive.label_file import Exam, Problems, Row
 from archive.labels import Sought
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from senogate.operator import AsJson, out, say, show, site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="What is known of exams, for training across sites.")
@@ -47,7 +48,7 @@ def import_(
     with file.open("rb") as opened:
         content = opened.read(label_file.LONGEST + 1)  # so much is refused already
     rows = label_file.parse(content)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         known = label_file.merge(rows, _studies(connection, settings, rows))
         sha256 = hashlib.sha256(content).hexdigest()
         number = None if check else labels.store(connection, known, sha256=sha256, by=user())
@@ -64,7 +65,7 @@ def import_(
 def list_(as_json: AsJson = False) -> None:
     """The studies with imported labels, by pseudonym."""
     settings = site_of_home()
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         rows = labels.list_labels(connection)
     if as_json:
         show([row.to_json() for row in rows], True)
@@ -89,7 +90,7 @@ def remove(
         raise typer.BadParameter("name a study, --import or --all")
     settings = site_of_home()
     studies = [_pseudonyms(settings).uid(study)] if study else None
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         gone = labels.remove(connection, studies, number, by=user())
     say(f"{gone} labels are forgotten")
 
@@ -163,4 +164,4 @@ def _column(exam: Exam) -> str:
 
 
 def _pseudonyms(settings: Settings) -> Pseudonyms:
-    return Pseudonyms(Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)))
+    return Pseudonyms(keys_of(settings))

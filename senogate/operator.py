@@ -16,7 +16,7 @@ from archive.audit import Detail, Event, write_async
 from archive.errors import Unavailable
 from archive.pool import connection_string
 from archive.settings import Settings
-from senogate import site
+from senogate.cluster import complete
 from senogate.user import user
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -27,7 +27,7 @@ _T = TypeVar("_T")
 
 def site_of_home() -> Settings:
     """The settings of the site in this home, with the address of its database."""
-    return site.complete(site_settings.load())
+    return complete(site_settings.load())
 
 
 def run(settings: Settings, work: Callable[[AsyncConnection], Awaitable[_T]]) -> _T:

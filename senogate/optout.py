@@ -1,21 +1,19 @@
 """`senogate optout`: patients whose studies are withheld from everybody until they withdraw."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
-import psycopg
 import typer
 
-from archive import optout, prepared, secrets
+from archive import optout, prepared
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from deidentification.patient import patient_pseudonyms
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from senogate.operator import AsJson, read_secret, site_of_home
+from senogate.site_keys import keys_of
 from senogate.user import user
 
 app = typer.Typer(no_args_is_help=True, help="Patients whose studies are withheld from everybody.")
@@ -41,7 +39,7 @@ def add(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = Fals
     """Withhold all studies of a patient, those that come later too; say which models learnt from her."""
     settings = site_of_home()
     patients = pseudonyms_of(settings, read_patient_id(patient_id), issuer)
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         rows = optout.add(connection, patients, by=user())
         prepared.forget_withheld(settings, connection)
         trained = optout.trained_on(connection, patients)
@@ -54,7 +52,7 @@ def add(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = Fals
 def withdraw(patient_id: PatientID = "-", issuer: Issuer = "") -> None:
     """Withdraw an opt-out: what was withheld is there again, as it was."""
     patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         optout.withdraw(connection, patients, by=user())
     typer.echo("the opt-out is withdrawn")
 
@@ -62,7 +60,7 @@ def withdraw(patient_id: PatientID = "-", issuer: Issuer = "") -> None:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Who opted out, by pseudonym, and how many of their studies are withheld."""
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         rows = optout.find(connection)
     if as_json:
         typer.echo(json.dumps([row.to_json() for row in rows]))
@@ -75,7 +73,7 @@ def list_(as_json: AsJson = False) -> None:
 def status(patient_id: PatientID = "-", issuer: Issuer = "", as_json: AsJson = False) -> None:
     """Whether a patient has opted out, and which models learnt from her."""
     patients = pseudonyms_of(site_of_home(), read_patient_id(patient_id), issuer)
-    with _connected() as connection:
+    with autocommitting(site_of_home().database_url) as connection:
         rows, trained = optout.find(connection, patients), optout.trained_on(connection, patients)
     _show(rows, trained, as_json)
     if not as_json and not rows:
@@ -89,7 +87,7 @@ def read_patient_id(given: str) -> str:
 
 def pseudonyms_of(settings: Settings, patient_id: str, issuer: str) -> tuple[str, ...]:
     """The pseudonyms that the patient may have at this site. Raises BadRequest, ConfigurationError."""
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     try:
         return patient_pseudonyms(Pseudonyms(keys), patient_id, issuer)
     except ValueError as error:
@@ -109,9 +107,3 @@ def _show(rows: list[OptOut], trained: list[TrainingUse], as_json: bool) -> None
 
 def _line(row: OptOut) -> str:
     return f"{row.patient_id}  {row.added_at:%Y-%m-%d %H:%M}  {row.added_by}  studies withheld: {row.studies}"
-
-
-@contextmanager
-def _connected() -> Iterator[psycopg.Connection]:
-    with connect(site_of_home().database_url, autocommit=True) as connection, translated_errors():
-        yield connection

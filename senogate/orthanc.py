@@ -1,19 +1,106 @@
-"""The Orthanc that a site runs: its release, and what a site lays over orthanc.json."""
+"""The Orthanc that a site runs: where it is, its release, its configuration, and what a site lays over that."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from archive import secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
 from orthanc_plugin import fitness
 from senogate.process import Program
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 _PATIENCE = 30  # seconds for it to say its version
 _VERSION = re.compile(r"\A\S*Orthanc ([\w.]+)")
+
+
+def configuration_of(settings: Settings) -> dict[str, object]:
+    """The repository's orthanc.json with this site's paths, ports and password in it."""
+    configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8")) | options(settings)
+    password = secrets.orthanc_password(settings)
+    library = prefix_of(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
+    return configuration | {
+        "StorageDirectory": settings.storage,
+        "IndexDirectory": str(settings.home / "orthanc" / "index"),
+        "Plugins": [str(library), *plugins(settings)],
+        "PythonScript": str(CHECKOUT / "orthanc_plugin" / "plugin.py"),
+        "DicomAet": settings.dicom_aet,
+        "DicomPort": settings.dicom_port,
+        "HttpPort": settings.orthanc_port,
+        "RegisteredUsers": {settings.orthanc_user: password},
+    }
+
+
+def write_configuration(settings: Settings) -> Path:
+    """Write what `configuration_of` says where Orthanc's user alone reads it. Raises ConfigurationError."""
+    path = _configuration_file(settings)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(configuration_of(settings), indent=2))
+    return path
+
+
+def become(settings: Settings) -> NoReturn:
+    """Become the site's Orthanc, with the plugin in it. Raises ConfigurationError."""
+    write_configuration(settings)
+    command = _command(settings)
+    environment = os.environ | settings.environment | _environment(settings)
+    os.execve(command[0], command, environment)  # noqa: S606 - made here
+
+
+def program_of(settings: Settings) -> Program:
+    """Orthanc with the configuration in the site's home."""
+    return Program("orthanc", _command(settings), _environment(settings), patience=30)
+
+
+def prefix_of(settings: Settings) -> Path:
+    """Where Orthanc is unpacked, or the root of the file system where the distribution installed it."""
+    if settings.orthanc_prefix:
+        return Path(settings.orthanc_prefix)
+    own = CHECKOUT / ".orthanc"
+    return own if own.exists() else Path("/")
+
+
+def _configuration_file(settings: Settings) -> Path:
+    return settings.home / "orthanc" / "orthanc.json"
+
+
+def _command(settings: Settings) -> list[str]:
+    prefix = prefix_of(settings)
+    program, configuration = prefix / "usr/sbin/Orthanc", _configuration_file(settings)
+    if not program.exists():
+        raise ConfigurationError(
+            "Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX"
+        )
+    if prefix == Path("/"):
+        return [str(program), str(configuration)]
+    libraries = [*prefix.glob("usr/lib/*-linux-gnu*"), *prefix.glob("lib/*-linux-gnu*")]
+    loaders = [loader for library in libraries for loader in library.glob("ld-linux-*")]
+    if not loaders:
+        raise ConfigurationError(
+            f"{prefix} is no root that Orthanc is installed under: set SENOGATE_ORTHANC_PREFIX"
+        )
+    path = ":".join(map(str, [*libraries, prefix / "usr/lib/orthanc"]))
+    return [str(loaders[0]), "--library-path", path, str(program), str(configuration)]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the embedded Python and an Orthanc outside of its own root need to find their files."""
+    prefix = prefix_of(settings)
+    wheels = settings.orthanc_python or str(CHECKOUT / ".orthanc-python")
+    # What it compiles it keeps: its library comes as source, which takes two seconds of each start.
+    environment = {"PYTHONPATH": f"{wheels}:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": ""}
+    if prefix == Path("/"):
+        return environment
+    dictionaries = [prefix / "usr/share/dcmtk" / name for name in ("dicom.dic", "private.dic")]
+    return environment | {
+        "PYTHONHOME": str(prefix / "usr"),
+        "DCMDICTPATH": ":".join(map(str, dictionaries)),
+    }
 
 
 def installed_version(program: Program) -> str:

@@ -20,9 +20,7 @@ from archive.pool import SESSION, connection_string
 from archive.settings import Settings
 from archive.spans import Spans, open_spans
 from archive.trail import Trail
-from deidentification.deidentify import Deidentifier
-from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
+from senogate.deidentifier import deidentifier_of
 
 if TYPE_CHECKING:
     import httpx
@@ -226,17 +224,3 @@ def _model_process(settings: Settings, readings: int) -> list[str]:
         "--memory": settings.inference_memory,
     }
     return [str(one) for option in options.items() for one in option]
-
-
-def deidentifier_of(settings: Settings) -> Deidentifier:
-    """What de-identifies with this site's keys. Raises ConfigurationError."""
-    return Deidentifier(
-        _site_keys(settings),
-        Profile.load(settings.profile),
-        max_instance_bytes=settings.max_instance_bytes,
-        max_inflated_bytes=settings.max_inflated_bytes,
-    )
-
-
-def _site_keys(settings: Settings) -> Keys:
-    return Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))

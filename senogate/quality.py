@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from archive import datasets
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.quality import exams
 from archive.quality.checks import Dimension
 from archive.quality.report import Report
@@ -28,7 +28,7 @@ def report(
     """What share of a dataset's exams passes, which checks fail, and how well patients are hidden."""
     settings = site_of_home()
     number = run(settings, lambda connection: datasets.show(connection, dataset)).number
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         if now:
             unseen = [one.study_instance_uid for one in exams.of_dataset(connection, number)]
             exams.look_through(connection, Tiers.of(settings), unseen)
@@ -48,7 +48,7 @@ def exam(
 ) -> None:
     """Look at an exam now, and say what is wrong with it."""
     settings = site_of_home()
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         exams.of_study(connection, study)
         exams.check(connection, Tiers.of(settings), study)
         found = exams.of_study(connection, study)

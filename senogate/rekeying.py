@@ -15,11 +15,12 @@ from archive import secrets
 from archive.audit import Event, write
 from archive.errors import ConfigurationError
 from archive.instances import sync_folder
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 from deidentification.seal import SealBroken, generate_keypair, open_sealed, seal
 from senogate.backup import database
-from senogate.site import crosswalk_key_to_come, only_one
+from senogate.home import only_one
+from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
 _BATCH = 500  # rows a transaction
@@ -35,7 +36,7 @@ def rotate(settings: Settings, advance: Advance = lambda: None) -> tuple[int, in
     """
     with only_one(settings.home), database.answering(settings) as connected:
         keys = _Keys.of(settings)
-        with connect(connected.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(connected.database_url) as connection:
             identities = _reseal_identities(connection, keys, advance)
             spooled = _reseal_spool(settings.spool, keys, advance)
             secrets.write(Path(settings.crosswalk_key), keys.new)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from archive.backups import Wishes
 from archive.settings import Settings
-from senogate.backup import restoring
+from senogate.backup import receipts, restoring
 from senogate.backup.keys import Opener
 from senogate.backup.restoring import Restored
 from senogate.backups import opener_of, progress_of
@@ -35,5 +35,6 @@ def run(settings: Settings, order: Order, *, quiet: bool) -> Restored:
         if order.only == "files":
             return restoring.restore_files(settings, source, advance)
         newer = Wishes() if order.ignore_newer else restoring.newer_wishes(source, order.opener)
-        receipts = [restoring.receipt_wish(path.read_text("utf-8")) for path in order.erased]
-        return restoring.restore(settings, source, reduce(Wishes.and_also, receipts, newer), advance)
+        keys = receipts.signing_keys(source, order.opener)
+        wishes = [receipts.wish(keys, path.read_text("utf-8")) for path in order.erased]
+        return restoring.restore(settings, source, reduce(Wishes.and_also, wishes, newer), advance)

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import psycopg
 
-from archive import secrets
 from archive.errors import ConfigurationError, Unavailable
 from archive.orthanc import Orthanc
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, connect, queries
 from archive.settings import Settings
 from archive.spool import OPEN, State
 from deidentification.deidentify import Deidentifier, Refused
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from senogate import scu
+from senogate.site_keys import keys_of
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ class Sending:
             raise ConfigurationError("--wait needs the site's own keys: run it where the site's home is")
         wanted = {uid: sorted(uids) for uid, uids in self._wanted(result, deidentifier).items()}
         log_end: int | None = None
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             while True:
                 held = _held(connection, result.outcomes, deidentifier)
                 if log_end is None and all(each.state == State.QUARANTINED for each in held):
@@ -192,7 +191,7 @@ class Sending:
     def _deidentifier(self) -> Deidentifier | None:
         """What the site's door works with, where this process may read its keys."""
         try:
-            keys = Keys.derive(secrets.read_key(self._settings.secrets, secrets.SITE_KEY))
+            keys = keys_of(self._settings)
         except ConfigurationError:
             return None
         return Deidentifier(keys, Profile.load(self._settings.profile))

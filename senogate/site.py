@@ -1,10 +1,7 @@
 """A whole site on one machine under one home: PostgreSQL, Orthanc with the plugin, gateway, worker and keeper."""
 
-import fcntl
 import json
-import os
 import resource
-import secrets as random
 import signal
 import socket
 import sys
@@ -14,40 +11,26 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from archive import own_gateway, secrets
+from archive import own_gateway
 from archive.durable import DurableConnection
 from archive.errors import ConfigurationError, Unavailable
 from archive.pool import connect
 from archive.settings import Settings
 from archive.spool import Spool, State
 from deidentification.profile import Profile, ProfileError
-from deidentification.seal import generate_keypair
-from gateway.signing import SigningKeys
-from senogate import orthanc
-from senogate.cluster import Cluster, locate
+from senogate import orthanc, site_secrets
+from senogate.cluster import Cluster, complete, locate
 from senogate.configuration import note_configuration
+from senogate.home import RESTORING, only_one
 from senogate.process import KEEPS_MEMORY, Process, Program
 
 if TYPE_CHECKING:
     from senogate.federation.parts import Parts
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 START_PATIENCE = 120.0  # seconds for each part of a site to answer after it was started
-RESTORING = "restoring"  # a file in the home, while a backup is being restored there
 Progress = Callable[[str], None]
-
-
-def complete(settings: Settings) -> Settings:
-    """The settings with the address of the private cluster, where no other database is configured."""
-    return (
-        settings
-        if settings.database_url
-        else replace(settings, database_url=locate(settings.home).database_url)
-    )
 
 
 def check_profile(settings: Settings) -> None:
@@ -58,104 +41,12 @@ def check_profile(settings: Settings) -> None:
         raise ConfigurationError(str(error)) from None
 
 
-def prepare(settings: Settings) -> None:
-    """Make the secrets of a new site: once, so that a lost one is missed and not replaced.
-
-    Raises ConfigurationError.
-    """
-    keys = Path(settings.secrets)
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if crosswalk_key_to_come(settings).exists():
-        raise ConfigurationError(
-            "another key for the crosswalk was begun: `senogate crosswalk rotate-key` goes on with it"
-        )
-    if (keys / secrets.COMPLETE).exists():
-        names = (
-            secrets.SITE_KEY,
-            secrets.CROSSWALK_PUBLIC_KEY,
-            secrets.ORTHANC_PASSWORD,
-            secrets.SIGNING_KEY,
-        )
-        if absent := [name for name in names if not (keys / name).exists()]:
-            raise ConfigurationError(
-                f"{keys} lacks {', '.join(absent)}: keys are never made anew, restore the backup"
-            )
-        _make_signing_keys(settings)
-        return
-    private, public = generate_keypair()
-    secrets.write(Path(settings.crosswalk_key), private)
-    secrets.write(keys / secrets.CROSSWALK_PUBLIC_KEY, public)
-    secrets.write(keys / secrets.SITE_KEY, random.token_bytes(32))
-    secrets.write(keys / secrets.ORTHANC_PASSWORD, random.token_urlsafe(32).encode())
-    SigningKeys.load_or_create(keys / secrets.SIGNING_KEY)
-    _make_signing_keys(settings)
-    secrets.write(
-        keys / secrets.COMPLETE, b"The keys of this site were made once; they are never made anew.\n"
-    )
-
-
-def crosswalk_key_to_come(settings: Settings) -> Path:
-    """Where the crosswalk's next private key lies while everything is sealed to it (senogate/rekeying.py)."""
-    key = Path(settings.crosswalk_key)
-    return key.with_name(f"{key.name}.next")
-
-
-def _make_signing_keys(settings: Settings) -> None:
-    """Make the keys that sign audit trail and models, where a site has none yet; what they signed shows their loss."""
-    for private, public in (
-        (secrets.audit_key(settings), secrets.AUDIT_PUBLIC_KEY),
-        (secrets.model_key(settings), secrets.MODEL_PUBLIC_KEY),
-    ):
-        if not Path(settings.secrets, public).exists():
-            key = Ed25519PrivateKey.generate()
-            secrets.write(private, key.private_bytes_raw())
-            secrets.write(Path(settings.secrets, public), key.public_key().public_bytes_raw())
-
-
-def orthanc_configuration(settings: Settings) -> dict[str, object]:
-    """The repository's orthanc.json with this site's paths, ports and password in it."""
-    configuration = json.loads((CHECKOUT / "orthanc.json").read_text("utf-8")) | orthanc.options(settings)
-    password = secrets.orthanc_password(settings)
-    library = orthanc_prefix(settings) / "usr/share/orthanc/plugins/libOrthancPython.so"
-    return configuration | {
-        "StorageDirectory": settings.storage,
-        "IndexDirectory": str(settings.home / "orthanc" / "index"),
-        "Plugins": [str(library), *orthanc.plugins(settings)],
-        "PythonScript": str(CHECKOUT / "orthanc_plugin" / "plugin.py"),
-        "DicomAet": settings.dicom_aet,
-        "DicomPort": settings.dicom_port,
-        "HttpPort": settings.orthanc_port,
-        "RegisteredUsers": {settings.orthanc_user: password},
-    }
-
-
-def write_orthanc_configuration(settings: Settings) -> Path:
-    """Write what `orthanc_configuration` says where Orthanc's user alone reads it. Raises ConfigurationError."""
-    path = _orthanc_configuration_file(settings)
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(orthanc_configuration(settings), indent=2))
-    return path
-
-
-def become_orthanc(settings: Settings) -> NoReturn:
-    """Become the site's Orthanc, with the plugin in it. Raises ConfigurationError."""
-    write_orthanc_configuration(settings)
-    command = _orthanc_command(settings)
-    environment = os.environ | settings.environment | _orthanc_environment(settings)
-    os.execve(command[0], command, environment)  # noqa: S606 - made here
-
-
-def orthanc_program(settings: Settings) -> Program:
-    """Orthanc with the configuration in the site's home."""
-    return Program("orthanc", _orthanc_command(settings), _orthanc_environment(settings), patience=30)
-
-
 def programs(settings: Settings, cluster: Cluster | None) -> list[Program]:
     """What a site runs, in the order of its start."""
     environment = settings.environment
     senogate = [sys.executable, "-m", "senogate"]
     parts = [
-        orthanc_program(settings),
+        orthanc.program_of(settings),
         *(Program(name, [*senogate, "gateway"], KEEPS_MEMORY) for name in _gateways(settings)),
         Program("worker", [*senogate, "worker"], patience=30),
         Program("keeper", [*senogate, "keeper"]),
@@ -272,15 +163,15 @@ def running(settings: Settings, progress: Progress) -> Iterator[Site]:
         settings = complete(settings)
         _check_ports(settings)
         check_profile(settings)
-        orthanc.check_version(orthanc_program(settings), settings)
+        orthanc.check_version(orthanc.program_of(settings), settings)
         for folder in (settings.home / "logs", settings.home / "orthanc", Path(settings.storage)):
             folder.mkdir(parents=True, exist_ok=True)
-        prepare(settings)
+        site_secrets.prepare(settings)
         if settings.federation.exists():
             _renew_loopback(settings)
         if cluster:
             cluster.create()
-        write_orthanc_configuration(settings)
+        orthanc.write_configuration(settings)
         site = Site(settings)
         stack.callback(site.stop)
         site.start(cluster, progress)
@@ -313,34 +204,6 @@ def count_held(settings: Settings) -> dict[str, int]:
     }
 
 
-def running_pid(home: Path) -> int | None:
-    """The process that runs the site in `home`, or None."""
-    try:
-        with open(home / "up.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return int((home / "up.lock").read_text())
-    except OSError:
-        pass
-    return None
-
-
-@contextmanager
-def only_one(home: Path) -> Iterator[None]:
-    """While this process is the one that has the home. Raises ConfigurationError where another has it."""
-    with open(home / "up.lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"the site in {home} is running already: `senogate down` ends it"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
-
-
 def _check_ports(settings: Settings) -> None:
     if len({settings.port, settings.dicom_port, settings.orthanc_port}) < 3:
         raise ConfigurationError("port, dicom_port and orthanc_port must be three different ones")
@@ -354,49 +217,3 @@ def _check_ports(settings: Settings) -> None:
                 raise ConfigurationError(
                     f"port {number} is taken: set SENOGATE_{key.upper()} to a free one"
                 ) from None
-
-
-def orthanc_prefix(settings: Settings) -> Path:
-    """Where Orthanc is unpacked, or the root of the file system where the distribution installed it."""
-    if settings.orthanc_prefix:
-        return Path(settings.orthanc_prefix)
-    own = CHECKOUT / ".orthanc"
-    return own if own.exists() else Path("/")
-
-
-def _orthanc_configuration_file(settings: Settings) -> Path:
-    return settings.home / "orthanc" / "orthanc.json"
-
-
-def _orthanc_command(settings: Settings) -> list[str]:
-    prefix = orthanc_prefix(settings)
-    program, configuration = prefix / "usr/sbin/Orthanc", _orthanc_configuration_file(settings)
-    if not program.exists():
-        raise ConfigurationError(
-            "Orthanc is not installed: `make run` sets it up, or set SENOGATE_ORTHANC_PREFIX"
-        )
-    if prefix == Path("/"):
-        return [str(program), str(configuration)]
-    libraries = [*prefix.glob("usr/lib/*-linux-gnu*"), *prefix.glob("lib/*-linux-gnu*")]
-    loaders = [loader for library in libraries for loader in library.glob("ld-linux-*")]
-    if not loaders:
-        raise ConfigurationError(
-            f"{prefix} is no root that Orthanc is installed under: set SENOGATE_ORTHANC_PREFIX"
-        )
-    path = ":".join(map(str, [*libraries, prefix / "usr/lib/orthanc"]))
-    return [str(loaders[0]), "--library-path", path, str(program), str(configuration)]
-
-
-def _orthanc_environment(settings: Settings) -> dict[str, str]:
-    """What the embedded Python and an Orthanc outside of its own root need to find their files."""
-    prefix = orthanc_prefix(settings)
-    wheels = settings.orthanc_python or str(CHECKOUT / ".orthanc-python")
-    # What it compiles it keeps: its library comes as source, which takes two seconds of each start.
-    environment = {"PYTHONPATH": f"{wheels}:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": ""}
-    if prefix == Path("/"):
-        return environment
-    dictionaries = [prefix / "usr/share/dcmtk" / name for name in ("dicom.dic", "private.dic")]
-    return environment | {
-        "PYTHONHOME": str(prefix / "usr"),
-        "DCMDICTPATH": ":".join(map(str, dictionaries)),
-    }

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from archive import settings as site_settings
 from archive.errors import BadRequest
 from archive.spool import Entry, Opening, Purpose, State
 from deidentification.deidentify import Refused
-from senogate import site
+from senogate.operator import site_of_home
 
 if TYPE_CHECKING:  # what finds text is heavy, and needed for a few commands only
     from inference.cleaning.mask import Box
@@ -118,9 +117,9 @@ def discard(identifier: Identifier, why: Why, by: By = "", as_json: AsJson = Fal
 
 def _sealed() -> "Sealed":
     from inference.cleaning.spooled import Sealed
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
-    settings = site.complete(site_settings.load())
+    settings = site_of_home()
     return Sealed(settings, deidentifier_of(settings))
 
 

@@ -16,7 +16,7 @@ from archive.policy import Role
 from archive.settings import Settings
 from archive.subjects import ADMINISTRATOR, client_subject
 from gateway import clients
-from senogate import site
+from senogate.home import only_one
 from senogate.operator import AsJson, change, err, out, run, say, seconds, show, site_of_home
 
 client_app = typer.Typer(no_args_is_help=True, help="Programs that may fetch tokens.")
@@ -204,7 +204,7 @@ def key_orthanc() -> None:
     settings = site_settings.load()
     if settings.orthanc_password:
         raise BadRequest("orthanc_password is set: change it there, and in Orthanc's configuration")
-    with site.only_one(settings.home), database.answering(settings) as connected:
+    with only_one(settings.home), database.answering(settings) as connected:
         detail: Detail = {"change": "rotated", "use": "orthanc"}
         change(connected, Event.KEY_ROTATED, detail, _nothing)
         secrets.write(Path(settings.secrets, secrets.ORTHANC_PASSWORD), random.token_urlsafe(32).encode())

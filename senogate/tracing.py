@@ -13,7 +13,7 @@ from archive import cohorts, federation_keys, optout
 from archive import settings as site_settings
 from archive.errors import BadRequest, NotFound
 from archive.federation_roles import read_hub, read_site
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 from inference import installed, package, trust
 from inference.errors import PackageError
@@ -121,7 +121,7 @@ def _withdrawal(
     settings: Settings, record: "Provenance", patient: str, issuer: str, study: str
 ) -> dict[str, Any]:
     """Whether the model learnt from a patient, or from a study, of this site, and whether the patient has opted out."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         pseudonyms = _patients(settings, connection, patient, issuer)
         studies = _studies(settings, connection, pseudonyms, study)
         asked = [found for one in studies if (found := _find(settings, connection, record, one))]
@@ -149,7 +149,7 @@ def _studies(
     settings: Settings, connection: psycopg.Connection, patients: Sequence[str], study: str
 ) -> list[str]:
     """The pseudonyms of the studies that are asked about."""
-    from senogate.parts import deidentifier_of
+    from senogate.deidentifier import deidentifier_of
 
     found = connection.execute(queries("provenance.sql")["studies"], {"patients": list(patients)})
     studies = [one for (one,) in found]

@@ -5,12 +5,11 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
-from archive import secrets
 from archive.findings import Findings, to_json
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from inference.results.writers import write
+from senogate.site_keys import keys_of
 from tests.live import LiveSite, eventually
 from tests.unit.findings import lesion_findings
 
@@ -21,7 +20,7 @@ def add_lesions(site: LiveSite, study: str) -> Findings:
     """The findings of `lesion_findings` as done for an exam of four views; returns when their report is indexed."""
     exam = mammograms(site, study)
     findings = lesion_findings(exam)
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     door = Deidentifier(keys, Profile.load(site.settings.profile))
     (report,) = write(findings, exam, ["sr"], door.pseudonyms.uid)
     uid = str(dcmread(DicomBytesIO(report)).SOPInstanceUID)

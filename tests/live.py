@@ -19,8 +19,9 @@ import psycopg
 
 from archive import secrets
 from archive.settings import load
-from deidentification.pseudonym import Keys, Pseudonyms
-from senogate import site as sites
+from deidentification.pseudonym import Pseudonyms
+from senogate.cluster import complete
+from senogate.site_keys import keys_of
 from tests import commands
 
 PATIENCE = 120.0  # seconds; no test is about how long a thing takes
@@ -49,7 +50,7 @@ class LiveSite:
             "SENOGATE_WEBHOOK_NETWORKS": "127.0.0.1",
             **(extra or {}),
         }
-        self.settings = sites.complete(load(self.environment))
+        self.settings = complete(load(self.environment))
         self.base_url = self.settings.public_url
         self.dicomweb_url = self.settings.dicomweb_url
         self.orthanc_url = self.settings.orthanc_url
@@ -131,7 +132,7 @@ class LiveSite:
         return psycopg.connect(self.settings.database_url, autocommit=True)
 
     def pseudonyms(self) -> Pseudonyms:
-        return Pseudonyms(Keys.derive(secrets.read_key(self.settings.secrets, secrets.SITE_KEY)))
+        return Pseudonyms(keys_of(self.settings))
 
     def stored_instances(self) -> int:
         with self.orthanc() as orthanc:

@@ -25,7 +25,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 from archive.destinations import KINDS
 from archive.settings import Settings
 from inference.delivery.described import SOP_CLASSES
-from senogate import site
+from senogate.orthanc import program_of
 from tests.certificates import Certificate
 from tests.live import eventually
 
@@ -74,7 +74,7 @@ def orthanc(
     port, http_port = ports
     with tempfile.TemporaryDirectory(prefix="senogate-pacs-", ignore_cleanup_errors=True) as temporary:
         home = folder or Path(temporary)
-        program = site.orthanc_program(Settings(home=home, orthanc_port=http_port, dicom_port=port))
+        program = program_of(Settings(home=home, orthanc_port=http_port, dicom_port=port))
         configuration = {
             "DicomAet": AET,
             "DicomPort": port,

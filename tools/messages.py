@@ -41,9 +41,11 @@ SHOWN = (  # modules whose errors pages show
     ),
     *("archive/catalogue.py", "archive/catalogue_fields.py", "archive/datasets.py", "archive/errors.py"),
     *("archive/optout.py", "gateway/api/applications.py", "gateway/consents.py", "gateway/downloads.py"),
+    *("archive/matching.py", "gateway/search/answering.py", "gateway/search/facts.py"),
+    "gateway/search/question.py",
     *("archive/permits.py", "archive/query.py", "archive/summaries.py", "archive/members.py"),
     *("archive/approvals.py", "archive/run_requests.py", "archive/runs.py", "gateway/accounts.py"),
-    *("gateway/clients.py", "gateway/catalogue/asked.py"),
+    *("gateway/clients.py", "gateway/catalogue/asked.py", "gateway/api/jobs.py"),
     *("gateway/api/management.py", "gateway/api/payload.py", "gateway/sessions.py", "gateway/sign_in.py"),
 )
 HEADER = """\
@@ -64,6 +66,8 @@ def collect() -> Catalog:
     catalogue = Catalog(fuzzy=False)
     for path in sorted(ROOT.glob("gateway/**/*.html")):
         _add(catalogue, path, "jinja2.ext:babel_extract", FUNCTIONS)
+    for path in sorted(ROOT.glob("gateway/viewer/*.js")):
+        _add(catalogue, path, "javascript", FUNCTIONS)
     for path in sorted([*ROOT.glob("archive/**/*.py"), *ROOT.glob("gateway/**/*.py")]):
         is_shown = str(path.relative_to(ROOT)) in SHOWN or "portal" in path.relative_to(ROOT).parts
         _add(catalogue, path, "python", FUNCTIONS | (dict.fromkeys(ERRORS) if is_shown else {}))

@@ -74,6 +74,10 @@ from catalogue_record r join dataset d on d.number = r.dataset
     join record_version v on v.name = d.name and v.version = r.version
 where r.published_at is not null and d.deleted_at is null and d.version = 0 and d.number > 0
 
+-- name: dates
+-- When a record was issued for the first time, and for the last.
+select min(issued_at), max(issued_at) from record_version
+
 -- name: served
 -- What everybody sees.
 select d.number, d.name, v.fields, h.content, h.published, v.version, v.frozen, v.sha256, v.notes, r.findings,

@@ -64,7 +64,7 @@ update erasure set removed = removed || jsonb_build_object(
 where id = %(id)s
 
 -- name: places
-select place from instance where orthanc_id = any(%(instances)s)
+select place from instance where study_instance_uid = any(%(studies)s) and orthanc_id = any(%(instances)s)
 
 -- name: note_others
 -- What a patient's studies hold of other patients.
@@ -134,3 +134,8 @@ delete from patient_alias where patient_id = any(%(patients)s)
 -- name: complete
 update erasure set completed_at = %(at)s, receipt = %(receipt)s, studies = '{}', instances = '{}', others = '{}'
 where id = %(id)s
+
+-- name: erased_since
+-- Whether what was written at a moment, in seconds since 1970, has been erased after it.
+select 1 from erasure
+where pseudonyms && %(pseudonyms)s::text[] and completed_at > to_timestamp(%(written)s) limit 1

@@ -8,7 +8,7 @@ where run.flower_run = %(flower_run)s
 
 -- name: polled
 insert into fleet_poll (member, polls) values (%(member)s, 1)
-on conflict (member) do update set polls = fleet_poll.polls + 1
+on conflict (member) do update set polls = fleet_poll.polls + 1, polled_at = now()
 
 -- name: polls
 select member, polls from fleet_poll

@@ -1,15 +1,16 @@
--- name: are_one
--- A program is its owner's, and also whose an administrator linked it to.
+-- name: same_person
+-- Those of others that are one person with one. A program is its owner's, and also whose an administrator linked it to.
 with named as (
-    select subject, subject = %(one)s as is_one from unnest(array[%(one)s] || %(others)s::text[]) subject
+    select subject, subject as asked, subject = %(one)s as is_one
+    from unnest(array[%(one)s] || %(others)s::text[]) subject
 ), held as (
-    select is_one, subject from named
+    select is_one, asked, subject from named
     union
-    select is_one, owner from named join client on 'client:' || client_id = subject and owner <> ''
+    select is_one, asked, owner from named join client on 'client:' || client_id = subject and owner <> ''
 ), person as (
-    select is_one, coalesce(person, subject) as person from held left join linked_identity using (subject)
+    select is_one, asked, coalesce(person, subject) as person from held left join linked_identity using (subject)
 )
-select exists (select from person one join person other using (person) where one.is_one and not other.is_one)
+select distinct other.asked from person one join person other using (person) where one.is_one and not other.is_one
 
 -- name: link
 -- All that are linked to either are one from now on.

@@ -83,3 +83,6 @@ select count(*) filter (where removed_at is not null), coalesce(sum(size) filter
     count(*) filter (where tried_at is not null and moved_at is null and gone_at is null),
     count(*) filter (where gone_at < now() - interval '1 hour')
 from moved
+
+-- name: in_bucket
+select count(*) from moved where moved_at is not null and gone_at is null

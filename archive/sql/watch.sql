@@ -12,6 +12,16 @@ select
     (select greatest(reltuples, 0)::bigint from pg_class where oid = 'series'::regclass) as series,
     (select greatest(reltuples, 0)::bigint from pg_class where oid = 'instance'::regclass) as instances
 
+-- name: federation
+-- Of a hub: what of its runs is done, and by the numbers of its members when each was heard of last, or was let in.
+select
+    (select count(*) from run_round) as rounds_complete,
+    (select coalesce(sum(greatest(submissions - 1, 0)), 0) from run) as run_restarts,
+    (select json_object_agg(number, extract(epoch from coalesce(polled_at, approved_at, requested_at)))
+     from member left join fleet_poll on fleet_poll.member = member.name
+        and polled_at >= coalesce(approved_at, requested_at)
+     where state = 'active') as members
+
 -- name: trace_readings
 -- Of which traces the readings are that are due of these studies.
 update reading set trace = given.trace

@@ -22,7 +22,7 @@ from federation.training.task import Label
 from inference import package
 from inference.errors import ReadingFailed
 from inference.instance import Part
-from inference.passport import parse_passport
+from inference.passport_reading import parse_passport
 from inference.pipeline import read_study
 from inference.session import Measured, Session, open_model
 from inference.signature import Keys

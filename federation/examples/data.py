@@ -19,7 +19,7 @@ from archive.errors import BadRequest, NotFound
 from archive.examples import Address, Candidate
 from archive.findings import Task
 from archive.label_file import Known
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.purpose import Purpose
 from archive.reported import REPORTS
 from archive.settings import Settings
@@ -96,7 +96,7 @@ def load_examples(
     """
     grounds = Grounds(dataset, permit_id, purpose, hub)
     allowed = check(settings, grounds)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         prepared.forget_withheld(settings, connection)
         inputs = Inputs(settings)
         candidates = of_side(settings, examples.candidates(connection, allowed.number), held_out)

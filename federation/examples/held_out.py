@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from archive import examples
 from archive.examples import Address
 from archive.findings import Task
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.purpose import Purpose
 from archive.settings import Settings
 from federation.evaluation.packages import Exam
@@ -52,7 +52,7 @@ def held_out(
     """
     grounds = Grounds(dataset, permit_id, purpose, hub)
     allowed = check(settings, grounds)
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         chosen = of_side(settings, examples.candidates(connection, allowed.number), held_out=True)
         people = {one.study_instance_uid: one.person for one in chosen}
         with Retrieval(settings, grounds) as retrieval:

@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, OperationalError
 from archive import datasets, examples
 from archive.errors import Unavailable
 from archive.findings import Task
-from archive.pool import connect, connection_string, translated_errors
+from archive.pool import autocommitting, connection_string
 from archive.settings import Settings
 from federation.examples.data import looked_at
 from federation.examples.exam import Exam, Why
@@ -61,7 +61,7 @@ def report(settings: Settings, dataset: str, task: Task) -> Quality:
     number = asyncio.run(_number(settings, dataset))
     counted = _Counted()
     key = derive(settings, "split")
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         candidates = examples.candidates(connection, number)
         people = {one.study_instance_uid: one.person for one in candidates}
         for study, _, exam in looked_at(connection, list(people), task):

@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg import Connection, Error
 
-from archive import members, runs
+from archive import measures, members, runs
 from archive.errors import BadRequest, Conflict, SenogateError, Unavailable
 from archive.pool import connect
 from archive.runs import Run, State
@@ -99,6 +99,7 @@ class Conductor:
                 self._keep(run, known)
         self._stop_others(known, {run.flower_run for run in runs.open_runs(self.connection)})
         forget_ended(self.settings, self.connection)
+        measures.FEDERATION_CONTACT.labels("superlink").set_to_current_time()
 
     def is_due(self) -> bool:
         """Whether a run's server is gone: what can be seen without asking anybody."""
@@ -188,6 +189,7 @@ def main(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     said = ""
+    measures.FEDERATION_CONTACT.labels("superlink").set_to_current_time()
     while not stopping.is_set():
         try:
             _conduct(settings, stopping)

@@ -6,16 +6,14 @@ time and not an answer. What comes after the round is over is fetched, and dropp
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from flwr.app import Error, Message, RecordDict
 from flwr.serverapp import Grid
-from flwr.supercore.inflatable.inflatable_object import UnexpectedObjectContentError
-from google.protobuf.message import DecodeError
 
 from archive.errors import BadRequest
+from federation.hub.replies import Asked, Executor, Replies, Unreadable, threads
 from federation.provenance.record import Reason, Refused
 
 T = TypeVar("T")
@@ -26,9 +24,6 @@ PRECONDITION = 6
 """Flower's error with which a site says no: it is not asked again soon."""
 TRIES = 3
 """Times that a site is asked in a round, where it fails."""
-STUCK = 3
-"""Uploads of a site that have stopped half way, as where it is killed amid one: beyond them it is not heard."""
-THREADS = 128
 IDLE = 3
 """Questions for messages by which a SuperNode shows that it works on none: one may have been under way when the message
 came, and one took it; it asks for no other before it has sent its reply."""
@@ -54,45 +49,15 @@ class Patience:
     poll: float = 0.25
 
 
-_MALFORMED = (
-    *(UnexpectedObjectContentError, DecodeError, ValueError, TypeError, AttributeError, LookupError),
-    RecursionError,
-)
-"""What Flower raises for a reply whose objects are none of its own, by the time that it has taken it."""
-
-
-class Unreadable:
-    """A reply that Flower can't read."""
-
-
 class NoQuorum(Exception):
     """Too few sites answered in time."""
-
-
-class Executor(Protocol):
-    """What runs a call beside others."""
-
-    def submit(self, fn: Callable[[str], list[T]], message_id: str, /) -> Future[list[T]]: ...
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A message that is under way to a site, and back."""
-
-    message_id: str
-    activation: str
-    node: int
-    polls: int = 0
-    idle_since: float | None = None
-    pull: Future[list[Message | Unreadable]] | None = None
-    not_before: float = 0.0
 
 
 @dataclass(slots=True)
 class _Site(Generic[T]):
     """A site in a round: it is away, works, has answered, or is out of it for a reason."""
 
-    asked: _Asked | None = None
+    asked: Asked | None = None
     answer: T | None = None
     out: Reason | None = None
     out_at: float = 0.0
@@ -129,9 +94,12 @@ class Rounds:
     tell: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
-    executor: Executor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "pull"))
+    executor: Executor = field(default_factory=threads)
     polls: Callable[[], Mapping[str, int]] = dict
-    _late: list[_Asked] = field(default_factory=list)
+    replies: Replies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.replies = Replies(self.grid, self.executor)
 
     def hold(
         self,
@@ -213,7 +181,7 @@ class _Round(Generic[T]):
         self._ask(due)
         self._say()
 
-    def _has_lost(self, asked: _Asked, polls: int) -> bool:
+    def _has_lost(self, asked: Asked, polls: int) -> bool:
         """Whether a SuperNode goes on asking for messages while it was given one, and there is no reply to that.
 
         It works on one at a time. One is lost where the connection breaks on which it is handed over.
@@ -237,48 +205,22 @@ class _Round(Generic[T]):
         polls = self._rounds.polls()
         for (name, (node, activation)), message_id in zip(due.items(), sent, strict=False):
             if message_id:
-                self._sites[name].asked = _Asked(message_id, activation, node, polls.get(name, 0))
+                self._sites[name].asked = Asked(message_id, activation, node, polls.get(name, 0))
 
     def _fetch(self) -> None:
         """Take what has come, of this round and of those before."""
-        for name, site in sorted(self._sites.items()):
-            if site.asked is not None and (came := self._pull(site.asked)) is not None:
-                site.asked = None
-                if isinstance(came, Unreadable):
-                    self._out(site, Reason.STATEMENT)
-                else:
-                    self._take(name, site, came)
-        self._rounds._late = [one for one in self._rounds._late if self._pull(one, later=True) is None]
-
-    def _pull(self, asked: _Asked, *, later: bool = False) -> Message | Unreadable | None:
-        """The reply to a message, once it is here.
-
-        An upload that has stopped half way holds nobody else up: Flower waits two hours for it, but no more than
-        `STUCK` of a site are waited for at a time.
-        """
-        if asked.pull is None:
-            if self._now < asked.not_before or self._is_stuck(asked):
-                return None
-            asked.pull = self._rounds.executor.submit(self._pull_one, asked.message_id)
-        if not asked.pull.done():
-            return None
-        found, asked.pull = asked.pull.result(), None
         # The longer a round takes, the less often it is asked for what has not come.
-        wait = 10.0 if later else min(2.0, max(self._patience.poll, (self._now - self._began) / 50))
-        asked.not_before = self._now + wait
-        return found[0] if found else None
-
-    def _is_stuck(self, asked: _Asked) -> bool:
-        """Whether so many of the site's earlier replies are being fetched and do not come."""
-        others = [one for one in self._rounds._late if one.node == asked.node and one is not asked]
-        return sum(one.pull is not None and not one.pull.done() for one in others) >= STUCK
-
-    def _pull_one(self, message_id: str) -> list[Message | Unreadable]:
-        try:
-            found = list(self._grid.pull_messages([message_id]))
-            return [one if one.has_error() or one.content is not None else Unreadable() for one in found]
-        except _MALFORMED:
-            return [Unreadable()]
+        wait = min(2.0, max(self._patience.poll, (self._now - self._began) / 50))
+        for name, site in sorted(self._sites.items()):
+            came = site.asked and self._rounds.replies.fetch(site.asked, self._now, wait)
+            if came is None:
+                continue
+            site.asked = None
+            if isinstance(came, Unreadable):
+                self._out(site, Reason.STATEMENT)
+            else:
+                self._take(name, site, came)
+        self._rounds.replies.drop_late(self._now)
 
     def _take(self, name: str, site: _Site[T], message: Message) -> None:
         if message.has_error():
@@ -309,7 +251,7 @@ class _Round(Generic[T]):
     def _lose(self, site: _Site[T]) -> None:
         """Wait no more for the answer to what a site was asked."""
         if site.asked is not None:
-            self._rounds._late.append(site.asked)
+            self._rounds.replies.give_up(site.asked)
         site.asked, site.away_since = None, self._now
 
     def _leave(self, name: str, reason: Reason) -> None:

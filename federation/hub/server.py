@@ -24,7 +24,7 @@ from federation.provenance.passport import Standing
 from federation.training.task import task_of
 from federation.training.weights import weights_hash
 from inference.errors import PackageError
-from inference.passport import parse_passport
+from inference.passport_reading import parse_passport
 
 log = logging.getLogger("senogate.federation")
 app = ServerApp()

@@ -24,7 +24,7 @@ from archive.audit import WORKER, Event, Outcome, write
 from archive.errors import BadRequest, Forbidden, NotFound, SenogateError, Unauthenticated, Unavailable
 from archive.job_questions import FEATURES, LEAST_PATIENTS, JobKind, JobQuestion, read_question
 from archive.jobs import JobState
-from archive.pool import connect, connection_string, queries, translated_errors
+from archive.pool import autocommitting, connection_string, queries
 from archive.settings import Settings
 from federation.jobs import check, child, files, models, tables
 from federation.jobs.answers import Answers, Read
@@ -90,7 +90,7 @@ class JobRunner:
 
     def run(self, job_id: str) -> None:
         """Consider a job, or run it. Raises Unavailable where it is to be done again."""
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             row = connection.execute(self._sql["begin"], {"job": job_id}).fetchone()
             if row is None:
                 return

@@ -21,7 +21,7 @@ from flwr.app.error import Error
 from flwr.common.constant import ErrorCode
 from psycopg import AsyncConnection
 
-from archive import approvals, secrets
+from archive import approvals, measures, secrets
 from archive.approvals import Offered
 from archive.audit import Outcome
 from archive.errors import BadRequest, ConfigurationError, NotFound, Unavailable
@@ -89,6 +89,7 @@ class Trainer:
 
     def run(self) -> None:
         """Until it is told to stop. A task that was under way when the trainer was ended is done first."""
+        measures.FEDERATION_CONTACT.labels("supernode").set_to_current_time()
         self._warm.prepare()
         task = self._held.find()
         while not self._stop.is_set():
@@ -100,19 +101,25 @@ class Trainer:
 
     def _next(self) -> Task | None:
         try:
-            return self._runtime.acquire()
+            task = self._runtime.acquire()
         except Unavailable:
             return None  # it starts, or starts again: it is asked again soon
+        measures.FEDERATION_CONTACT.labels("supernode").set_to_current_time()
+        return task
 
     def _do(self, task: Task) -> None:
         """Do a task and hand in what came of it; whatever goes wrong is this round's."""
         self._held.keep(task)
         try:
             self._beat(task, now=True)
-            self._hand_in(task, self._outcome(task))
+            outcome = self._outcome(task)
+            self._hand_in(task, outcome)
+            measures.FEDERATION_ROUNDS.labels(_told(outcome)).inc()
         except TaskGone as error:
+            measures.FEDERATION_ROUNDS.labels("given_up").inc()
             _LOG.warning("round %d of %s is given up: %s", task.round, task.run, error)
         except Unavailable as error:
+            measures.FEDERATION_ROUNDS.labels("lost").inc()
             _LOG.error("round %d of %s is lost: %s", task.round, task.run, error)
         except _Stopped:
             return  # what is held is done when the trainer is back
@@ -257,6 +264,7 @@ class Trainer:
         except Unavailable:
             self._beat_at = time.monotonic() + 1.0
         else:
+            measures.FEDERATION_CONTACT.labels("supernode").set_to_current_time()
             self._beat_at = time.monotonic() + HEARTBEAT
 
     def _note(self, task: Task, manifest: Manifest | None, outcome: Outcome, reason: str) -> None:
@@ -270,6 +278,13 @@ class Trainer:
             await gate.note(connection, told, task.kind, task.round, outcome, reason)
 
         self._patiently(task, lambda: connected(self._settings, record))
+
+
+def _told(outcome: RecordDict | Error) -> str:
+    """What became of a round whose outcome was handed in."""
+    if not isinstance(outcome, Error):
+        return "answered"
+    return "refused" if outcome.code == ErrorCode.MOD_FAILED_PRECONDITION else "failed"
 
 
 class _Stopped(Exception):

@@ -9,6 +9,7 @@ from datetime import date
 from http import HTTPStatus
 from typing import Any
 
+from psycopg import AsyncConnection
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from archive import applications, rules
 from archive.errors import BadRequest, Forbidden, NotFound
 from archive.permits import Wanted
+from archive.persons import hers
 from archive.policy import Action
 from archive.proposals import Case, Proposal, Told, count_votes, public, steps
 from archive.purpose import Purpose
@@ -112,12 +114,19 @@ async def visible(request: Request) -> tuple[Case, list[Told]]:
     async with services_of(request).connection() as connection:
         case = await applications.find(connection, permit_id)
         told = await applications.told(connection, permit_id)
-    if reads_applications(request) and not case.is_of(principal_of(request).subject):
-        return case, told
+        if await judges(connection, request, case):
+            return case, told
     principal = principal_of(request)
-    if not case.is_of(principal.subject) or principal.permit not in (None, permit_id):
+    is_own = case.is_of(principal.subject) and principal.permit in (None, permit_id)
+    if not is_own and not reads_applications(request):
         raise NotFound("no such permit")
     return case, public(told)
+
+
+async def judges(connection: AsyncConnection, request: Request, case: Case) -> bool:
+    """Whether the principal reads what others ask for, and none of her identities asked for this, or is to have it."""
+    asked = (case.permit.subject, case.permit.requested_by)
+    return reads_applications(request) and not await hers(connection, principal_of(request).subject, asked)
 
 
 async def say(request: Request) -> Response:
@@ -166,8 +175,9 @@ async def _shown(request: Request, permit_id: str, status: HTTPStatus = HTTPStat
         "steps": [each._asdict() for each in steps(case, told)],
         "told": [each._asdict() for each in told],
     }
-    if reads_applications(request) and not case.is_of(principal_of(request).subject):
-        members["votes"] = count_votes(case, told)._asdict()
+    async with services_of(request).connection() as connection:
+        if await judges(connection, request, case):
+            members["votes"] = count_votes(case, told)._asdict()
     return respond(members, status)
 
 

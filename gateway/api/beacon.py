@@ -101,7 +101,7 @@ async def _of_node(request: Request, describe: Callable[[str, Node], Document]) 
 
 def _unfiltered(request: Request) -> Asked:
     """Raises BadRequest where datasets are to be filtered: what is counted are individuals."""
-    asked = parse_address(request.query_params.multi_items())
+    asked = parse_address(request.query_params.multi_items(), gives_records=True)
     if asked.question != EVERYTHING:
         raise BadRequest("datasets are not filtered: ask for individuals")
     return asked

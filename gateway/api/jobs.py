@@ -22,13 +22,15 @@ from archive.errors import Forbidden, NotFound, PayloadTooLarge
 from archive.job_packages import LARGEST_NETWORK, LARGEST_PASSPORT
 from archive.job_questions import JobQuestion, read_question
 from archive.jobs import Job
+from archive.persons import hers
 from archive.policy import Action
+from archive.state_item import marked
 from gateway.api.management import is_manager, require_manager
 from gateway.api.payload import read_payload, respond
 from gateway.services import grants_of, principal_of, services_of
 
 _IN_MEMORY = 1024**2  # bytes of an upload
-_NOT_ALLOWED = "no permit of yours allows jobs.run on this dataset"
+_NOT_ALLOWED = marked("no permit of yours allows jobs.run on this dataset")
 
 
 class AllJobs(HTTPEndpoint):
@@ -58,7 +60,7 @@ async def ask(
     """Submit a job for who asks, under the permit or the first that allows it. Raises Forbidden; as `jobs.submit`."""
     principal = principal_of(request)
     if Action.JOB not in principal.actions:
-        raise Forbidden(f"the token lacks the scope {Action.JOB}")
+        raise Forbidden("the token lacks the scope %(scope)s", scope=str(Action.JOB))
     allowed: Sequence[str] = ()
     with suppress(NotFound):  # a dataset that is not there is one that no permit names
         allowed = await jobs.permits_for(connection, principal, grants_of(request), dataset)
@@ -75,13 +77,15 @@ async def ask(
 def require_user(request: Request) -> None:
     """Raises Forbidden for a token that is neither for jobs nor for decisions."""
     if not is_manager(request) and Action.JOB not in principal_of(request).actions:
-        raise Forbidden(f"the token lacks the scope {Action.JOB}")
+        raise Forbidden("the token lacks the scope %(scope)s", scope=str(Action.JOB))
 
 
 async def visible(connection: AsyncConnection, request: Request) -> list[Job]:
     """All jobs to who decides on them, to others their own as they see them."""
     if is_manager(request):
-        return [one if _decides(request, one) else one.told() for one in await jobs.list_jobs(connection)]
+        every = await jobs.list_jobs(connection)
+        own = await hers(connection, principal_of(request).subject, (one.subject for one in every))
+        return [one.told() if one.subject in own else one for one in every]
     found = await jobs.list_jobs(connection, principal_of(request).subject)
     return [one.told() for one in found if _is_own(request, one)]
 
@@ -90,16 +94,19 @@ async def find(connection: AsyncConnection, request: Request) -> Job:
     """The job that the address names. Raises NotFound, also for another's."""
     require_user(request)
     found = await jobs.show(connection, request.path_params["job"])
-    if _decides(request, found):
+    if await decides(connection, request, found):
         return found
-    if not _is_own(request, found):
+    if not is_manager(request) and not _is_own(request, found):
         raise NotFound("no such job")
     return found.told()
 
 
-def _decides(request: Request, job: Job) -> bool:
-    """Whether the principal decides on a job: nobody does on her own, and sees of it what a requester sees."""
-    return is_manager(request) and job.subject != principal_of(request).subject
+async def decides(connection: AsyncConnection, request: Request, job: Job) -> bool:
+    """Whether the principal decides on a job: nobody does on her own, by none of her identities.
+
+    Of her own she sees what a requester sees.
+    """
+    return is_manager(request) and not await hers(connection, principal_of(request).subject, (job.subject,))
 
 
 def _is_own(request: Request, job: Job) -> bool:
@@ -113,7 +120,7 @@ async def answer_of(connection: AsyncConnection, request: Request, job: Job) -> 
 
     Raises NotFound where there is none, Forbidden.
     """
-    manages = _decides(request, job)
+    manages = await decides(connection, request, job)
     text = await jobs.result(connection, job.job_id, checked=manages)
     if not manages and not await jobs.is_allowed(connection, job.subject, job.permit, job.dataset):
         raise Forbidden(_NOT_ALLOWED)
@@ -191,7 +198,7 @@ class OnePackage(HTTPEndpoint):
 
     async def put(self, request: Request) -> Response:
         """Send in a passport, under its SHA-256."""
-        by = _require_permit(request)
+        by = require_sender(request)
         passport = await _read(request, LARGEST_PASSPORT)
         async with services_of(request).connection() as connection:
             package = request.path_params["package"]
@@ -200,17 +207,17 @@ class OnePackage(HTTPEndpoint):
 
 async def put_network(request: Request) -> Response:
     """Send in the network that a passport names."""
-    by = _require_permit(request)
+    by = require_sender(request)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as held:
         size = 0
         async for chunk in request.stream():
             size += len(chunk)
             if size > LARGEST_NETWORK:
-                raise PayloadTooLarge(f"a network has {LARGEST_NETWORK} bytes at most")
+                raise PayloadTooLarge("a network has %(most)s bytes at most", most=LARGEST_NETWORK)
             await run_sync(held.write, chunk)
         held.seek(0)
         async with services_of(request).connection() as connection:
-            package, content = request.path_params["package"], _chunks(held)
+            package, content = request.path_params["package"], chunks(held)
             return respond(await job_packages.add_network(connection, package, content, by=by))
 
 
@@ -229,7 +236,7 @@ async def approve_sent(connection: AsyncConnection, request: Request) -> None:
     await job_packages.approve(connection, package, by=by)
 
 
-def _require_permit(request: Request) -> str:
+def require_sender(request: Request) -> str:
     """The subject of who has a permit for any jobs, and may send in what they evaluate. Raises Forbidden."""
     principal = principal_of(request)
     named = [one for one in grants_of(request).permits if principal.permit in (None, one.permit_id)]
@@ -243,11 +250,12 @@ async def _read(request: Request, most: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise PayloadTooLarge(f"taken are {most} bytes at most")
+            raise PayloadTooLarge("taken are %(most)s bytes at most", most=most)
     return bytes(body)
 
 
-async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """A file's bytes, read in threads."""
     while chunk := await run_sync(file.read, _IN_MEMORY):
         yield chunk
 

@@ -96,11 +96,11 @@ async def read_payload(request: Request) -> Payload:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAXIMUM:
-            raise PayloadTooLarge(f"a request has at most {MAXIMUM} bytes")
+            raise PayloadTooLarge("a request has at most %(most)s bytes", most=MAXIMUM)
     if not body:
         return Payload({})
     if parse_media_type(request.headers.get("content-type", "missing/missing")).essence != _JSON:
-        raise UnsupportedMediaType(f"taken is: {_JSON}")
+        raise UnsupportedMediaType("taken is: application/json")
     try:
         found = json.loads(body)
         storable = "\0" not in json.dumps(found, ensure_ascii=False).encode("utf-8").decode()

@@ -54,5 +54,7 @@ def parse_asked(request: Request) -> Asked:
         "\0" in text or len(text) > _LONGEST
         for text in (words, *(one for many in facets.values() for one in many))
     ):
-        raise BadRequest(f"what is sought has {_LONGEST} characters at most, and no control characters")
+        raise BadRequest(
+            "what is sought has %(most)s characters at most, and no control characters", most=_LONGEST
+        )
     return Asked(words, Sought(tuple(words.split()[:_MOST_WORDS]), **facets), int(first))

@@ -21,7 +21,7 @@ from archive import catalogue, holdings, state
 from archive.catalogue import Entry
 from archive.errors import ConfigurationError, NotFound, SenogateError
 from archive.measure_sockets import published
-from archive.pool import SESSION, connect, connection_string, translated_errors
+from archive.pool import SESSION, autocommitting, connection_string
 from archive.record_versions import list_versions
 from archive.settings import Settings
 from gateway.catalogue import rounds
@@ -91,7 +91,7 @@ async def check(connection: AsyncConnection, settings: Settings, name: str) -> l
 
 def is_alive(settings: Settings) -> bool:
     """Whether the site's keeper left a sign of life lately. Raises Unavailable."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         return state.is_keeper_alive(connection)
 
 

@@ -4,7 +4,7 @@ What makes RDF is loaded when it is first asked for.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -18,6 +18,7 @@ from archive.catalogue_fields import Node
 from archive.errors import Gone, NotFound
 from archive.media_type import MediaType
 from archive.record_versions import RecordVersion, list_versions, show_tombstone
+from archive.state_item import marked
 from gateway.catalogue.addresses import PATH, POINT, Addresses
 from gateway.catalogue.asked import parse_asked
 from gateway.catalogue.citation import FORMS, citation_of
@@ -31,11 +32,10 @@ from gateway.catalogue.rendering import (
     respond_body,
     respond_page,
     serialize,
+    state_of,
 )
 from gateway.portal.pages import page
 from gateway.services import services_of
-
-_STARTED = datetime.now(UTC)
 
 
 async def show_catalogue(request: Request) -> Response:
@@ -46,7 +46,7 @@ async def show_catalogue(request: Request) -> Response:
         node = await catalogue.node(connection)
         if chosen != PAGE:
             names, changed_at = await catalogue.addresses(connection)
-            return respond_body(request, chosen, _written(chosen, node, tuple(names), changed_at, where))
+            return respond_body(request, chosen, *_written(chosen, node, tuple(names), changed_at, where))
         asked = parse_asked(request)
         found = await catalogue.find(connection, asked.sought, offset=asked.first)
     return respond_page(
@@ -60,11 +60,12 @@ async def show_catalogue(request: Request) -> Response:
 @lru_cache(8)
 def _written(
     chosen: MediaType, node: Node, names: tuple[str, ...], changed_at: datetime | None, where: Addresses
-) -> bytes:
-    """The catalogue's record, made once as long as nothing of it changes: a thousand datasets take a while."""
+) -> tuple[bytes, bytes]:
+    """The catalogue's record and its state, made once as long as nothing changes: a thousand datasets take a while."""
     from gateway.catalogue.record import catalogue_record
 
-    return serialize(chosen, catalogue_record(node, names, changed_at, where))
+    graph = catalogue_record(node, names, changed_at, where)
+    return serialize(chosen, graph), state_of(graph)
 
 
 async def show_dataset(request: Request) -> Response:
@@ -131,8 +132,8 @@ async def show_point(request: Request) -> Response:
 
     chosen = choose(request, page=False)
     async with services_of(request).connection() as connection:
-        node = await catalogue.node(connection)
-    return respond(request, chosen, point_record(node, where_of(request), _STARTED))
+        node, (issued, modified) = await catalogue.node(connection), await catalogue.dates(connection)
+    return respond(request, chosen, point_record(node, where_of(request), issued, modified))
 
 
 async def read_served(request: Request) -> tuple[Node, Entry, list[RecordVersion]]:
@@ -145,7 +146,12 @@ async def read_served(request: Request) -> tuple[Node, Entry, list[RecordVersion
         found = await catalogue.entries(connection, published=True, name=name)
         if not found:
             stone = await show_tombstone(connection, name)
-            raise Gone(f"withdrawn on {stone.withdrawn_at:%Y-%m-%d}: {stone.title}, version {stone.version}")
+            raise Gone(
+                marked("withdrawn on %(day)s: %(title)s, version %(version)s"),
+                day=f"{stone.withdrawn_at:%Y-%m-%d}",
+                title=stone.title,
+                version=stone.version,
+            )
         return await catalogue.node(connection), found[0], await list_versions(connection, name)
 
 

@@ -12,10 +12,13 @@ from archive.catalogue import Entry
 from archive.catalogue_fields import Node
 from archive.errors import BadRequest, PreconditionFailed, Unavailable
 from archive.settings import Settings
+from archive.state_item import marked
 from gateway.catalogue.addresses import Addresses
 from gateway.catalogue.findings import Finding, field_of
 
 PATIENCE = 20.0  # seconds that a count may take before a record is published
+_WOULD_NOT_CONFORM = marked("%(name)s would not conform: %(found)s")
+_TAKES_LONG = marked("the dataset takes long to count: it is counted beside, try again later")
 
 
 def problems(settings: Settings, node: Node, entry: Entry) -> list[Finding]:
@@ -66,7 +69,7 @@ async def edit_node(
         found = await run_sync(problems, settings, record, entry)
         known = await run_sync(problems, settings, before, entry) if found else []
         if worse := [str(one) for one in found if one not in known]:
-            raise BadRequest(f"{entry.name} would not conform: {'; '.join(worse)}")
+            raise BadRequest(_WOULD_NOT_CONFORM, name=entry.name, found="; ".join(worse))
     return await catalogue.edit_node(connection, record, by=by, revision=revision)
 
 
@@ -76,6 +79,4 @@ async def _count(connection: AsyncConnection, entry: Entry) -> None:
             await holdings.count(connection, entry.number, longest=PATIENCE)
     except QueryCanceled:
         if entry.holdings is None:
-            raise Unavailable(
-                "the dataset takes long to count: it is counted beside, try again later"
-            ) from None
+            raise Unavailable(_TAKES_LONG) from None

@@ -1,6 +1,7 @@
 """A record as RDF: the node's catalogue, a dataset with its one distribution, and a FAIR Data Point about them.
 
 Numbers are those that anybody may know (`archive.holdings.published`). Addresses begin with the node's public URL.
+Blank nodes are named by what they are of, so that the same record is written the same each time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -65,10 +66,10 @@ def distribution_record(entry: Entry, where: Addresses) -> Graph:
     return graph
 
 
-def point_record(node: Node, where: Addresses, issued: datetime) -> Graph:
+def point_record(node: Node, where: Addresses, issued: datetime, modified: datetime) -> Graph:
     """The FAIR Data Point that leads to the catalogue (FDP specification 1.2, its metadata service)."""
     graph = _new_graph()
-    _add_point(graph, node, where, issued)
+    _add_point(graph, node, where, issued, modified)
     return graph
 
 
@@ -120,7 +121,7 @@ def _add_dataset(graph: Graph, node: Node, entry: Entry, where: Addresses) -> No
     )
     graph.add((it, DCAT.landingPage, _typed(graph, URIRef(written.landing_page or it), FOAF.Document)))
     graph.add((it, DCAT.contactPoint, _contact(graph, entry, where)))
-    statement = BNode()
+    statement = BNode(f"provenance-of-{entry.name}")
     graph.add((statement, RDF.type, DCT.ProvenanceStatement))
     graph.add((statement, RDFS.label, _english(written.provenance)))
     graph.add((it, DCT.provenance, statement))
@@ -136,7 +137,7 @@ def _add_dataset(graph: Graph, node: Node, entry: Entry, where: Addresses) -> No
                 ),
             )
         )
-    _add_numbers(graph, it, entry.told)
+    _add_numbers(graph, it, entry.name, entry.told)
     graph.add((it, DCAT.distribution, URIRef(where.distribution(entry.name))))
 
 
@@ -158,11 +159,11 @@ def _add_distribution(graph: Graph, entry: Entry, where: Addresses) -> None:
     for condition in entry.written.access:
         graph.add((it, DCT.rights, _typed(graph, ACCESS[condition], DCT.RightsStatement)))
     if entry.written.licence:
-        graph.add((it, DCT.license, _licence(graph, entry.written.licence)))
+        graph.add((it, DCT.license, _licence(graph, entry.name, entry.written.licence)))
     _add_law(graph, it, entry.written.legislation)
 
 
-def _add_point(graph: Graph, node: Node, where: Addresses, issued: datetime) -> None:
+def _add_point(graph: Graph, node: Node, where: Addresses, issued: datetime, modified: datetime) -> None:
     it = URIRef(where.point)
     graph.add((it, RDF.type, FDP.FAIRDataPoint))
     graph.add((it, RDF.type, FDP.MetadataService))
@@ -174,7 +175,9 @@ def _add_point(graph: Graph, node: Node, where: Addresses, issued: datetime) -> 
     graph.add((it, DCATAP.applicableLegislation, _typed(graph, URIRef(EHDS), ELI.LegalResource)))
     graph.add((it, FDP.conformsToFdpSpec, URIRef("https://specs.fairdatapoint.org/fdp-specs-v1.2.html")))
     graph.add((it, FDP.metadataCatalog, URIRef(where.catalogue)))
+    graph.add((it, FDP.metadataIdentifier, it))
     graph.add((it, FDP.metadataIssued, Literal(issued.isoformat(), datatype=XSD.dateTime)))
+    graph.add((it, FDP.metadataModified, Literal(modified.isoformat(), datatype=XSD.dateTime)))
     graph.add((it, DCAT.endpointURL, it))
     container = URIRef(f"{it}#catalogues")
     graph.add((container, RDF.type, LDP.DirectContainer))
@@ -215,7 +218,7 @@ def _add_law(graph: Graph, it: URIRef, addresses: Iterable[str]) -> None:
         graph.add((it, DCATAP.applicableLegislation, _typed(graph, URIRef(address), ELI.LegalResource)))
 
 
-def _add_numbers(graph: Graph, it: URIRef, holdings: Holdings) -> None:
+def _add_numbers(graph: Graph, it: URIRef, name: str, holdings: Holdings) -> None:
     """What was counted; a dataset of which nothing may be told has 0 and the most general terms."""
     for term, number in (
         (HEALTH.numberOfUniqueIndividuals, holdings.individuals),
@@ -234,7 +237,7 @@ def _add_numbers(graph: Graph, it: URIRef, holdings: Holdings) -> None:
         graph.add((it, HEALTH.minTypicalAge, _number(ages[0])))
         graph.add((it, HEALTH.maxTypicalAge, _number(ages[-1] + 4)))
     if years := sorted(holdings.years):
-        period = BNode()
+        period = BNode(f"years-of-{name}")
         graph.add((period, RDF.type, DCT.PeriodOfTime))
         graph.add((period, DCAT.startDate, Literal(f"{years[0]}-01-01", datatype=XSD.date)))
         graph.add((period, DCAT.endDate, Literal(f"{years[-1]}-12-31", datatype=XSD.date)))
@@ -271,11 +274,11 @@ def _contact(graph: Graph, entry: Entry, where: Addresses) -> URIRef:
     return it
 
 
-def _licence(graph: Graph, text: str) -> URIRef | BNode:
+def _licence(graph: Graph, name: str, text: str) -> URIRef | BNode:
     """A licence at its address, or one that is told by its name alone."""
     if is_address(text):
         return _typed(graph, URIRef(text), DCT.LicenseDocument)
-    it = BNode()
+    it = BNode(f"licence-of-{name}")
     graph.add((it, RDF.type, DCT.LicenseDocument))
     graph.add((it, RDFS.label, _english(text)))
     return it

@@ -1,6 +1,7 @@
 """A record in the form that is asked for: a page, or RDF as JSON-LD, Turtle, RDF/XML or N-Triples."""
 
 from collections.abc import Callable
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,13 @@ def choose(request: Request, *, page: bool = True) -> MediaType:
 
 def respond(request: Request, chosen: MediaType, graph: "Graph") -> Response:
     """A graph as RDF. Raises NotModified."""
-    return respond_body(request, chosen, serialize(chosen, graph))
+    return respond_body(request, chosen, serialize(chosen, graph), state_of(graph))
+
+
+def state_of(graph: "Graph") -> bytes:
+    """The same of graphs that say the same, in whichever order a process holds their statements."""
+    statements = graph.serialize(format="nt", encoding="utf-8").splitlines()
+    return blake2b(b"\n".join(sorted(statements)), digest_size=16).digest()
 
 
 def serialize(chosen: MediaType, graph: "Graph") -> bytes:
@@ -65,8 +72,8 @@ def respond_page(request: Request, render: Callable[[], Response]) -> Response:
     return answer
 
 
-def respond_body(request: Request, chosen: MediaType, body: bytes) -> Response:
-    """What is RDF already. Raises NotModified."""
-    revalidate_content(request, str(chosen), [body])
+def respond_body(request: Request, chosen: MediaType, body: bytes, state: bytes) -> Response:
+    """What is RDF already, of a graph of that state. Raises NotModified."""
+    revalidate_content(request, str(chosen), [state])
     headers = {"cache-control": _KEPT, "vary": "accept", "content-type": f"{chosen}; charset=utf-8"}
     return Response(body, HTTPStatus.OK, headers)

@@ -13,7 +13,7 @@ from psycopg.errors import QueryCanceled
 
 from archive import job_packages, state
 from archive.errors import Unavailable
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.quality import exams, kept
 from archive.settings import Settings
 from archive.tiers import Tiers
@@ -50,11 +50,11 @@ class _Looking:
             raise
 
     def _look_at_one(self) -> int:
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             return exams.look(connection, self._tiers, limit=1)
 
     def _tell_tries(self, tell: Callable[[psycopg.Connection], None]) -> None:
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             tell(connection)
 
 
@@ -76,7 +76,7 @@ async def _report(settings: Settings) -> None:
 
 
 def _make_report(settings: Settings) -> bool:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         try:
             return kept.make_due(connection)
         except QueryCanceled:
@@ -92,7 +92,7 @@ async def _tidy(settings: Settings) -> None:
 
 
 def _forget(settings: Settings) -> None:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         job_packages.forget_old(connection, settings.jobs_package_days, by=SUBJECT)
 
 
@@ -105,5 +105,5 @@ async def _live(settings: Settings, looking: _Looking) -> None:
 
 
 def _sign(settings: Settings) -> None:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         state.note(connection, state.KEEPER)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from archive import measures
 from archive.errors import BadRequest, PayloadTooLarge, Unavailable
 from gateway.body import BrokenOff
 
@@ -56,6 +57,7 @@ class Upload:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._chunks:
+                measures.FEDERATION_BYTES.labels("to_hub").inc(len(chunk))
                 yield chunk
         except Exception as error:
             self.error = error
@@ -97,6 +99,7 @@ class Carried(Response):
             size = 0
             async for chunk in self._answer.aiter_raw():
                 size += len(chunk)
+                measures.FEDERATION_BYTES.labels("from_hub").inc(len(chunk))
                 if size > LARGEST_ANSWER:
                     raise BrokenOff("an answer of the other side is too large")
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from archive import measures
 from archive.errors import ConfigurationError, Forbidden, NotFound, Unavailable
 from archive.federation_keys import node_key, node_public_bytes
 from archive.federation_roles import Joined, read_site
@@ -88,6 +89,7 @@ class Outward:
             await answer.aclose()
             raise Unavailable("the hub is asked too often")
         if answer.is_success:
+            measures.FEDERATION_CONTACT.labels("hub").set_to_current_time()
             self._rest, self._until = _SHORTEST_REST, 0.0
         return Carried(answer)
 
@@ -115,6 +117,7 @@ async def _serve(settings: Settings) -> None:
     joined = read_site(settings)
     if joined is None:
         raise ConfigurationError("this node is a site of no federation: `senogate federation join`")
+    measures.FEDERATION_CONTACT.labels("hub").set_to_current_time()
     files = loopback.ensure(settings)
     key = base64.b64encode(node_public_bytes(node_key(settings))).decode("ascii")
     async with dialling.async_client(settings, joined) as client, _listening(settings, joined) as listening:

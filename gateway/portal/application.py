@@ -13,16 +13,11 @@ from starlette.routing import Route
 from archive import applications, permits
 from archive.errors import Conflict, Forbidden, NotFound
 from archive.permits import Terms
+from archive.persons import hers
 from archive.policy import Action
-from archive.proposals import Case, count_votes, steps
-from gateway.api.applications import require_asker, visible
-from gateway.api.management import (
-    is_manager,
-    reads_applications,
-    require_committee,
-    require_manager,
-    votes,
-)
+from archive.proposals import Case, count_votes, steps, voters_on
+from gateway.api.applications import judges, require_asker, visible
+from gateway.api.management import is_manager, require_committee, require_manager, votes
 from gateway.api.payload import Payload
 from gateway.downloads import TOKEN_LIFE, personal_token, script
 from gateway.portal.access import PATH, STATES, choices, filled_in, read_application
@@ -38,7 +33,6 @@ SAID = {
     "for": marked("voted for it"),
     "against": marked("voted against it"),
 }
-Act = Callable[[AsyncConnection, str, Payload], Awaitable[None]]
 
 
 async def case_page(
@@ -50,12 +44,9 @@ async def case_page(
     except NotFound:
         return absent(request)
     subject = principal_of(request).subject
-    is_own, voting = case.is_of(subject), votes(request)
-    reviews = reads_applications(request) and not is_own
-    has_voted = any(
-        each.by == subject and each.kind in ("for", "against") and each.revision == case.revision
-        for each in told
-    )
+    async with services_of(request).connection() as connection:
+        reviews = await judges(connection, request, case)
+        voters = await hers(connection, subject, voters_on(case, told))
     settings = services_of(request).settings
     values = await choices(request, getattr(request.state, "given", None) or filled_in(case))
     return signed_page(
@@ -69,10 +60,10 @@ async def case_page(
         said=SAID,
         steps=steps(case, told),
         states=STATES,
-        is_own=is_own,
+        is_own=case.is_of(subject),
         reviews=reviews,
-        decides=is_manager(request) and not is_own,
-        may_vote=voting and reviews and not has_voted,
+        decides=is_manager(request) and reviews,
+        may_vote=votes(request) and reviews and not voters,
         votes=count_votes(case, told),
         votes_needed=settings.committee_votes,
         is_holder=case.permit.subject == subject,

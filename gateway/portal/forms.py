@@ -1,21 +1,36 @@
 """What a person sends from a page: the fields of a form, and where the answer leads."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote
 
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from archive.errors import HTTP_STATUS, BadRequest, Conflict, Forbidden, NotFound, UnsupportedMediaType
+from archive.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    PayloadTooLarge,
+    Unavailable,
+    UnsupportedMediaType,
+    status_of,
+)
 from gateway.api.management import is_manager
 from gateway.api.payload import Payload
 from gateway.portal.languages import told
 from gateway.portal.pages import page
+from gateway.problem import RETRY_AFTER
 from gateway.services import principal_of
-from gateway.sessions import is_form, read_body
+from gateway.sessions import MAXIMUM_FORM, MAXIMUM_VISITORS_FORM, has_files, is_form, read_body
 
+_MOST_FIELDS = 8  # of a form with files, beside these
+_LONGEST_FIELDS = 64 * 1024  # bytes of these
 LONGEST_PATH = 1500  # characters as they lie in a cookie
 Handler = Callable[[Request], Awaitable[Response]]
 Show = Callable[[Request, str, HTTPStatus], Awaitable[Response]]
@@ -25,21 +40,68 @@ Show = Callable[[Request, str, HTTPStatus], Awaitable[Response]]
 async def read_form(request: Request, *, lists: tuple[str, ...] = ()) -> Payload:
     """The fields of a form, those of `lists` as often as they were sent. Raises UnsupportedMediaType, BadRequest.
 
-    Fields that were left empty are left out; texts, but for passwords, have no white space around them.
+    Fields that were left empty are left out; texts, but for passwords, have no white space around them, and lines that
+    end as they do elsewhere: a browser sends each with CR LF.
     """
     if not is_form(request):
         raise UnsupportedMediaType("taken is: application/x-www-form-urlencoded")
     try:
-        sent = parse_qs((await read_body(request.receive)).decode("utf-8"), max_num_fields=200)
+        most = MAXIMUM_FORM if "principal" in request.scope else MAXIMUM_VISITORS_FORM
+        sent = parse_qs((await read_body(request.receive, most)).decode("utf-8"), max_num_fields=200)
     except ValueError:
         raise BadRequest("the form can't be read") from None
     fields = {
-        name: values if name == "password" else [value.strip() for value in values]
+        name: values if name == "password" else [value.replace("\r\n", "\n").strip() for value in values]
         for name, values in sent.items()
     }
     if any("\0" in value for values in fields.values() for value in values):
         raise BadRequest("the form can't be read")
     return Payload({name: values if name in lists else values[-1] for name, values in fields.items()})
+
+
+@asynccontextmanager
+async def read_files(request: Request, *, number: int, most: int) -> AsyncIterator[FormData]:
+    """A form with so many files at most, of `most` bytes together, which lie in nameless files until the block ends.
+
+    Raises UnsupportedMediaType, PayloadTooLarge, BadRequest.
+    """
+    if not has_files(request):
+        raise UnsupportedMediaType("taken is: multipart/form-data")
+    stream = _bounded(request, most + _LONGEST_FIELDS)
+    try:
+        form = await MultiPartParser(
+            request.headers, stream, max_files=number, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELDS
+        ).parse()
+    except (MultiPartException, ValueError):
+        raise BadRequest("the form can't be read") from None
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """The body as it comes. Raises PayloadTooLarge."""
+    size = int(request.headers.get("content-length", "0"))
+    if size <= most:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                break
+            yield chunk
+    if size > most:
+        raise PayloadTooLarge(
+            "the files are larger than the %(most)s MiB that are taken", most=most // 1024**2
+        )
+
+
+def file_of(form: FormData, name: str) -> UploadFile:
+    """A file of a form. Raises BadRequest where none was chosen."""
+    found = form.get(name)
+    if not isinstance(found, UploadFile) or not found.size:
+        raise BadRequest("%(name)s is missing", name=name)
+    return found
 
 
 def last_day(form: Payload, name: str) -> datetime | None:
@@ -54,9 +116,11 @@ def answering(show: Show, change: Handler) -> Handler:
     async def answer(request: Request) -> Response:
         try:
             return await change(request)
-        except (BadRequest, NotFound, Conflict) as error:
-            status = next(HTTP_STATUS[kind] for kind in type(error).__mro__ if kind in HTTP_STATUS)
-            return await show(request, told(error), status)
+        except (BadRequest, NotFound, Conflict, PayloadTooLarge, UnsupportedMediaType, Unavailable) as error:
+            shown = await show(request, told(error), status_of(error))
+            if isinstance(error, Unavailable):
+                shown.headers.setdefault("retry-after", RETRY_AFTER)
+            return shown
         except Forbidden as error:
             return refusal(request, told(error))
 

@@ -1,5 +1,6 @@
 """`/jobs`: people have jobs run over datasets that they may use in place; stewards let them run, and answers out."""
 
+import hashlib
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -10,13 +11,24 @@ from starlette.routing import Route
 
 from archive import job_packages, jobs
 from archive.errors import Forbidden, NotFound
+from archive.job_packages import LARGEST_NETWORK, LARGEST_PASSPORT
 from archive.job_questions import DIMENSIONS, FEATURES, LABELS, JobKind, read_question
 from archive.jobs import Job, JobState
+from archive.persons import hers
 from archive.policy import Action
-from gateway.api.jobs import answer_of, approve_sent, ask, find, visible
+from gateway.api.jobs import answer_of, approve_sent, ask, chunks, decides, find, require_sender, visible
 from gateway.api.management import is_manager, require_manager
 from gateway.api.payload import Payload
-from gateway.portal.forms import absent, answering, back_to, read_form, refusal, signed_page
+from gateway.portal.forms import (
+    absent,
+    answering,
+    back_to,
+    file_of,
+    read_files,
+    read_form,
+    refusal,
+    signed_page,
+)
 from gateway.portal.languages import gettext, marked, told
 from gateway.services import grants_of, principal_of, services_of
 
@@ -75,6 +87,7 @@ _WORDS = {
     "dimension_words": DIMENSION_WORDS,
 }
 _OPEN = frozenset(map(str, jobs.OPEN))
+_DECIDED_ON = (JobState.WAITING, JobState.CHECKED)
 
 
 async def jobs_page(request: Request, problem: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
@@ -85,16 +98,19 @@ async def jobs_page(request: Request, problem: str = "", status: HTTPStatus = HT
         found = await visible(connection, request)
         packages = await job_packages.list_packages(connection, None if manages else subject)
         datasets = await jobs.usable(connection, [one.permit_id for one in permits])
-    others = [one for one in found if one.subject != subject]
+        asked = {one.subject for one in found} | {one.sent_by for one in packages}
+        own = await hers(connection, subject, asked)
     return signed_page(
         request,
         "jobs.html",
         status,
         problem=problem,
         own=[one for one in found if one.subject == subject],
-        deciding=[one for one in others if manages and one.state in (JobState.WAITING, JobState.CHECKED)],
-        others=others,
+        deciding=[one for one in found if manages and one.subject not in own and one.state in _DECIDED_ON],
+        others=[one for one in found if one.subject != subject],
+        not_own={one.package for one in packages if one.sent_by not in own},
         packages=packages,
+        package=request.query_params.get("package", ""),
         datasets=datasets,
         features=FEATURES,
         labels=LABELS,
@@ -130,6 +146,7 @@ async def job_page(request: Request, problem: str = "", status: HTTPStatus = HTT
     answer: dict[str, Any] | None = None
     async with services_of(request).connection() as connection:
         job = await find(connection, request)
+        may_decide = await decides(connection, request, job)
         if job.has_result:
             try:
                 answer = await answer_of(connection, request, job)
@@ -145,6 +162,7 @@ async def job_page(request: Request, problem: str = "", status: HTTPStatus = HTT
         title=heading(job),
         is_open=job.state in _OPEN,
         is_own=job.subject == principal_of(request).subject,
+        may_decide=may_decide,
         units={name: one.unit for name, one in FEATURES.items()},
         **_WORDS,
     )
@@ -198,6 +216,19 @@ async def release(request: Request) -> Response:
     return back_to(f"{PATH}/{job_id}")
 
 
+async def send_package(request: Request) -> Response:
+    """POST /jobs/packages: keep a passport and the network that it names, both or neither, and lead to its job."""
+    by = require_sender(request)
+    async with read_files(request, number=2, most=LARGEST_PASSPORT + LARGEST_NETWORK) as form:
+        passport = await file_of(form, "passport").read(LARGEST_PASSPORT + 1)
+        network = chunks(file_of(form, "network").file)
+        package = hashlib.sha256(passport).hexdigest()
+        async with services_of(request).connection() as connection, connection.transaction():
+            await job_packages.add(connection, package, passport, by=by)
+            await job_packages.add_network(connection, package, network, by=by)
+    return back_to(f"{PATH}?package={package}#evaluation")
+
+
 async def approve_package(request: Request) -> Response:
     """Let jobs evaluate a package whoever signed it."""
     async with services_of(request).connection() as connection:
@@ -209,6 +240,7 @@ _form, _job_form = partial(answering, jobs_page), partial(answering, job_page)
 ROUTES = [
     Route(PATH, show, methods=["GET"]),
     Route(PATH, _form(submit), methods=["POST"]),
+    Route(f"{PATH}/packages", _form(send_package), methods=["POST"]),
     Route(f"{PATH}/packages/{{package}}/approve", _form(approve_package), methods=["POST"]),
     Route(f"{PATH}/{{job}}", show_job, methods=["GET"]),
     Route(f"{PATH}/{{job}}/cancel", _job_form(cancel), methods=["POST"]),

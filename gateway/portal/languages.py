@@ -4,7 +4,7 @@ Texts are in `locales/`, as gettext keeps them: tools/messages.py collects and m
 Interfaces, the trail and messages to other programs are English whatever a request asks for.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -123,6 +123,17 @@ def _translations(code: str) -> NullTranslations:
         write_mo(compiled, read_po(source, locale=code, domain=DOMAIN))
     compiled.seek(0)
     return GNUTranslations(compiled)
+
+
+@cache
+def texts_of(folder: str, code: str) -> Mapping[str, str]:
+    """What the files below a folder say, in a language: by what they say in English, of which there is nothing."""
+    if code == ENGLISH:
+        return {}
+    with catalogue(code).open("rb") as source:
+        found = read_po(source, locale=code, domain=DOMAIN)
+    own = [each for each in found if each.id and any(path.startswith(folder) for path, _ in each.locations)]
+    return {str(each.id): str(each.string) for each in own}
 
 
 def catalogue(code: str) -> Any:

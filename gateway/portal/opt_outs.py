@@ -8,7 +8,7 @@ from starlette.requests import Request
 from archive import optout, prepared
 from archive.errors import BadRequest
 from archive.optout import OptOut, TrainingUse
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from deidentification.patient import patient_pseudonyms
 from gateway.api.payload import Payload
 from gateway.services import Services, services_of
@@ -41,17 +41,17 @@ def _pseudonyms(services: Services, form: Payload) -> tuple[str, ...]:
 
 
 def _find(services: Services) -> list[OptOut]:
-    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(services.settings.database_url) as connection:
         return optout.find(connection)
 
 
 def _add(services: Services, patients: tuple[str, ...], by: str) -> tuple[list[OptOut], list[TrainingUse]]:
-    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(services.settings.database_url) as connection:
         added = optout.add(connection, patients, by=by)
         prepared.forget_withheld(services.settings, connection)
         return added, optout.trained_on(connection, patients)
 
 
 def _withdraw(services: Services, patients: tuple[str, ...], by: str) -> None:
-    with connect(services.settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(services.settings.database_url) as connection:
         optout.withdraw(connection, patients, by=by)

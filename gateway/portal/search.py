@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from archive.errors import BadRequest, Forbidden, TooManyRequests
+from archive.errors import BadRequest, Forbidden, PayloadTooLarge, TooManyRequests, Unavailable, status_of
 from archive.federation_roles import read_hub, read_site
 from gateway.api.search import answers
 from gateway.portal.languages import told
 from gateway.portal.pages import page, render
 from gateway.portal.search_form import CHOICES, MOST_GROUPS, RANGES, Form, parse_form
+from gateway.problem import RETRY_AFTER
 from gateway.search.askers import asker_of
 from gateway.search.asking import own_name
 from gateway.search.question import Question
@@ -58,8 +59,10 @@ async def _answered(request: Request, form: Form, question: Question, in_federat
             state="over budget",
             hours=hours,
         )
-    except Forbidden as error:
-        return _page(request, form, HTTPStatus.FORBIDDEN, in_federation, problem=told(error))
+    except (Forbidden, PayloadTooLarge, Unavailable) as error:
+        status = status_of(error)
+        wait = {"retry-after": RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        return _page(request, form, status, in_federation, headers=wait, problem=told(error))
     whole = _page(request, form, HTTPStatus.OK, in_federation, state="answered")
     return _in_parts(whole, _rows(first, found, own_name(services_of(request).settings)))
 

@@ -1,6 +1,7 @@
 """Who looks at a page, from where, and how it is to look: what every page's frame is drawn from (layout.html)."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,7 +68,7 @@ class Visits:
         self._granted = granted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = await self._visit(HTTPConnection(scope))
+        visit = await visit_of(HTTPConnection(scope), self._sessions, self._granted)
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -76,35 +77,47 @@ class Visits:
                     headers["cache-control"] = "no-store"
             await send(message)
 
-        token = _VISIT.set(visit)
-        try:
+        with visiting(visit):
             await self._app(scope, receive, add)
-        finally:
-            _VISIT.reset(token)
 
-    async def _visit(self, request: HTTPConnection) -> Visit:
-        session, grants = await self._who(request)
-        principal = session.principal if session else request.scope.get("principal")
-        chosen = request.cookies.get(appearance_cookie(self._sessions), "")
-        return Visit(
-            path=request.url.path,
-            appearance=Appearance(chosen) if chosen in list(Appearance) else Appearance.DEVICE,
-            subject=principal.subject if principal else "",
-            roles=grants.roles,
-            manages=principal is not None and manages(principal, grants),
-            csrf=session.csrf if session else "",
-        )
 
-    async def _who(self, request: HTTPConnection) -> tuple[Session | None, Grants]:
-        """The person's session and grants: those that were found already, or that the cookie stands for."""
-        if "grants" in request.scope:
-            return request.scope.get("session"), request.scope["grants"]
-        value = self._sessions.cookie_of(request)
-        with suppress(Unavailable, Unauthenticated):
-            session = await self._sessions.find(value) if value else None
-            if session:
-                return session, await self._granted.of(session.principal)
-        return None, Grants()
+@contextmanager
+def visiting(visit: Visit) -> Iterator[None]:
+    """Have pages that are made within be for the visit."""
+    token = _VISIT.set(visit)
+    try:
+        yield
+    finally:
+        _VISIT.reset(token)
+
+
+async def visit_of(request: HTTPConnection, sessions: Sessions, granted: Granted) -> Visit:
+    """Who asks for a page, and how it is to look."""
+    session, grants = await _who(request, sessions, granted)
+    principal = session.principal if session else request.scope.get("principal")
+    chosen = request.cookies.get(appearance_cookie(sessions), "")
+    return Visit(
+        path=request.url.path,
+        appearance=Appearance(chosen) if chosen in list(Appearance) else Appearance.DEVICE,
+        subject=principal.subject if principal else "",
+        roles=grants.roles,
+        manages=principal is not None and manages(principal, grants),
+        csrf=session.csrf if session else "",
+    )
+
+
+async def _who(
+    request: HTTPConnection, sessions: Sessions, granted: Granted
+) -> tuple[Session | None, Grants]:
+    """The person's session and grants: those that were found already, or that the cookie stands for."""
+    if "grants" in request.scope:
+        return request.scope.get("session"), request.scope["grants"]
+    value = sessions.cookie_of(request)
+    with suppress(Unavailable, Unauthenticated):
+        session = await sessions.find(value) if value else None
+        if session:
+            return session, await granted.of(session.principal)
+    return None, Grants()
 
 
 def appearance_cookie(sessions: Sessions) -> str:

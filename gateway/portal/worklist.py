@@ -99,7 +99,7 @@ async def rows(request: Request) -> Response:
     scope = scope_of(request, Action.READ)
     studies = request.query_params.get("StudyInstanceUID", "").split(",")
     if len(studies) > MOST_ROWS or not all(map(is_uid, studies)):
-        raise BadRequest(f"StudyInstanceUID names up to {MOST_ROWS} studies, parted by commas")
+        raise BadRequest("StudyInstanceUID names up to %(most)s studies, parted by commas", most=MOST_ROWS)
     async with services_of(request).connection() as connection:
         found = await summaries.find_studies(connection, scope, principal_of(request).subject, studies)
     note(request, results=len(found))

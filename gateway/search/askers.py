@@ -12,6 +12,7 @@ from archive import search_tokens
 from archive.errors import Forbidden, NotFound, Unauthenticated
 from archive.policy import Action, Principal
 from archive.search_tokens import Known
+from archive.state_item import marked
 from archive.subjects import search_subject
 from gateway.auditing import COUNTED, note
 from gateway.authentication import AmbiguousCredentials, Authentication, Tokens
@@ -111,7 +112,7 @@ def asker_of(request: Request) -> str:
     if principal is None:
         return ANYBODY
     if Action.COUNT not in principal.actions:
-        raise Forbidden("the token lacks the scope search.count")
+        raise Forbidden(marked("the token lacks the scope %(scope)s"), scope=str(Action.COUNT))
     return principal.subject
 
 

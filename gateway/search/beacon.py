@@ -267,13 +267,13 @@ def _result_sets(
             "results": [],
             "info": {"name": row.title, "url": Addresses(public_url).dataset(row.dataset)},
         }
-        for row in wanted[asked.skip : asked.skip + asked.limit]
+        for row in wanted[asked.shown]
     ]
 
 
 def collections(public_url: str, asked: Asked, entries: Sequence[Entry]) -> Document:
     """The published datasets."""
-    shown = entries[asked.skip : asked.skip + asked.limit]
+    shown = entries[asked.shown]
     return {
         "meta": _meta(public_url, asked, "dataset", Granularity.RECORD),
         "responseSummary": {"exists": bool(entries), "numTotalResults": len(entries)},

@@ -43,15 +43,15 @@ _QUERY = (
     "testMode",
 )
 _ADDRESS = ("filters", "includeResultsetResponses", "skip", "limit", "requestedGranularity", "testMode")
-_FILTER = ("id", "operator", "value", "scope", "includeDescendantTerms", "similarity")
 _SCHEMAS = ("requestedSchema", "requestedSchemas")
 
 
 class Granularity(StrEnum):
-    """How much an answer tells; there are no records here."""
+    """How much an answer tells; there are neither records nor distributions here."""
 
     BOOLEAN = "boolean"
     COUNT = "count"
+    AGGREGATED = "aggregated"
     RECORD = "record"
 
 
@@ -66,21 +66,30 @@ class Include(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request as it was understood. `unsupported` are the identifiers of filters that are not known here."""
+    """A request as it was understood. `unsupported` are the identifiers of filters that are not known here.
+
+    `skip` counts pages of `limit` entries, as the framework's `Pagination` has it. `filters` are told back as texts, in
+    the form that an address has: its `Filters` are nothing else.
+    """
 
     question: Question = EVERYTHING
     granularity: Granularity = Granularity.BOOLEAN
     include: Include = Include.HIT
     skip: int = 0
-    limit: int = DEFAULT_LIMIT
+    limit: int = DEFAULT_LIMIT  # never 0
     api_version: str = VERSION
     schemas: tuple[Mapping[str, Any], ...] = ()
-    filters: tuple[Mapping[str, Any], ...] = ()
+    filters: tuple[str, ...] = ()
     unsupported: tuple[str, ...] = field(default=())
 
+    @property
+    def shown(self) -> slice:
+        """Which of a list of entries are on the page that is asked for."""
+        return slice(self.skip * self.limit, (self.skip + 1) * self.limit)
 
-def parse_address(parameters: Iterable[tuple[str, str]]) -> Asked:
-    """What a GET asks. Raises BadRequest, and Forbidden where records are asked for."""
+
+def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool = False) -> Asked:
+    """What a GET asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     given: dict[str, list[str]] = {}
     for name, text in parameters:
         given.setdefault(name, []).append(text)
@@ -95,11 +104,11 @@ def parse_address(parameters: Iterable[tuple[str, str]]) -> Asked:
     query |= {
         name: once[name] for name in ("includeResultsetResponses", "requestedGranularity") if name in once
     }
-    return parse_body({"meta": {"requestedSchemas": schemas}, "query": query})
+    return parse_body({"meta": {"requestedSchemas": schemas}, "query": query}, gives_records=gives_records)
 
 
-def parse_body(content: Any) -> Asked:
-    """What a POST asks. Raises BadRequest, and Forbidden where records are asked for."""
+def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
+    """What a POST asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     meta, query = _object(content, "meta"), _object(content, "query")
     if unknown := [name for name in query if name not in _QUERY]:
         raise BadRequest(f"a query takes {', '.join(_QUERY)}, and {len(unknown)} others are none of them")
@@ -108,8 +117,8 @@ def parse_body(content: Any) -> Asked:
     if not isinstance(parameters, dict):
         raise BadRequest("requestParameters is an object")
     granularity = _choice(query, "requestedGranularity", Granularity.BOOLEAN)
-    if granularity is Granularity.RECORD:
-        raise Forbidden("records are not given: ask for boolean or count")
+    if not gives_records and granularity not in (Granularity.BOOLEAN, Granularity.COUNT):
+        raise Forbidden("records and distributions are not given: ask for boolean or count")
     read = [(each["id"], _read_filter(each)) for each in filters if _check_filter(each)]
     unsupported = [name for name, question in read if question == NOTHING] + list(parameters)
     held = [question for _, question in read] + ([NOTHING] if parameters else [])
@@ -194,9 +203,11 @@ def _check_filter(content: Any) -> bool:
     return True
 
 
-def _echoed(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A filter as it was understood."""
-    return {name: content[name] for name in _FILTER if isinstance(content.get(name), str | int | float)}
+def _echoed(content: Mapping[str, Any]) -> str:
+    """A filter as an address has it."""
+    value = content.get("value")
+    is_compared = isinstance(value, str | int | float)
+    return content["id"] + (f"{content.get('operator', '=')}{value}" if is_compared else "")
 
 
 def _read_filter(content: Mapping[str, Any]) -> Question:

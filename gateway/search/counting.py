@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from archive import secrets
 from archive.errors import Unavailable
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting, connect, translated_errors
 from archive.search_facts import bring_up_to_date
 from archive.settings import Settings
 from gateway.search.budget import forget_spent, spend
@@ -200,7 +200,7 @@ async def keep_up_to_date(settings: Settings) -> None:
 
 
 def _bring_up_to_date(settings: Settings) -> None:
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         bring_up_to_date(connection)
         forget_spent(connection)
 

@@ -22,11 +22,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from archive.errors import BadRequest, PayloadTooLarge
 from archive.federation_roles import check_name
+from archive.state_item import marked
 from gateway.search.question import Question, read_question, to_json
 
 FRESH = timedelta(seconds=35)  # by which a question's time may differ from the clock of who is asked
 LONGEST = 64 * 1024  # bytes of a question
 LONGEST_QUESTION = LONGEST - 1024  # bytes of what is asked, beside who asks whom and when
+_TOO_LONG = marked("a question to a federation has at most %(most)s bytes as JSON")
 LONGEST_ANSWER = 512 * 1024  # bytes of an answer
 _ID = re.compile(r"[0-9a-f]{32}")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -97,7 +99,7 @@ class Told:
 def check_size(question: Question) -> None:
     """Raises PayloadTooLarge for a question that other nodes do not read."""
     if len(_text(to_json(question))) > LONGEST_QUESTION:
-        raise PayloadTooLarge(f"a question to a federation has at most {LONGEST_QUESTION} bytes as JSON")
+        raise PayloadTooLarge(_TOO_LONG, most=LONGEST_QUESTION)
 
 
 def parse_asked(text: bytes) -> Asked:

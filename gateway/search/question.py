@@ -100,7 +100,7 @@ def read_question(content: Any) -> Question:
     """A question of JSON's values. Raises BadRequest, which tells what is wrong and no value."""
     question = _read(content, 1)
     if _size(question) > MOST_PARTS:
-        raise BadRequest(f"a question has {MOST_PARTS} parts at most")
+        raise BadRequest("a question has %(most)s parts at most", most=MOST_PARTS)
     return question
 
 
@@ -159,7 +159,7 @@ def _size(question: Question) -> int:
 
 def _read(content: Any, depth: int) -> Question:
     if depth > DEEPEST:
-        raise BadRequest(f"a question is {DEEPEST} levels deep at most")
+        raise BadRequest("a question is %(most)s levels deep at most", most=DEEPEST)
     if not isinstance(content, dict):
         raise BadRequest("a question is an object with all, any, not or is")
     if "is" in content:
@@ -170,7 +170,7 @@ def _read(content: Any, depth: int) -> Question:
     if name == "not":
         return Not(_read(inner, depth + 1))
     if not isinstance(inner, list) or len(inner) > MOST_PARTS:
-        raise BadRequest(f"{name} takes a list of {MOST_PARTS} questions at most")
+        raise BadRequest("%(name)s takes a list of %(most)s questions at most", name=name, most=MOST_PARTS)
     children = tuple(_read(child, depth + 1) for child in inner)
     return All(children) if name == "all" else Either(children)
 
@@ -179,10 +179,12 @@ def _read_condition(content: Mapping[str, Any]) -> Condition:
     name = content["is"]
     criterion = CRITERIA.get(name) if isinstance(name, str) else None
     if criterion is None:
-        raise BadRequest(f"is takes {', '.join(CRITERIA)}")
+        raise BadRequest("%(name)s is one of: %(known)s", name="is", known=", ".join(CRITERIA))
     allowed = {"is", "in"} if criterion.kind is Kind.CHOICE else {"is", "from", "to"}
     if not content.keys() <= allowed or len(content) < 2:
-        raise BadRequest(f"{name} takes {' and '.join(sorted(allowed - {'is'}))}")
+        raise BadRequest(
+            "%(name)s takes these alone: %(known)s", name=name, known=", ".join(sorted(allowed - {"is"}))
+        )
     if criterion.kind is Kind.CHOICE:
         return Condition(name, _read_values(name, criterion, content["in"]))
     read = _read_day if criterion.kind is Kind.DAY else _read_number
@@ -192,20 +194,22 @@ def _read_condition(content: Mapping[str, Any]) -> Condition:
 
 def _read_values(name: str, criterion: Criterion, values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= MOST_VALUES:
-        raise BadRequest(f"{name} takes a list of 1 to {MOST_VALUES} texts")
+        raise BadRequest("%(name)s takes a list of 1 to %(most)s texts", name=name, most=MOST_VALUES)
     for value in values:
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
-            raise BadRequest(f"{name} takes texts of 1 to {LONGEST} printable characters")
+            raise BadRequest(
+                "%(name)s takes texts of 1 to %(most)s printable characters", name=name, most=LONGEST
+            )
         if criterion.values is not None and value not in criterion.values:
-            raise BadRequest(f"{name} takes {', '.join(criterion.values)}")
+            raise BadRequest("%(name)s is one of: %(known)s", name=name, known=", ".join(criterion.values))
     return tuple(sorted(set(values)))
 
 
 def _read_number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRequest(f"{name} takes numbers")
+        raise BadRequest("%(name)s takes numbers", name=name)
     if isinstance(value, float) and not math.isfinite(value) or not 0 <= value <= 9999:
-        raise BadRequest(f"{name} takes numbers from 0 to 9999")
+        raise BadRequest("%(name)s takes numbers from 0 to 9999", name=name)
     return value
 
 
@@ -215,7 +219,7 @@ def _read_day(name: str, value: Any) -> float:
             raise ValueError
         return int(date.fromisoformat(value).strftime("%Y%m%d"))
     except ValueError:
-        raise BadRequest(f"{name} takes days as YYYY-MM-DD") from None
+        raise BadRequest("%(name)s takes days as YYYY-MM-DD", name=name) from None
 
 
 def _written(criterion: str, limit: float) -> float | str:

@@ -51,7 +51,7 @@
     showStudyList: false, // the site has a worklist
     whiteLabeling: {
       createLogoComponentFn: (React) =>
-        React.createElement("a", { href: "/worklist/", className: "text-white underline" }, "Worklist"),
+        React.createElement("a", { href: "/worklist/", className: "text-white underline" }, site.worklist),
     },
     showErrorDetails: "dev",
     showLoadingIndicator: true,

@@ -1,6 +1,7 @@
 // This site's extension of OHIF: hanging protocol, windows, findings over the pictures, and the panel beside them.
 import { begin as beginOverlay } from "./overlay.js";
 import { register as registerProtocol } from "./protocol.js";
+import { _ } from "./texts.js";
 import { begin as beginTurning } from "./turning.js";
 import { begin as beginWindows } from "./windows.js";
 
@@ -33,8 +34,8 @@ export default {
       {
         name: "senogate",
         iconName: "tab-patient-info",
-        iconLabel: "AI",
-        label: "AI, research use only",
+        iconLabel: _("AI"),
+        label: _("AI, research use only"),
         component: panel(servicesManager),
       },
     ];
@@ -89,7 +90,7 @@ function fill(place, servicesManager) {
 function toggle() {
   const button = document.createElement("button");
   const say = (isShown) => {
-    button.textContent = isShown ? "Hide findings (F)" : "Show findings (F)";
+    button.textContent = isShown ? _("Hide findings (F)") : _("Show findings (F)");
     button.setAttribute("aria-pressed", String(isShown));
   };
   button.type = "button";

@@ -1,5 +1,6 @@
 // The mode in which a study is read: OHIF's basic one, with this site's hanging protocol, findings and panel.
 import { PROTOCOL } from "./protocol.js";
+import { _ } from "./texts.js";
 
 export default {
   id: "@senogate/mode-read",
@@ -17,7 +18,7 @@ export default {
       hangingProtocol: [PROTOCOL],
       onModeEnter(given) {
         modeInstance.onModeEnter.call(this, given);
-        const key = { commandName: "toggleFindings", label: "Show or hide findings", keys: ["f"] };
+        const key = { commandName: "toggleFindings", label: _("Show or hide findings"), keys: ["f"] };
         const { customizationService } = given.servicesManager.services;
         customizationService.setCustomizations({
           "ohif.hotkeyBindings": { $push: [key] },

@@ -1,10 +1,11 @@
 // Draws what models found over the pictures, in a layer that no mouse reaches: it can be hidden, and not changed.
 import { isReport, marksOf } from "./findings.js";
+import { _ } from "./texts.js";
 import { instanceOf, place } from "./view.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOUR = "#ffd400";
-const NOTE = "AI, research use only";
+const NOTE = _("AI, research use only");
 const LETTER = 7; // pixels that a letter is wide
 const POINT = 14; // pixels of the screen around a finding that is a point
 

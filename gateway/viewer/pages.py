@@ -3,6 +3,7 @@
 import hashlib
 import json
 import mimetypes
+from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from gateway.portal.languages import gettext, language, texts_of
 from gateway.portal.pages import page
 from gateway.portal.worklist import mark_opened
 from gateway.services import services_of
@@ -56,9 +58,8 @@ async def lead(request: Request) -> Response:
 async def configuration(request: Request) -> Response:
     """GET /viewer/app-config.js: what OHIF is configured to be here."""
     public = urlsplit(services_of(request).settings.dicomweb_url)
-    values = json.dumps({"prefix": PREFIX, "dicomweb": public.path})  # of the origin that the page has
-    text = files("gateway.viewer").joinpath("app-config.js").read_text("utf-8")
-    return _script(request, text.replace('"{{ site }}"', values).encode())
+    values = {"prefix": PREFIX, "dicomweb": public.path}  # of the origin that the page has
+    return _in_language(request, "app-config.js", "site", values | {"worklist": gettext("Worklist")})
 
 
 async def script(request: Request) -> Response:
@@ -66,6 +67,9 @@ async def script(request: Request) -> Response:
     name = request.path_params["name"]
     if name not in scripts():
         raise HTTPException(HTTPStatus.NOT_FOUND)
+    if name == "texts.js":
+        values = {"language": language(), "texts": texts_of("gateway/viewer/", language())}
+        return _in_language(request, name, "texts", values)
     return _script(request, files("gateway.viewer").joinpath(name).read_bytes())
 
 
@@ -94,6 +98,14 @@ def scripts() -> frozenset[str]:
 
 def folder_of(request: Request) -> Path:
     return Path(services_of(request).settings.viewer or FOLDER)
+
+
+def _in_language(request: Request, name: str, place: str, values: Mapping[str, object]) -> Response:
+    """A script with values in it that depend on the reader's language."""
+    text = files("gateway.viewer").joinpath(name).read_text("utf-8")
+    answer = _script(request, text.replace(f'"{{{{ {place} }}}}"', json.dumps(values)).encode())
+    answer.headers.add_vary_header("accept-language, cookie")
+    return answer
 
 
 def _script(request: Request, content: bytes) -> Response:

@@ -1,10 +1,32 @@
 // What the panel shows of each reading. All text is put in as text.
-const NAMES = { quality: "Image quality", density: "Density", risk: "Risk", lesions: "Lesions" };
+import { _, isTranslated, language, marked } from "./texts.js";
+
+const NAMES = {
+  quality: marked("Image quality"),
+  density: marked("Density"),
+  risk: marked("Risk"),
+  lesions: marked("Lesions"),
+};
 const ORDER = Object.keys(NAMES);
-const SIDES = { L: "left", R: "right" };
+const SIDES = { L: marked("left"), R: marked("right") };
+const VIEWS = { L: marked("left %(view)s"), R: marked("right %(view)s") };
 const MET = "373066001"; // SNOMED CT, Yes: the answer of a criterion that is met
-export const SAID = { accept: "accepted", reject: "rejected", comment: "commented on" };
-const WORDS = { accept: "Accept", reject: "Reject", comment: "Only comment" }; // a comment goes along with a decision
+const BY_YOU = {
+  accept: marked("Accepted by you"),
+  reject: marked("Rejected by you"),
+  comment: marked("Commented on by you"),
+};
+const BY_ANOTHER = {
+  accept: marked("Accepted by %(name)s"),
+  reject: marked("Rejected by %(name)s"),
+  comment: marked("Commented on by %(name)s"),
+};
+const WORDS = { accept: marked("Accept"), reject: marked("Reject"), comment: marked("Only comment") };
+const LABELS = {
+  accept: marked("Accept %(name)s"),
+  reject: marked("Reject %(name)s"),
+  comment: marked("Only comment on %(name)s"), // a comment goes along with a decision
+};
 const LONGEST = 2000; // characters of a comment
 const HINT = "hint"; // the element that tells what to know of comments
 
@@ -19,7 +41,7 @@ export function make(tag, attributes, ...children) {
 }
 
 export function nameOf(reading) {
-  const name = NAMES[reading.task] ?? reading.task;
+  const name = _(NAMES[reading.task] ?? reading.task);
   return reading.modality === "MG" ? name : `${name} (${reading.modality})`;
 }
 
@@ -28,13 +50,13 @@ export function contentOf(answer, actions) {
   const readings = [...answer.readings].sort((a, b) => ORDER.indexOf(a.task) - ORDER.indexOf(b.task));
   const content = [];
   if (answer.awaits_images)
-    content.push(make("p", {}, "Images may still be coming. Models begin once none has come for a while."));
+    content.push(make("p", {}, _("Images may still be coming. Models begin once none has come for a while.")));
   else if (!readings.length)
-    content.push(make("p", {}, "Without AI: no model is enabled here for what this study has."));
+    content.push(make("p", {}, _("Without AI: no model is enabled here for what this study has.")));
   content.push(...readings.map((each) => articleOf(each, actions)));
   const hint = actions.mayReview
-    ? "Name no patient in a comment: it goes into the study."
-    : "Your role does not let you review findings.";
+    ? _("Name no patient in a comment: it goes into the study.")
+    : _("Your role does not let you review findings.");
   content.push(make("p", { class: "hint", id: HINT }, hint));
   return content;
 }
@@ -49,19 +71,29 @@ function articleOf(reading, actions) {
     heading,
     isDone ? cautionOf(reading.findings.model) : undefined,
     isDone ? foundOf(reading, actions) : stateOf(reading),
-    isDone ? modelOf(reading) : reading.model && make("p", { class: "hint" }, `Model: ${reading.model}`),
+    isDone ? modelOf(reading) : reading.model && make("p", { class: "hint" }, _("Model"), ": ", english(reading.model)),
     reviewOf(reading, "", actions),
   );
 }
 
 function stateOf(reading) {
-  const reason = reading.reason ? `: ${reading.reason}` : "";
   const said = {
-    due: `Still being read${reading.reason ? `; the last try came to no end: ${reading.reason}` : ""}.`,
-    failed: `Failed${reason}`,
-    "not-applicable": `Not applicable${reason}`,
+    due: reading.reason ? _("Still being read; the last try came to no end") : _("Still being read."),
+    failed: _("Failed"),
+    "not-applicable": _("Not applicable"),
   };
-  return make("p", { class: "state" }, said[reading.state] ?? reading.state);
+  const reason = reading.reason ? [": ", english(reading.reason)] : [];
+  return make("p", { class: "state" }, said[reading.state] ?? reading.state, reason);
+}
+
+/** What is said in English alone: reasons that a model gave, and what it says of itself. */
+function english(text) {
+  return make("span", { lang: "en" }, text);
+}
+
+/** What a code means, in the reader's language where that is known. */
+function meaning(code) {
+  return isTranslated(code.meaning) ? _(code.meaning) : english(code.meaning);
 }
 
 function foundOf(reading, actions) {
@@ -88,14 +120,14 @@ function headlineOf(evaluation) {
       "tr",
       each.code.value === evaluation.value.value ? { class: "answer" } : {},
       make("th", { scope: "row" }, each.label),
-      make("td", {}, each.code.meaning),
+      make("td", {}, meaning(each.code)),
       make("td", { class: "number" }, percent(each.probability)),
     ),
   );
   const letter = make("strong", {}, labelOf(evaluation).toUpperCase());
-  const caption = make("caption", {}, `${evaluation.concept.meaning}: probability of each answer`);
+  const caption = make("caption", {}, meaning(evaluation.concept), ": ", _("probability of each answer"));
   return [
-    make("p", { class: "headline" }, letter, ` ${evaluation.value.meaning}`),
+    make("p", { class: "headline" }, letter, " ", meaning(evaluation.value)),
     make("table", {}, caption, make("tbody", {}, rows)),
   ];
 }
@@ -107,24 +139,24 @@ function labelOf(evaluation) {
 function linesOf({ evaluations, measurements }) {
   const notMetFirst = [...evaluations].sort((a, b) => (a.value.value === MET) - (b.value.value === MET));
   const lines = [
-    ...notMetFirst.map((each) => make("li", {}, `${each.concept.meaning}: ${answerOf(each)}`)),
-    ...measurements.map((each) => make("li", {}, `${each.concept.meaning}: ${numberOf(each)}`)),
+    ...notMetFirst.map((each) => make("li", {}, meaning(each.concept), ": ", answerOf(each))),
+    ...measurements.map((each) => make("li", {}, meaning(each.concept), ": ", numberOf(each))),
   ];
   return lines.length ? make("ul", {}, lines) : undefined;
 }
 
 function answerOf(evaluation) {
   const chance = evaluation.likelihoods.find((each) => each.code.value === evaluation.value.value);
-  return evaluation.value.meaning + (chance ? `, ${percent(chance.probability)}` : "");
+  return [meaning(evaluation.value), chance && `, ${percent(chance.probability)}`];
 }
 
 function numberOf(measurement) {
   const unit = measurement.unit.value === "1" ? "" : ` ${measurement.unit.value}`;
-  return measurement.value.toLocaleString("en", { maximumSignificantDigits: 4 }) + unit;
+  return measurement.value.toLocaleString(language, { maximumSignificantDigits: 4 }) + unit;
 }
 
 function percent(share) {
-  return `${(100 * share).toLocaleString("en", { maximumFractionDigits: 1 })} %`;
+  return `${(100 * share).toLocaleString(language, { maximumFractionDigits: 1 })} %`;
 }
 
 /** What is said of each breast and of each view; of the quality of images it is what matters, so it stands open. */
@@ -139,15 +171,15 @@ function placesOf(findings, reading) {
     }
   if (!places.size) return undefined;
   const parts = [...places].map(([place, said]) => [make("h4", {}, capital(place)), linesOf(said)]);
-  const summary = make("summary", {}, "Each breast and view");
+  const summary = make("summary", {}, _("Each breast and view"));
   return make("details", { open: reading.task === "quality" }, summary, ...parts.flat());
 }
 
 function placeOf(target, findings) {
   const uid = target.sop_instance_uid;
   const source = uid && findings.sources.find((each) => each.sop_instance_uid === uid);
-  if (!source) return SIDES[target.laterality] ?? "image";
-  return [SIDES[source.laterality], source.view].filter(Boolean).join(" ") || "image";
+  if (!source?.view) return _(SIDES[(source ?? target).laterality] ?? "image");
+  return VIEWS[source.laterality] ? _(VIEWS[source.laterality], { view: source.view }) : source.view;
 }
 
 function capital(text) {
@@ -156,27 +188,34 @@ function capital(text) {
 
 function lesionsOf(reading, actions) {
   const { lesions, operating_point: point } = reading.findings;
-  if (!lesions.length) return make("p", {}, `No lesion was found${point ? ` at the operating point ${point}` : ""}.`);
+  if (!lesions.length) return make("p", {}, noneFound(point));
   const list = lesions.map((each) => lesionOf(each, reading, actions));
-  return make("ol", { class: "lesions", "aria-label": "Lesions" }, list);
+  return make("ol", { class: "lesions", "aria-label": _("Lesions") }, list);
+}
+
+function noneFound(point) {
+  return point ? _("No lesion was found at the operating point %(point)s.", { point }) : _("No lesion was found.");
 }
 
 function lesionOf(lesion, reading, actions) {
   const findings = reading.findings;
   const about = (each) => each.target.lesion === lesion.name;
-  const words = [lesion.kind.meaning, SIDES[lesion.laterality]].filter(Boolean).join(", ");
+  const side = SIDES[lesion.laterality];
   const shows = lesion.regions.map((region, index) => {
-    const place = placeOf(region, findings) + (region.frame > 1 ? `, frame ${region.frame}` : "");
+    const view = placeOf(region, findings);
+    const { frame } = region;
+    const place = frame > 1 ? _("%(view)s, frame %(frame)s", { view, frame }) : view;
     const key = `show ${actions.keyOf(reading, lesion.name)} ${index}`;
-    const label = `Show ${lesion.name} in ${place}`;
+    const { name } = lesion;
+    const label = _("Show %(name)s in %(place)s", { name, place });
     const click = () => actions.point(lesion, region, place);
-    return make("button", { type: "button", "data-key": key, "aria-label": label, click }, `Show in ${place}`);
+    return make("button", { type: "button", "data-key": key, "aria-label": label, click }, _("Show in %(place)s", { place }));
   });
   return make(
     "li",
     { "data-lesion": lesion.name },
-    make("h4", {}, `${lesion.name}: ${words}`),
-    make("p", {}, `Score ${percent(lesion.score)}`),
+    make("h4", {}, `${lesion.name}: `, meaning(lesion.kind), side && `, ${_(side)}`),
+    make("p", {}, _("Score"), " ", percent(lesion.score)),
     linesOf({
       evaluations: findings.evaluations.filter(about),
       measurements: findings.measurements.filter(about),
@@ -189,11 +228,11 @@ function lesionOf(lesion, reading, actions) {
 function modelOf(reading) {
   const { model, operating_point: point, applicability } = reading.findings;
   const rows = {
-    Model: `${model.title} ${model.version}`,
-    "Trained on": model.trained_on,
-    "Operating point": point,
-    Applicability: applicability,
-    "Read at": reading.changed_at && new Date(reading.changed_at).toLocaleString(),
+    [_("Model")]: english(`${model.title} ${model.version}`),
+    [_("Trained on")]: model.trained_on && english(model.trained_on),
+    [_("Operating point")]: point,
+    [_("Applicability")]: applicability && english(applicability),
+    [_("Read at")]: reading.changed_at && new Date(reading.changed_at).toLocaleString(language),
     "SHA-256": model.sha256,
   };
   const list = Object.entries(rows).filter(([, text]) => text);
@@ -202,8 +241,8 @@ function modelOf(reading) {
 
 function cautionOf(model) {
   const cautions = [
-    model.research_use_only && "Research use only. Not for diagnosis.",
-    /phantom/i.test(model.trained_on) && "Trained on phantoms, not on patients: it tells nothing about a patient.",
+    model.research_use_only && _("Research use only. Not for diagnosis."),
+    /phantom/i.test(model.trained_on) && _("Trained on phantoms, not on patients: it tells nothing about a patient."),
   ].filter(Boolean);
   return cautions.length ? make("p", { class: "caution" }, cautions.join(" ")) : undefined;
 }
@@ -213,24 +252,25 @@ function reviewOf(reading, lesion, actions) {
   const said = reading.reviews.filter((each) => each.lesion === lesion);
   const name = lesion || nameOf(reading);
   const list = said.length
-    ? make("ul", { class: "reviews", "aria-label": `Reviews of ${name}` }, said.map(lineOfReview))
+    ? make("ul", { class: "reviews", "aria-label": _("Reviews of %(name)s", { name }) }, said.map(lineOfReview))
     : undefined;
   const canSay = actions.mayReview && reading.state === "done";
   return [list, canSay ? formOf(reading, lesion, name, actions) : undefined];
 }
 
 function lineOfReview(review) {
-  const at = review.at ? `, ${new Date(review.at).toLocaleString()}` : "";
+  const at = review.at ? `, ${new Date(review.at).toLocaleString(language)}` : "";
+  const { by, model } = review;
   const notes = [
-    review.is_superseded && "superseded",
-    !review.is_current && `of another reading, by ${review.model}`,
-    !review.sop_instance_uid && "not in the study yet",
+    review.is_superseded && _("superseded"),
+    !review.is_current && _("of another reading, by %(model)s", { model }),
+    !review.sop_instance_uid && _("not in the study yet"),
   ].filter(Boolean);
   return make(
     "li",
     { class: review.is_superseded || !review.is_current ? "old" : "", "data-review": review.review_id },
-    make("strong", {}, capital(SAID[review.decision])),
-    ` by ${review.is_own ? "you" : review.by}${at}${notes.length ? ` (${notes.join("; ")})` : ""}`,
+    make("strong", {}, review.is_own ? _(BY_YOU[review.decision]) : _(BY_ANOTHER[review.decision], { name: by })),
+    `${at}${notes.length ? ` (${notes.join("; ")})` : ""}`,
     review.comment ? make("p", { class: "comment" }, review.comment) : undefined,
   );
 }
@@ -246,13 +286,11 @@ function formOf(reading, lesion, name, actions) {
   text.value = actions.drafts.get(key) ?? "";
   const buttons = Object.keys(WORDS).map((decision) => {
     const click = () => actions.say(reading, lesion, decision);
-    const word = WORDS[decision];
-    const label = `${word} ${decision === "comment" ? "on " : ""}${name}`;
-    const named = { "aria-label": label, "data-key": `${decision} ${key}` };
-    return make("button", { type: "button", ...named, click }, word);
+    const named = { "aria-label": _(LABELS[decision], { name }), "data-key": `${decision} ${key}` };
+    return make("button", { type: "button", ...named, click }, _(WORDS[decision]));
   });
   buttons[2].disabled = !text.value.trim();
-  const label = make("label", {}, `Comment on ${name}`, text);
-  const attributes = { class: "review", role: "group", "aria-label": `Review of ${name}` };
+  const label = make("label", {}, _("Comment on %(name)s", { name }), text);
+  const attributes = { class: "review", role: "group", "aria-label": _("Review of %(name)s", { name }) };
   return make("div", attributes, label, buttons);
 }

@@ -1,10 +1,17 @@
 // The panel of findings: what models found in a study, how far they are, and what readers say of it.
-import { contentOf, make, nameOf, SAID } from "./panel-content.js";
+import { contentOf, make, nameOf } from "./panel-content.js";
 import { jumpTo } from "./panel-jump.js";
 import { STYLE } from "./panel-style.js";
+import { _, language, marked } from "./texts.js";
 
 const SOON = 2000; // milliseconds to the next look while something is still to come
 const LATER = 30000;
+const SAVED = {
+  accept: marked("Saved: %(name)s accepted."),
+  reject: marked("Saved: %(name)s rejected."),
+  comment: marked("Saved: %(name)s commented on."),
+};
+const STATES = { done: marked("done"), failed: marked("failed"), "not-applicable": marked("not applicable") };
 
 /**
  * Show a study's findings in an element; what is returned ends that. `servicesManager` is OHIF's, `findings` is what
@@ -36,7 +43,8 @@ class Panel {
     style.replaceSync(STYLE);
     const root = this.#host.attachShadow({ mode: "open" });
     root.adoptedStyleSheets = [style];
-    const title = make("h2", { id: "title" }, "AI, research use only");
+    this.#host.lang = language; // what OHIF shows around it is English
+    const title = make("h2", { id: "title" }, _("AI, research use only"));
     root.append(make("section", { "aria-labelledby": "title" }, title, this.#status, this.#content));
     // OHIF takes keys for its own unless they come from a text, which it does not see in a shadow tree.
     const keep = (event) => event.stopPropagation();
@@ -81,7 +89,8 @@ class Panel {
       });
       this.#drafts.delete(key);
       await this.look();
-      this.#announce(`Saved: ${lesion || nameOf(reading)} ${SAID[decision]}.`);
+      const name = lesion || nameOf(reading);
+      this.#announce(_(SAVED[decision], { name }));
     } catch (error) {
       if (error.status === 403) this.#session = undefined;
       if (error.status === 403 || error.status === 409) await this.look();
@@ -96,8 +105,9 @@ class Panel {
     this.outlines?.show(true);
     this.outlines?.choose(lesion.name);
     const isShown = await jumpTo(this.services, region);
-    const said = isShown ? `${lesion.name} is shown in ${place}.` : `The image of ${lesion.name} can't be shown here.`;
-    this.#announce(said);
+    const { name } = lesion;
+    const shown = _("%(name)s is shown in %(place)s.", { name, place });
+    this.#announce(isShown ? shown : _("The image of %(name)s can't be shown here.", { name }));
   }
 
   async #ask(address, options = {}) {
@@ -132,7 +142,7 @@ class Panel {
 
   #tellChanges(readings) {
     const changed = readings.filter((each) => this.#states.get(keyOf(each, "")) === "due" && each.state !== "due");
-    if (changed.length) this.#announce(changed.map((each) => `${nameOf(each)}: ${each.state}.`).join(" "));
+    if (changed.length) this.#announce(changed.map((each) => `${nameOf(each)}: ${_(STATES[each.state] ?? each.state)}.`).join(" "));
     else if (!this.#states.size) this.#announce("");
     this.#states = new Map(readings.map((each) => [keyOf(each, ""), each.state]));
   }
@@ -144,10 +154,12 @@ class Panel {
   #tell(error) {
     if (error.status === 401) {
       const here = window.location.pathname + window.location.search;
-      const link = make("a", { href: `/login?next=${encodeURIComponent(here)}` }, "Sign in");
-      this.#status.replaceChildren("You are signed out. ", link);
-    } else if (error.status === 404) this.#announce("There is no such study here.");
-    else this.#announce(error.status ? `Not done: ${error.message}` : "The site does not answer; it is asked again.");
+      const link = make("a", { href: `/login?next=${encodeURIComponent(here)}` }, _("Sign in"));
+      this.#status.replaceChildren(_("You are signed out."), " ", link);
+    } else if (error.status === 404) this.#announce(_("There is no such study here."));
+    else if (error.status) {
+      this.#status.replaceChildren(_("Not done"), ": ", make("span", { lang: "en" }, error.message));
+    } else this.#announce(_("The site does not answer; it is asked again."));
   }
 }
 

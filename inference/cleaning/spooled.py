@@ -12,7 +12,7 @@ from archive.durable import DurableConnection
 from archive.erasure import storing_spooled
 from archive.errors import BadRequest, NotFound, Unavailable
 from archive.orthanc import Orthanc
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
 from archive.spool import Entry, Purpose, Spool, State
 from deidentification.deidentify import Deidentifier, Pixels, Refused
@@ -71,8 +71,7 @@ class Sealed:
         """
         with (
             closing(Orthanc(self._settings)) as orthanc,
-            connect(self._settings.database_url, autocommit=True) as connection,
-            translated_errors(),
+            autocommitting(self._settings.database_url) as connection,
             storing_spooled(connection, identifier) as allowed,
         ):
             if not allowed:

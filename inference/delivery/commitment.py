@@ -14,7 +14,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from archive import deliveries
 from archive.audit import WORKER, Outcome
 from archive.errors import Unavailable
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 from deidentification.pseudonym import Pseudonyms
 
@@ -56,7 +56,7 @@ def listening(settings: Settings, pseudonyms: Pseudonyms) -> Iterator[None]:
 def _take(database_url: str, uid: Uid, event: evt.Event) -> tuple[int, Dataset | None]:
     """Note what a report says, durably, before it is answered: the destination reports it again otherwise."""
     try:
-        with connect(database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(database_url) as connection:
             known = take_report(connection, event.event_information, uid)
     except (Unavailable, psycopg.Error) as error:
         _log.warning("a report of storage commitment could not be noted (%s)", type(error).__name__)

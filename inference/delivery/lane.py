@@ -22,7 +22,7 @@ from archive.audit import WORKER, Outcome
 from archive.deliveries import State, note_acknowledgement
 from archive.destinations import Destination
 from archive.errors import SenogateError, Unavailable
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 from archive.tiers import Tiers
 from deidentification.deidentify import Deidentifier, Refused
@@ -109,7 +109,7 @@ class Lane:
             self._ended.wait(_PAUSE)
 
     def _run_connected(self) -> None:
-        with connect(self._settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(self._settings.database_url) as connection:
             name = {"destination": self._destination.name}
             while not self._ended.is_set():
                 ((alone,),) = connection.execute(self._sql["deliver_alone"], name).fetchall()

@@ -24,7 +24,7 @@ from deidentification.pseudonym import Pseudonyms
 from inference.delivery.errors import Undeliverable
 from inference.instance import read_dataset, readable
 
-STUDY_INSTANCE_UID, SERIES_INSTANCE_UID, SOP_INSTANCE_UID = 0x0020000D, 0x0020000E, 0x00080018
+STUDY_INSTANCE_UID, SOP_INSTANCE_UID = 0x0020000D, 0x00080018
 REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _CHARACTER_SET = 0x00080005
 _UTF_8 = b"ISO_IR 192"

@@ -17,9 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from archive.errors import ConfigurationError, Unavailable
 from archive.pool import answers, connect, translated_errors
 from archive.settings import Settings
-from senogate.cluster import locate
+from senogate.cluster import complete, locate
 from senogate.process import Process, Program
-from senogate.site import complete
 
 _BINARIES = Path("/usr/lib/postgresql")
 _BLOCK = 1024 * 1024

@@ -65,6 +65,18 @@ def read(settings: Settings, source: BinaryIO, only: tuple[str, ...] = (SECRETS,
     return written
 
 
+def content(source: BinaryIO, name: str) -> bytes:
+    """One file of an archive. Raises BadRequest where it holds none of the name, or is none."""
+    try:
+        with tarfile.open(fileobj=source, mode="r|") as archive:
+            for member in archive:
+                if member.name == name and (found := archive.extractfile(member)):
+                    return found.read()
+    except tarfile.TarError as error:
+        raise BadRequest(f"the backup's files can't be read ({type(error).__name__})") from None
+    raise BadRequest(f"the backup holds no {name}")
+
+
 def list_names(source: BinaryIO) -> list[str]:
     """What an archive holds. Raises BadRequest."""
     try:

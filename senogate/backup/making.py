@@ -24,7 +24,7 @@ from pathlib import Path
 
 from archive import backups, instances, migration, secrets
 from archive.errors import BadRequest, Conflict
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, connect, queries, translated_errors
 from archive.settings import Settings
 from archive.tiers import Tiers
 from deidentification.pseudonym import Keys
@@ -34,7 +34,8 @@ from senogate.backup.listing import Listing
 from senogate.backup.manifest import Manifest, sealed_data_key
 from senogate.backup.parts import Parts
 from senogate.backup.repository import SPOOL, Kept, Repository, is_place, told_of_disks
-from senogate.site import crosswalk_key_to_come
+from senogate.site_keys import keys_of
+from senogate.site_secrets import crosswalk_key_to_come
 from senogate.user import user
 
 _NAME = "%Y%m%dT%H%M%SZ"
@@ -73,7 +74,7 @@ def make(settings: Settings, folder: Path, sealing: Sealing, advance: Advance = 
 
 def site_mark(settings: Settings) -> str:
     """By what a site's backups are known as its own; it tells nothing of the site's key."""
-    keys = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(settings)
     return Keys.derive(keys.proof).proof.hex()[:32]
 
 
@@ -128,7 +129,7 @@ class _Making:
         parts = Parts(part, self._data_key)
         head = self._head_of_the_trail()
         self._take_spool(known)
-        self._take_stored(known, orthanc_index.copy(self._settings, part))
+        self._take_stored(known, self._orthanc_index(part))
         index = self._write_database(part, parts)
         self._take_spool(known)
         orthanc_index.forget(index, self._take_stored(known, index, last=True))
@@ -147,12 +148,21 @@ class _Making:
         without = [f"--exclude-table-data={table}" for table in database.IDENTITIES]
         only = [f"--table={table}" for table in database.IDENTITIES]
         with database.snapshot(settings) as first:
-            index = orthanc_index.copy(settings, part)
+            index = self._orthanc_index(part)
             with database.snapshot(settings) as then:
                 with parts.sealer("database") as write:
                     database.dump(settings, write, *without, moment=first)
                 with parts.sealer("identities") as write:
                     database.dump(settings, write, "--data-only", *only, moment=then)
+        return index
+
+    def _orthanc_index(self, part: Path) -> Path:
+        """A copy of it. Raises Conflict for one that does not know of the stored files, which a backup would lack."""
+        index = orthanc_index.copy(self._settings, part)
+        if not orthanc_index.is_of_files(index, self._settings.storage):
+            raise Conflict(
+                "Orthanc's index is not that of the stored files: `senogate orthanc rebuild`, then back up"
+            )
         return index
 
     def _write_files(self, parts: Parts, head: bytes | None) -> None:
@@ -240,7 +250,7 @@ class _Making:
         ).signed(self._data_key)
         (part / "manifest.json").write_bytes(manifest.to_bytes())
         self._repository.complete(self._name)
-        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(settings.database_url) as connection:
             backups.note(connection, backups.Backup(self._at, self._name, stored, size), by=user())
         return Made(self._name, stored, count, size, self._copied, self._copied_bytes)
 

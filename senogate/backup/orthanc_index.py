@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from archive.errors import ConfigurationError, Unavailable
 from archive.settings import Settings
+from orthanc_plugin.lineage import PROPERTY, mark_of
 
 _LOG_HEADER = 32  # bytes of a write-ahead log that are others whenever it begins anew
 _TICK = 0.05  # seconds; more than the grain of a file's times
@@ -72,6 +73,17 @@ def attachments(index: Path) -> Iterator[Attachment]:
     with closing(sqlite3.connect(index)) as connection:
         for place, kind in connection.execute("select uuid, fileType from AttachedFiles order by uuid"):
             yield Attachment(place, kind == _INSTANCE)
+
+
+def is_of_files(index: Path, storage: str) -> bool:
+    """Whether the index of a copy is that of the stored files (orthanc_plugin/lineage.py)."""
+    try:
+        noted = mark_of(storage).read_text()
+    except FileNotFoundError:
+        return True  # of a release that gave none
+    with closing(sqlite3.connect(index)) as connection:
+        found = connection.execute("select value from GlobalProperties where property = ?", [PROPERTY])
+        return found.fetchone() == (noted,)
 
 
 def forget(index: Path, places: Sequence[str]) -> None:

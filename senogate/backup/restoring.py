@@ -15,7 +15,7 @@ from archive import backups, instances, migration, secrets
 from archive import settings as site_settings
 from archive.backups import Backup, Wishes
 from archive.errors import BadRequest, ConfigurationError
-from archive.pool import connect, queries, translated_errors
+from archive.pool import autocommitting, queries
 from archive.settings import Settings
 from archive.tiers import Tiers
 from senogate.backup import database, files, listing, orthanc_index, parts
@@ -23,7 +23,7 @@ from senogate.backup.keys import Opener
 from senogate.backup.manifest import Manifest
 from senogate.backup.repository import SPOOL, Kept, Repository, copy_digesting, told_of_disks
 from senogate.cluster import locate
-from senogate.site import RESTORING, only_one
+from senogate.home import RESTORING, only_one
 from senogate.user import user
 
 Advance = Callable[[int], object]
@@ -159,7 +159,7 @@ def _remove_erased(settings: Settings, written: Sequence[Kept]) -> None:
 def _put_anew(settings: Settings, places: Sequence[str]) -> None:
     """Have what was brought back into the storage folder put into the bucket again."""
     if places and Tiers.of(settings).bucket:
-        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(settings.database_url) as connection:
             connection.execute(queries("tiers.sql")["put_anew"], {"places": places})
 
 
@@ -181,16 +181,6 @@ def read_wishes(source: Source) -> Wishes:
     """What had been asked for when a backup was made."""
     with parts.opening(source.folder, source.data_key, "wishes") as content:
         return Wishes.from_json(json.loads(content.read()))
-
-
-def receipt_wish(text: str) -> Wishes:
-    """What a receipt of an erasure says that was erased. Raises BadRequest."""
-    try:
-        told = json.loads(text)["statement"]
-        wish = {name: told[name] for name in ("kind", "pseudonyms", "asked_at", "asked_by", "reason")}
-    except (ValueError, KeyError, TypeError):
-        raise BadRequest("it is no receipt of an erasure, as `senogate erase receipt` prints it") from None
-    return Wishes([wish | {"id": told["erasure"]}])
 
 
 def _begin(settings: Settings, name: str) -> None:
@@ -311,7 +301,7 @@ def _restore_index(settings: Settings, source: Source) -> None:
 def _restore_database(settings: Settings, source: Source, newer: Wishes) -> tuple[int, int]:
     """Bring the database back and make what was asked for since hold; how many erasures and opt-outs those are."""
     if not database.is_empty(settings):  # of a restore that was cut short
-        with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(settings.database_url) as connection:
             connection.execute("drop schema public cascade")
             connection.execute("create schema public")
     jobs = f"--jobs={min(4, os.cpu_count() or 1)}"
@@ -321,7 +311,7 @@ def _restore_database(settings: Settings, source: Source, newer: Wishes) -> tupl
             database.restore(settings, dump, *options)
         finally:
             dump.unlink()
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         connection.execute("analyze")
         connection.execute(queries("tiers.sql")["put_anew"], {"places": None})
         found = backups.honour(connection, read_wishes(source).and_also(newer), by=user())

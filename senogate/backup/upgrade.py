@@ -1,7 +1,8 @@
 """A site's database when another release is installed: it is dumped before it is migrated, and can go back to that.
 
 Going back loses nothing that was received since: whom instances are about, what is spooled, the audit trail, opt-outs
-and erasures are taken over; the index is followed from Orthanc again.
+and erasures are taken over, and so are budgets that were spent and what was revoked (withdrawals.py); the index is
+followed from Orthanc again.
 """
 
 import os
@@ -18,15 +19,14 @@ from archive import migration
 from archive.audit import Event, write
 from archive.errors import ConfigurationError, NotFound, SenogateError, Unavailable
 from archive.instances import sync_folder
-from archive.pool import connect, translated_errors
+from archive.pool import autocommitting
 from archive.settings import Settings
-from senogate.backup import database
-from senogate.site import only_one
+from senogate.backup import database, schemas, withdrawals
+from senogate.home import only_one
 from senogate.user import user
 
 Say = Callable[[str], object]
 KEPT = 2  # dumps; those of upgrades before them are removed
-_ASIDE = "senogate_aside"
 _TAKEN_OVER = (
     *("crosswalk", "patient_alias", "opt_out", "consent", "erasure", "audit", "audit_checkpoint"),
     *("reidentification",),
@@ -65,7 +65,7 @@ def migrate(settings: Settings, say: Say) -> None:
 
 def _require_none_begun(settings: Settings) -> None:
     """What a site that starts now would store is not what its rollback goes on with. Raises ConfigurationError."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         if _is_aside(connection):
             raise ConfigurationError("a rollback was cut short here: go on with it by `senogate rollback`")
 
@@ -78,19 +78,19 @@ def roll_back(settings: Settings, name: str, say: Say) -> Path:
     """
     with only_one(settings.home), database.answering(settings) as connected:
         dump = _choose(settings, name)
-        with connect(connected.database_url, autocommit=True) as connection, translated_errors():
+        with autocommitting(connected.database_url) as connection:
             if not _is_aside(connection):
                 say(f"the database as it is now is kept in {_dump(connected, 'rolled-back')}")
                 with connection.transaction():
                     connection.execute(
-                        sql.SQL("alter schema public rename to {}").format(sql.Identifier(_ASIDE))
+                        sql.SQL("alter schema public rename to {}").format(sql.Identifier(schemas.ASIDE))
                     )
             connection.execute("drop schema if exists public cascade")
             connection.execute("create schema public")
             database.restore(connected, dump, "--single-transaction")
             with connection.transaction():
                 _take_over(connection)
-                connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(_ASIDE)))
+                connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(schemas.ASIDE)))
                 detail = {"database": "rolled back", "to": _schema_of(dump)}
                 write(connection, Event.CONFIGURATION_CHANGED, subject=user(), detail=detail)
     return dump
@@ -115,7 +115,7 @@ def _schema_of(dump: Path) -> str:
 
 def _holds_anything(settings: Settings) -> bool:
     """Whether anything was ever done with the site: its trail, or what came before there was one, has rows."""
-    with connect(settings.database_url, autocommit=True) as connection, translated_errors():
+    with autocommitting(settings.database_url) as connection:
         for table in ("audit", "crosswalk", "client"):
             ((found,),) = connection.execute("select to_regclass(%s)::text", [f"public.{table}"]).fetchall()
             if (
@@ -157,46 +157,17 @@ def _durable(target: Path) -> Iterator[BinaryIO]:
 
 
 def _is_aside(connection: psycopg.Connection) -> bool:
-    return bool(connection.execute("select from pg_namespace where nspname = %s", [_ASIDE]).rowcount)
+    return bool(connection.execute("select from pg_namespace where nspname = %s", [schemas.ASIDE]).rowcount)
 
 
 def _take_over(connection: psycopg.Connection) -> None:
     """Add rows that came since the dump; of the spool the rows as they are now. What was erased since is due again."""
     done = connection.execute("select id from erasure where completed_at is not null").fetchall()
     for table in _SPOOL:
-        if _columns(connection, "public", table):
-            connection.execute(sql.SQL("delete from {}").format(sql.Identifier("public", table)))
+        schemas.empty(connection, table)
     for table in (*_TAKEN_OVER, *_SPOOL):
-        columns = [
-            each
-            for each in _columns(connection, "public", table)
-            if each in _columns(connection, _ASIDE, table)
-        ]
-        if columns:
-            connection.execute(
-                sql.SQL(
-                    "insert into {} ({columns}) overriding system value select {columns} from {} order by 1"
-                    " on conflict do nothing"
-                ).format(
-                    sql.Identifier("public", table),
-                    sql.Identifier(_ASIDE, table),
-                    columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                )
-            )
+        schemas.insert_missing(connection, table)
     connection.execute(_ERASE_AGAIN, {"done": [identifier for (identifier,) in done]})
     for table, number in _NUMBERED.items():
-        if _columns(connection, "public", table):
-            connection.execute(
-                sql.SQL("select setval(pg_get_serial_sequence({}, {}), max({})) from {}").format(
-                    sql.Literal(table), sql.Literal(number), sql.Identifier(number), sql.Identifier(table)
-                )
-            )
-
-
-def _columns(connection: psycopg.Connection, schema: str, table: str) -> list[str]:
-    rows = connection.execute(
-        "select column_name from information_schema.columns where table_schema = %s and table_name = %s"
-        " and is_generated = 'NEVER' order by ordinal_position",
-        [schema, table],
-    )
-    return [name for (name,) in rows]
+        schemas.count_on(connection, table, number)
+    withdrawals.take_over(connection)

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from archive.errors import ConfigurationError
 from orthanc_plugin import fitness
-from senogate import cluster, orthanc, site
+from senogate import cluster, orthanc
 from senogate.doctor.finding import Finding, act, fine
 from senogate.doctor.place import Place
 
@@ -74,7 +74,7 @@ def _installed(name: str) -> str:
 def _orthanc(place: Place) -> Finding:
     name = "orthanc-installed"
     try:
-        found = orthanc.installed_version(site.orthanc_program(place.settings))
+        found = orthanc.installed_version(orthanc.program_of(place.settings))
     except ConfigurationError as error:
         return act(name, str(error).rstrip("."), "Set it up.", "make setup")
     except (OSError, subprocess.SubprocessError) as error:
@@ -86,7 +86,7 @@ def _orthanc(place: Place) -> Finding:
 
 def _embedded(place: Place) -> Finding:
     """The wheels that the plugin imports; an Orthanc without them ends while it starts."""
-    folders = (place.settings.orthanc_python or str(site.CHECKOUT / ".orthanc-python")).split(":")
+    folders = (place.settings.orthanc_python or str(orthanc.CHECKOUT / ".orthanc-python")).split(":")
     lacking = [name for name in _EMBEDDED if not any(Path(folder, name).is_dir() for folder in folders)]
     if not lacking:
         return fine("orthanc-python", ":".join(folders))

@@ -12,10 +12,10 @@ import httpx
 from archive import secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
-from deidentification.pseudonym import Keys
 from orthanc_plugin import fitness
 from senogate.doctor.finding import Finding, act, consider, fine
 from senogate.doctor.place import Place
+from senogate.site_keys import keys_of
 
 _PATIENCE = 5.0  # seconds for each answer
 _CONTEXT = b"senogate status\0"
@@ -139,7 +139,7 @@ def _plugin(client: httpx.Client, settings: Settings) -> Iterator[Finding]:
 def _judged(status: Any, nonce: bytes, settings: Settings) -> Iterator[Finding]:
     name = "plugin"
     try:
-        key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
+        key = keys_of(settings).proof
     except ConfigurationError:
         return  # told by the keys
     proof = hmac.new(key, _CONTEXT + nonce, hashlib.sha256).hexdigest()
@@ -151,5 +151,12 @@ def _judged(status: Any, nonce: bytes, settings: Settings) -> Iterator[Finding]:
         yield act(name, "it can't reach PostgreSQL", todo)
     else:
         yield fine(name, f"it protects Orthanc with the profile {status.get('profile')}")
+    if status.get("index", {}).get("own") is False:
+        yield act(
+            "orthanc-index",
+            "its index is not that of the files in storage",
+            "Every file is registered again, beside the site's work; nothing is removed before.",
+            "senogate orthanc rebuild",
+        )
     for remark in status.get("remarks", []):
         yield consider("orthanc-setup", str(remark), "See whether that is wanted.")

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from archive.settings import Settings
-from senogate import site
+from senogate import home
+from senogate.cluster import complete
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Place:
     @cached_property
     def pid(self) -> int | None:
         """The process that runs the site in this home."""
-        return site.running_pid(self.settings.home)
+        return home.running_pid(self.settings.home)
 
     @property
     def runs_here(self) -> bool:
@@ -34,4 +35,4 @@ class Place:
 
 def look_at(settings: Settings) -> Place:
     """The site of these settings. Raises ConfigurationError where its PostgreSQL can't be told."""
-    return Place(site.complete(settings), not settings.database_url)
+    return Place(complete(settings), not settings.database_url)

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import psycopg
 
-from archive import secrets
 from archive.bucket import Bucket, access_of
 from archive.errors import ConfigurationError, NotFound, Unavailable, Unproven
 from archive.pool import answers, connect, queries
 from archive.search import Place as Instance
 from archive.settings import Settings
 from archive.tiers import Tiers
-from deidentification.pseudonym import Keys
 from gateway.stored import StoredFiles
 from senogate.doctor.finding import Finding, act, consider, fine
 from senogate.doctor.place import Place
+from senogate.site_keys import keys_of
 
 _FEW = 0.05  # share of a file system's inodes
 
@@ -90,7 +89,7 @@ def _newest(connection: psycopg.Connection, settings: Settings) -> Iterator[Find
         yield fine("stored", "nothing is stored yet")
         return
     try:
-        key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
+        key = keys_of(settings).proof
         StoredFiles(Tiers.of(settings), key).read_now([Instance(*row)], len)
     except ConfigurationError:
         return  # told by the keys

@@ -320,7 +320,8 @@ def _forget_keys(settings: Settings) -> None:
 
 
 def _row(member: Member) -> dict[str, Any]:
-    row = {"name": member.name, "state": member.state.value, "fingerprint": member.fingerprint}
+    row: dict[str, Any] = {"name": member.name, "number": member.number, "state": member.state.value}
+    row |= {"fingerprint": member.fingerprint}
     times = {"asked": member.requested_at, "approved": member.approved_at, "ended": member.ended_at}
     told = {name: at.isoformat(timespec="seconds") if at else "" for name, at in times.items()}
     return row | told | {"by": member.approved_by or ""}

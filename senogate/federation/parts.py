@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from archive.federation_roles import HUB, SITE
+from archive.measure_sockets import published
 from archive.settings import Settings
 from gateway.fleet import flower, loopback
 from senogate.process import Process, Program
@@ -166,14 +167,17 @@ def run_relay(settings: Settings) -> None:
     """Carry what the site's SuperNode says to the hub, until SIGTERM. Raises ConfigurationError."""
     from gateway.fleet import outward
 
-    outward.run(_prepared(settings))
+    with published(settings, "relay"):
+        outward.run(_prepared(settings))
 
 
 def run_conductor(settings: Settings) -> None:
     """Conduct the hub's runs until SIGTERM. Raises ConfigurationError."""
-    import_module("federation.hub.conductor").main(_prepared(settings))
+    with published(settings, "conductor"):
+        import_module("federation.hub.conductor").main(_prepared(settings))
 
 
 def run_trainer(settings: Settings) -> None:
     """Train at this site until SIGTERM. Raises ConfigurationError."""
-    import_module("federation.site.trainer").main(_prepared(settings))
+    with published(settings, "trainer"):
+        import_module("federation.site.trainer").main(_prepared(settings))

@@ -26,6 +26,20 @@ app.add_typer(run_app, name="run")
 Name = Annotated[str, typer.Argument(metavar="RUN", help="R and 16 digits, as `run list` shows it.")]
 _STRATEGIES = ("fedavg", "fedprox", "fedadam")
 _AGGREGATIONS = ("mean", "median", "trimmed-mean")
+NormBound = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        help="Largest change of the weights that is taken of a site; 0: any. Without it: their own norm at first.",
+        show_default=False,
+    ),
+]
+Parameters = Annotated[
+    list[str],
+    typer.Option(
+        "--parameter", metavar="NAME=NUMBER", help="Such as proximal_mu=0.01 (docs/federated-runs.md)."
+    ),
+]
 
 
 @run_app.command("start")
@@ -45,14 +59,7 @@ def start(
     aggregation: Annotated[
         str, typer.Option(help=f"What is taken of the sites' weights: {', '.join(_AGGREGATIONS)}.")
     ] = "mean",
-    norm_bound: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="Largest change of the weights that is taken of a site; 0: any. Without it: their own norm at first.",
-            show_default=False,
-        ),
-    ] = None,
+    norm_bound: NormBound = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over a site's examples in a round.")] = 1,
     batch: Annotated[int, typer.Option(min=1, help="Examples of a step.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Of the sites' steps.")] = 1e-3,
@@ -69,12 +76,7 @@ def start(
     delta: Annotated[float, typer.Option(min=0, help="The δ that private training's ε is reported for.")] = (
         1e-5
     ),
-    parameter: Annotated[
-        list[str],
-        typer.Option(
-            "--parameter", metavar="NAME=NUMBER", help="Such as proximal_mu=0.01 (docs/federated-runs.md)."
-        ),
-    ] = [],  # noqa: B006 - never changed
+    parameter: Parameters = [],  # noqa: B006 - never changed
     as_json: AsJson = False,
 ) -> None:
     """Propose a run: sites see it from now on, and it begins when enough of them have approved it."""

@@ -11,15 +11,14 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileDataset
 
-from archive import secrets
 from archive.findings import Lesion, Region, Shape
 from archive.settings import RESULTS
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from inference.demo import build_exam
 from inference.phantom.mammogram import add_pixels, begin_instance, name_uids, to_part10
 from inference.results.writers import write as write_results
+from senogate.site_keys import keys_of
 from tests.integration.test_whole_way import places, read_back
 from tests.live import LiveSite, eventually
 from tests.unit.findings import MASS, lesion_findings, without_lesions
@@ -94,7 +93,7 @@ def store(site: LiveSite, instances: Sequence[bytes]) -> str:
 
 def add_lesions(site: LiveSite, study: str) -> None:
     """Put a model's results into a study of `exam`, of every kind: the square of each view is a mass."""
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     door = Deidentifier(keys, Profile.load("breast-screening"))
     images = [each for each in read_back(site, study) if each.Modality == "MG"]
     images.sort(key=lambda each: VIEWS.index((each.ImageLaterality, each.ViewPosition)))

@@ -1,8 +1,10 @@
 """`/jobs` in Chromium: a researcher asks, a steward lets the answer out, and she reads its tables."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -34,7 +36,7 @@ def permit(site: LiveSite, page: Page, dataset: str) -> None:
     subject = page.locator(".who code").inner_text()
     named = ("--dataset", dataset, "--purpose", "research", "--legal-basis", "GDPR 6(1)(e)")
     site.run("permit", "grant", subject, *named, "--action", "jobs.run")
-    eventually(lambda: page.reload() and page.get_by_role("button", name="Ask for features").count())
+    eventually(lambda: page.reload() and page.locator("form[action='/jobs/packages']").count())
 
 
 def finds_nothing(page: Page) -> None:
@@ -86,3 +88,70 @@ def test_counts_are_asked_for_on_the_page(site: LiveSite, open_as: Open, dataset
 def test_another_ones_job_is_not_there(page: Page, site: LiveSite) -> None:
     sign_in(page, site, "researcher", "/jobs/J1")
     expect(page.get_by_role("heading", level=1)).not_to_contain_text("J1")
+
+
+def package(folder: Path) -> tuple[Path, Path, str]:
+    """A package that nobody has sent: its passport, its network, and the hash that it goes by."""
+    network, passport = folder / "model.onnx", folder / "passport.toml"
+    network.write_bytes(uuid.uuid4().bytes * 200_000)  # more than lies in memory
+    digest = hashlib.sha256(network.read_bytes()).hexdigest()
+    passport.write_text(f'name = "{uuid.uuid4()}"\n[network]\nsha256 = "{digest}"\n')
+    return passport, network, hashlib.sha256(passport.read_bytes()).hexdigest()
+
+
+def choose(page: Page, passport: Path, network: Path, labels: tuple[str, str]) -> None:
+    for label, path in zip(labels, (passport, network), strict=True):
+        page.get_by_label(label, exact=True).set_input_files(path)
+
+
+def test_a_package_is_sent_in_on_the_page(
+    site: LiveSite, open_as: Open, dataset: str, tmp_path: Path
+) -> None:
+    passport, network, sha256 = package(tmp_path)
+    page = open_as("researcher", "/jobs")
+    permit(site, page, dataset)
+    choose(page, passport, network, ("Passport", "Network"))
+    page.get_by_role("button", name="Send in").click()
+    expect(page).to_have_url(re.compile(f"package={sha256}#evaluation$"))
+    expect(page.get_by_label("Package", exact=True)).to_have_value(sha256)
+    expect(page.get_by_role("row", name=sha256)).to_contain_text("whole")
+    finds_nothing(page)
+    steward = open_as("steward", "/jobs")
+    steward.get_by_role("button", name=f"Approve {sha256}").click()
+    expect(steward.get_by_role("row", name=sha256)).to_contain_text("approved by its hash")
+
+
+def test_a_package_is_sent_in_without_a_script_and_what_is_wrong_is_told_in_her_language(
+    page: Page, site: LiveSite, dataset: str, tmp_path: Path
+) -> None:
+    passport, network, sha256 = package(tmp_path)
+    sign_in(page, site, "researcher", "/jobs")
+    permit(site, page, dataset)
+    page.get_by_role("button", name="Deutsch").click()
+    labels = ("Modellpass", "Netz")
+    other = tmp_path / "other.onnx"
+    other.write_bytes(b"another network")
+    choose(page, passport, other, labels)
+    page.get_by_role("button", name="Einreichen").click()
+    expect(page.get_by_role("alert")).to_contain_text("SHA-256")
+    expect(page.locator("html")).to_have_attribute("lang", "de")
+    expect(page.get_by_role("row", name=sha256)).to_have_count(0)
+    choose(page, network, network, labels)
+    page.get_by_role("button", name="Einreichen").click()
+    expect(page.get_by_role("alert")).to_contain_text("höchstens 65536 Byte")
+    choose(page, passport, network, labels)
+    page.get_by_role("button", name="Einreichen").click()
+    expect(page.get_by_role("row", name=sha256)).to_be_visible()
+
+
+def test_a_package_that_is_too_large_is_refused_on_the_page(
+    page: Page, site: LiveSite, dataset: str, tmp_path: Path
+) -> None:
+    passport, network, _ = package(tmp_path)
+    sign_in(page, site, "researcher", "/jobs")
+    permit(site, page, dataset)
+    with open(network, "wb") as file:
+        file.truncate(600 * 1024**2)
+    choose(page, passport, network, ("Passport", "Network"))
+    page.get_by_role("button", name="Send in").click()
+    expect(page.get_by_role("alert")).to_contain_text("larger than the 512 MiB")

@@ -171,3 +171,23 @@ def test_a_reading_that_ends_is_told_while_the_panel_is_open(alone: Alone) -> No
     alone.readings = [reading("failed", "no spacing")]
     expect(alone.page.get_by_role("status")).to_contain_text("Density: failed.")
     expect(article(alone.page, "Density")).to_contain_text("no spacing")
+
+
+@pytest.mark.parametrize(
+    ("code", "title", "said"),
+    [
+        ("es", "IA, solo para investigación", "Fallido: no spacing"),
+        ("fr", "IA, réservée à la recherche", "Échoué: no spacing"),
+        ("de", "KI, nur zu Forschungszwecken", "Fehlgeschlagen: no spacing"),
+        ("it", "IA, solo per uso di ricerca", "Non riuscito: no spacing"),
+    ],
+)
+def test_the_panel_speaks_the_readers_language(
+    alone: Alone, site: LiveSite, code: str, title: str, said: str
+) -> None:
+    """A reason is the model's own, and marked as English."""
+    alone.page.context.add_cookies([{"name": "lang", "value": code, "url": site.base_url}])
+    alone.open(reading("failed", "no spacing"))
+    panel = alone.page.get_by_role("region", name=title)
+    expect(panel.get_by_role("article")).to_contain_text(said)
+    expect(panel.locator("[lang=en]").filter(has_text="no spacing")).to_have_count(1)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from psycopg import AsyncConnection
 
-from archive import job_packages, permits, persons
+from archive import applications, job_packages, permits, persons
 from archive.errors import BadRequest, Forbidden, NotFound
 from archive.policy import Role
 from gateway import clients
@@ -151,3 +151,79 @@ def test_the_command_line_decides_on_all_of_it_on_record(gateway: Gateway, stewa
     with gateway.client() as client:
         url = f"{gateway.settings.public_url}/api/permits/{permit_id}/grant"
         assert client.post(url, json={}).status_code == 200
+
+
+def page(who: Steward, path: str) -> str:
+    """A page as a steward's program is shown it."""
+    url, headers = who.gateway.settings.public_url + path, {"Authorization": f"Bearer {who.token()}"}
+    return httpx.get(url, headers=headers, trust_env=False).text
+
+
+def test_a_page_offers_no_decision_on_what_another_identity_asked_for(
+    steward: Steward, another: Steward, linked: str
+) -> None:
+    permit_id = another.ask(linked)
+    path = f"/access/{permit_id}"
+    offered = [
+        f'action="{path}/{act}"' in page(who, path)
+        for who in (Steward(steward.gateway), steward)
+        for act in ("grant", "reject")
+    ]
+    assert offered == [True, True, False, False]
+    assert steward.decide(permit_id) == 403
+
+
+def test_who_voted_how_is_not_told_to_another_identity_of_who_asked(
+    gateway: Gateway, steward: Steward, another: Steward, linked: str
+) -> None:
+    """She may be of the committee by that one."""
+    permit_id = another.ask(linked)
+    voter = Steward(gateway)
+    run(gateway.settings, lambda each: permits.add_role(each, voter.subject, Role.COMMITTEE, by=BY))
+    run(gateway.settings, lambda each: applications.vote(each, permit_id, in_favour=False, by=voter.subject))
+    url = f"{gateway.settings.public_url}/api/applications/{permit_id}"
+    seen, hers = (
+        httpx.get(url, headers={"Authorization": f"Bearer {who.token()}"}, trust_env=False).json()
+        for who in (voter, steward)
+    )
+    assert [each["kind"] for each in seen["told"]] == ["against"]
+    assert (hers["told"], "votes" in hers) == ([], False)
+
+
+@pytest.fixture
+def checked(gateway: Gateway, linked: str) -> str:
+    """A job of the steward's other identity, whose answer waits for its release."""
+    made = (
+        "insert into job (subject, permit, dataset, kind, question, sha256, submitted_by, state, result) "
+        "values (%(by)s, 'P1', 'screening', 'counts', '{\"kind\": \"counts\", \"groups\": [\"age\"]}', '', %(by)s, "
+        '\'checked\', \'{"kind": "counts", "by": [], "columns": [], "rows": {}}\') returning job_id'
+    )
+
+    async def insert(connection: AsyncConnection) -> str:
+        row = await (await connection.execute(made.encode(), {"by": linked})).fetchone()
+        assert row
+        return str(row[0])
+
+    return str(run(gateway.settings, insert))
+
+
+def test_an_answer_that_is_not_out_is_read_by_no_identity_of_who_asked(
+    gateway: Gateway, steward: Steward, another: Steward, checked: str
+) -> None:
+    def status(who: Steward) -> int:
+        url = f"{gateway.settings.public_url}/api/jobs/{checked}/result"
+        return httpx.get(url, headers={"Authorization": f"Bearer {who.token()}"}, trust_env=False).status_code
+
+    assert (status(another), status(steward)) == (200, 404)
+
+
+def test_a_page_offers_no_release_of_another_identitys_job(
+    steward: Steward, another: Steward, checked: str
+) -> None:
+    path = f"/jobs/{checked}"
+    offered = [
+        f'action="{path}/{act}"' in page(who, path)
+        for who in (another, steward)
+        for act in ("release", "refuse")
+    ]
+    assert offered == [True, True, False, False]

@@ -248,6 +248,19 @@ class TestBeacon:
         assert (answer.status_code, answer.json()["error"]["errorCode"]) == (status, status)
         assert answer.json()["meta"]["beaconId"] and answer.json()["error"]["errorMessage"]
 
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [("PUT", "/info", 405), ("PATCH", "/datasets", 405), ("GET", "/runs", 404)],
+    )
+    def test_what_it_has_not_is_told_in_its_form(self, anybody, method, path, status):
+        answer = anybody.request(method, BEACON + path)
+        assert (answer.status_code, answer.json()["error"]["errorCode"]) == (status, status)
+        assert ("GET" in answer.headers.get("allow", "")) is (status == 405)
+
+    def test_datasets_are_told_as_the_records_that_they_are(self, anybody):
+        answer = anybody.get(f"{BEACON}/datasets", params={"requestedGranularity": "record"})
+        assert (answer.status_code, answer.json()["meta"]["returnedGranularity"]) == (200, "record")
+
     def test_nobody_counts(self, anybody):
         answer = anybody.get(f"{BEACON}/individuals")
         assert (answer.status_code, answer.json()["error"]["errorCode"]) == (401, 401)

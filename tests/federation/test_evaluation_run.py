@@ -34,11 +34,19 @@ def nodes() -> Iterator[Federation]:
 
 
 @pytest.fixture(scope="module")
-def evaluated(nodes: Federation) -> tuple[str, Mapping[str, Any]]:
-    """The run, and what its figures are."""
+def followed(nodes: Federation) -> tuple[str, str]:
+    """The run, and what its server wrote, followed from when it was submitted to its end."""
     command = f"evaluate phantom-trained-density --dataset {DATASET} --min-sites {SITES}"
     proposed = nodes.hub.run("federation", *command.split(), "--json")
     run = json.loads(proposed.stdout)["run"]
+    eventually(lambda: look(nodes, run)["flower_run"], 300)
+    return run, nodes.hub.run("federation", "run", "logs", run, "--follow").stdout
+
+
+@pytest.fixture(scope="module")
+def evaluated(nodes: Federation, followed: tuple[str, str]) -> tuple[str, Mapping[str, Any]]:
+    """The run, and what its figures are."""
+    run, _ = followed
     eventually(lambda: is_over(nodes, run), 300)
     assert look(nodes, run)["state"] == "done", look(nodes, run)
     (told,) = json.loads(nodes.hub.run("federation", "figures", run, "--json").stdout)
@@ -71,3 +79,13 @@ def test_both_sites_have_it_on_record_that_nothing_was_learnt(
             ).fetchone()
             assert rounds == (1,)
             assert database.execute("select count(*) from training_use").fetchone() == (0,)
+
+
+def test_what_a_runs_server_writes_is_read_while_it_runs_and_afterwards(
+    nodes: Federation, followed: tuple[str, str], evaluated: tuple[str, Mapping[str, Any]]
+) -> None:
+    """The last line, too; and of no site does it tell an exam."""
+    run, told = followed
+    afterwards = nodes.hub.run("federation", "run", "logs", run).stdout
+    assert told.splitlines() and set(told.splitlines()) <= set(afterwards.splitlines())
+    assert "2.25." not in afterwards

@@ -1,17 +1,19 @@
 """Two real nodes, all of whose parts run: a site joins a hub over TLS, takes part, and is out at once."""
 
 import ssl
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from archive import federation_keys
 from archive.federation_roles import read_site
 from gateway.fleet.identity import Identity
 from tests.federation.live import HUB, Federation, federation
 from tests.federation.nodes import SELF
-from tests.live import eventually
+from tests.live import LiveSite, eventually
 
 pytest.importorskip("flwr")
 SITE = "site-1"
@@ -60,6 +62,31 @@ def test_its_supernode_is_let_in_and_no_secret_is_in_a_log(nodes):
         assert not [log for log in logs if told in log]
 
 
+def measured(node: LiveSite, name: str) -> dict[str, float]:
+    """The samples of a metric, by the values of their labels."""
+    text = httpx.get(f"{node.base_url}/metrics", verify=False, trust_env=False).text
+    families = text_string_to_metric_families(text)
+    samples = (sample for family in families for sample in family.samples if sample.name == name)
+    return {
+        " ".join(sample.labels[label] for label in sorted(sample.labels)): sample.value for sample in samples
+    }
+
+
+def test_what_its_parts_and_the_hubs_do_is_measured(nodes):
+    site, contact = nodes.sites[SITE], "senogate_federation_contact_timestamp_seconds"
+    began = time.time()
+    eventually(lambda: measured(site, contact).get("relay-1 hub", 0) > began)
+    eventually(lambda: measured(site, contact).get("trainer-1 supernode", 0) > began)
+    eventually(lambda: measured(nodes.hub, contact).get("conductor-1 superlink", 0) > began)
+    carried = "senogate_federation_bytes_total"
+    assert min(measured(site, carried).values()) > 0 < min(measured(nodes.hub, carried).values())
+    (row,) = nodes.tell(HUB, "members")
+    seen = "senogate_federation_member_seen_timestamp_seconds"
+    eventually(lambda: measured(nodes.hub, seen).get(str(row["number"]), 0) > began)
+    assert measured(nodes.hub, "senogate_federation_rounds_complete_total") == {"": 0}
+    assert measured(site, seen) == {}
+
+
 def test_a_site_that_is_revoked_is_out_at_once_and_leaves(nodes):
     site = nodes.sites[SITE]
     joined = read_site(site.settings)
@@ -69,6 +96,8 @@ def test_a_site_that_is_revoked_is_out_at_once_and_leaves(nodes):
     nodes.tell(HUB, "revoke", SITE)
     assert ask(nodes, token) == 403
     assert "revoked" in nodes.tell(SITE, "status")[0]["state"]
+    seen = "senogate_federation_member_seen_timestamp_seconds"
+    eventually(lambda: measured(nodes.hub, seen) == {})  # of who is no member nobody waits to hear
     nodes.tell(SITE, "leave")
     eventually(lambda: not any(runs(nodes, part) for part in PARTS))
     assert not federation_keys.node_key_path(site.settings).exists()

@@ -28,8 +28,8 @@ from inference.density import CATEGORIES
 from inference.network import build_classifier
 from inference.nyu import _passport
 from inference.package import Package
+from senogate.deidentifier import deidentifier_of
 from senogate.optout import pseudonyms_of
-from senogate.parts import deidentifier_of
 from tests import commands
 from tests.federation.nodes import Node, serve_node
 from tests.federation.records import MANIFEST, key, sha, signed, state

@@ -14,7 +14,8 @@ from flwr.common.constant import ErrorCode  # noqa: E402
 from google.protobuf.message import DecodeError  # noqa: E402
 
 from archive.errors import BadRequest  # noqa: E402
-from federation.hub.rounds import STUCK, Held, NoQuorum, Patience, Rounds  # noqa: E402
+from federation.hub.replies import STUCK  # noqa: E402
+from federation.hub.rounds import Held, NoQuorum, Patience, Rounds  # noqa: E402
 from federation.provenance.record import Reason, Refused  # noqa: E402
 from tests.federation.grid import Clock, FakeGrid, FakeNode, Inline, Work  # noqa: E402
 
@@ -272,7 +273,7 @@ class Stalling(Inline):
 
 def test_a_site_whose_uploads_stop_half_way_has_few_of_them_waited_for() -> None:
     sites = Sites(a=None, b=None, c=None)
-    sites.rounds.executor = stalling = Stalling(sites.nodes["c"], sites.grid)
+    sites.rounds.replies.executor = stalling = Stalling(sites.nodes["c"], sites.grid)
     for number in range(1, 6):
         held = sites.hold(number=number)
         assert (list(held.answers), dict(held.absent)) == (["a", "b"], {"c": Reason.NO_ANSWER})

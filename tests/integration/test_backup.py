@@ -1,23 +1,29 @@
 """A site is backed up while it runs, and made again from the backup in an empty home: everything is there."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydicom import Dataset
 
+from archive import checkpoints
 from archive.backups import Wishes
 from archive.errors import ConfigurationError
 from archive.settings import load
 from deidentification.seal import SealBroken, open_sealed
+from orthanc_plugin.lineage import mark_of
 from orthanc_plugin.unfinished import journal_of
-from senogate.backup import database, restoring
-from senogate.backup.keys import Opener
+from senogate import site as sites
+from senogate.backup import database, making, restoring
+from senogate.backup import files as files_of_site
+from senogate.backup.keys import Opener, for_passphrase
 from senogate.backup.repository import is_place
-from senogate.site import prepare
+from senogate.site_secrets import prepare
 from tests.drawn_text import document
 from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually, find_free_ports, temporary_home
@@ -121,6 +127,13 @@ def bereft(lived: Lived) -> Iterator[LiveSite]:
 
 
 @pytest.fixture
+def receipt(lived: Lived) -> str:
+    """Of the study that was erased after the first backup."""
+    (found,) = json.loads(lived.site.run("erase", "list", "--json").stdout)
+    return lived.site.run("erase", "receipt", found["id"]).stdout
+
+
+@pytest.fixture
 def copied(lived: Lived) -> Iterator[Path]:
     """A file of the newest backup, which is put back as it was."""
     ((place,),) = lived.ask("select place from instance order by 1 limit 1")
@@ -148,8 +161,9 @@ def of_patient(name: str, instance: bytes) -> bytes:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Those of instances, and not the journal of what Orthanc began to store."""
-    found = [path for path in folder.rglob("*") if path.is_file() and path != journal_of(str(folder))]
+    """Those of instances, and not what Orthanc notes of them."""
+    notes = {journal_of(str(folder)), mark_of(str(folder))}
+    found = [path for path in folder.rglob("*") if path.is_file() and path not in notes]
     return {path.name: path.read_bytes() for path in found}
 
 
@@ -185,6 +199,64 @@ class TestBackup:
     def test_a_place_that_is_lost_with_the_site_is_refused(self, lived: Lived) -> None:
         done = lived.site.run("backup", str(lived.site.home / "here"), stdin=PASSPHRASE, check=False)
         assert (done.returncode, "is no backup" in done.stderr) == (1, True)
+
+
+@pytest.fixture(params=["before the database", "after the database", "while keys are copied"])
+def rotated(lived: Lived, request: pytest.FixtureRequest) -> str:
+    """The name of a backup while which the trail's key was changed."""
+    settings, begun = load(lived.site.environment), list[threading.Thread]()
+
+    def rotate() -> None:
+        with psycopg.connect(lived.site.settings.database_url, autocommit=True) as connection:
+            checkpoints.rotate(connection, settings, by="os:test")
+
+    def rotate_before(function: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any) -> Any:
+            rotate()
+            return function(*arguments)
+
+        return changed
+
+    def rotate_beside(function: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*arguments: Any) -> Any:
+            begun.append(threading.Thread(target=rotate))
+            begun[0].start()
+            eventually(
+                lambda: lived.ask("select 1 from pg_locks where locktype = 'advisory' and not granted")
+            )
+            return function(*arguments)
+
+        return changed
+
+    with pytest.MonkeyPatch.context() as patched:
+        if request.param == "while keys are copied":
+            patched.setattr(files_of_site, "write", rotate_beside(files_of_site.write))
+        else:
+            name = "_write_database" if request.param == "before the database" else "_write_files"
+            patched.setattr(making._Making, name, rotate_before(getattr(making._Making, name)))
+        made = making.make(sites.complete(settings), lived.destination, for_passphrase(PASSPHRASE.strip()))
+    for thread in begun:
+        thread.join()
+    return made.name
+
+
+class TestAnotherKeyOfTheTrailMeanwhile:
+    def test_leaves_a_backup_whose_trail_verifies(
+        self, lived: Lived, rotated: str, new_home: Callable[[], Path]
+    ) -> None:
+        """What the restored site signs next, too."""
+        site = LiveSite(new_home(), find_free_ports(3))
+        lived.restore(site, "--name", rotated)
+        settings = load(site.environment)
+        with (
+            database.answering(settings) as connected,
+            psycopg.connect(connected.database_url, autocommit=True) as connection,
+        ):
+            known, private = checkpoints.signers(settings), checkpoints.private_key(settings)
+            for _ in range(2):
+                head = checkpoints.kept_head(settings.audit)
+                assert checkpoints.find_faults(connection, known, [head] if head else []) == []
+                checkpoints.sign_head(connection, private, settings.audit)
 
 
 class TestRestore:
@@ -243,6 +315,30 @@ class TestRestore:
         site = LiveSite(new_home(), find_free_ports(3))
         prepare(site.settings)
         assert "there is a site in" in lived.restore(site, check=False)
+
+    def test_what_a_receipt_says_is_erased_again(
+        self, lived: Lived, receipt: str, new_home: Callable[[], Path], tmp_path: Path
+    ) -> None:
+        (tmp_path / "receipt.json").write_text(receipt)
+        site = LiveSite(new_home(), find_free_ports(3))
+        options = (
+            "--name",
+            lived.first["name"],
+            "--ignore-newer",
+            "--erased",
+            str(tmp_path / "receipt.json"),
+        )
+        assert "1 erasures and 0 opt-outs" in lived.restore(site, *options)
+
+    def test_a_receipt_that_the_site_did_not_sign_is_refused(
+        self, lived: Lived, receipt: str, new_home: Callable[[], Path], tmp_path: Path
+    ) -> None:
+        """Nobody has another exam erased by it."""
+        (tmp_path / "receipt.json").write_text(receipt.replace(lived.studies[0][0], lived.studies[2][0]))
+        site = LiveSite(new_home(), find_free_ports(3))
+        said = lived.restore(site, "--erased", str(tmp_path / "receipt.json"), check=False)
+        assert "is not signed by the site" in said
+        assert not site.home.exists()
 
     def test_one_that_was_cut_short_does_not_start(self, lived: Lived, new_home: Callable[[], Path]) -> None:
         site = LiveSite(new_home(), find_free_ports(3))

@@ -63,6 +63,69 @@ def test_no_count_is_changed_once_for_each_study(database: psycopg.Connection) -
     assert before and after and after[0] - before[0] < 100
 
 
+CHANGE = {
+    "counts": "number_of_series = number_of_series + 1, number_of_instances = 7, modalities = '{MG,US}'",
+    "dates": "study_date = '1901020' || 9 - right(study_date, 1)::integer",
+    "sight": "withheld = not withheld",
+    "everything": "study_date = '19010301', number_of_instances = 9, modalities = '{}'",
+}
+
+
+def shown(database: psycopg.Connection) -> list[list[tuple[object, ...]]]:
+    return [[row for row in rows if row[1]] for rows in counts(database)]
+
+
+@pytest.mark.parametrize("change", ["counts", "dates", "everything"])
+def test_studies_that_change_at_once_are_counted(database: psycopg.Connection, change: str) -> None:
+    database.execute(ADD, [1, STUDIES])
+    for which in ("%1", "%"):  # the first time of some
+        database.execute(
+            f"update study set {CHANGE[change]} where study_instance_uid like '1.7.45.{which}'".encode()
+        )
+        wanted, by_day, by_place = shown(database)
+        assert wanted == by_day == by_place
+
+
+@pytest.mark.parametrize("change", CHANGE.values(), ids=CHANGE)
+def test_no_count_is_changed_once_for_each_study_that_changes(
+    database: psycopg.Connection, change: str
+) -> None:
+    database.execute(ADD, [1, STUDIES])
+    ids = "study_instance_uid like '1.7.45.%'"
+    database.execute(f"update study set {change} where {ids} and study_instance_uid like '%1'".encode())
+    before = database.execute(CHANGES, [COUNTS]).fetchone()
+    database.execute(f"update study set {change} where {ids}".encode())
+    after = database.execute(CHANGES, [COUNTS]).fetchone()
+    assert before and after and after[0] - before[0] < 200
+
+
+def test_no_count_is_changed_once_for_each_member_that_is_withheld(database: psycopg.Connection) -> None:
+    database.execute(ADD, [1, STUDIES])
+    (number,) = database.execute(
+        "insert into dataset (name, query, created_by) values ('bulk', '', 'test') returning number"
+    ).fetchone() or (0,)
+    fill = (
+        "insert into dataset_study (dataset, study_date, study_instance_uid)"
+        " select %s, study_date, study_instance_uid from study where study_instance_uid like '1.7.45.%%'"
+    )
+    database.execute(fill, [number])
+    query = "select sum(bit_count(members))::bigint from dataset_month where dataset = %s"
+    for members in (0, STUDIES):
+        before = database.execute(CHANGES, [["dataset_month"]]).fetchone()
+        database.execute("update study set withheld = not withheld where study_instance_uid like '1.7.45.%'")
+        after = database.execute(CHANGES, [["dataset_month"]]).fetchone()
+        assert before and after and after[0] - before[0] < 10
+        assert database.execute(query, [number]).fetchone() == (members,)
+
+
+def test_each_study_that_changes_is_summarised_and_told_of(database: psycopg.Connection) -> None:
+    database.execute(ADD, [1, 9])
+    database.execute("update study set study_date = '19010415' where study_instance_uid like '1.7.45.%'")
+    query = """select count(*), min(study_date), max(number_of_images) from study_summary
+        where study_instance_uid like '1.7.45.%'"""
+    assert database.execute(query).fetchone() == (9, "19010415", 0)
+
+
 def test_members_of_a_dataset_are_counted_as_they_come_and_go(database: psycopg.Connection) -> None:
     query = "select sum(bit_count(members)) from dataset_month where dataset = %s and month like '1901%%'"
     database.execute(ADD, [1, 9])

@@ -14,7 +14,7 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
-from archive import audit_log, deliveries, instances, secrets
+from archive import audit_log, deliveries, instances
 from archive.audit import Event
 from archive.deliveries import Delivery, Result, State
 from archive.destinations import Destination
@@ -23,13 +23,13 @@ from archive.orthanc import Orthanc
 from archive.reidentification import openings
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from deidentification.seal import generate_keypair
 from inference.delivery import delivering as delivering_module
 from inference.delivery import lane
 from inference.delivery.commitment import take_report
 from inference.delivery.delivering import delivering
 from inference.delivery.described import describe
+from senogate.site_keys import keys_of
 from tests.integration.conftest import edit
 from tests.integration.test_delivery import ACKNOWLEDGED
 from tests.integration.test_whole_way import write
@@ -90,7 +90,7 @@ def worker(
     study = sent["studies"][0]["study_instance_uid"]
     report = sent["studies"][0]["reading"]["result_sop_instance_uid"]
     instance = eventually(partial(stored_at, site, report)).read_bytes()
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     deidentifier = Deidentifier(keys, Profile.load(site.settings.profile))
     return Worker(site, study, describe(instance), instance, deidentifier)
 

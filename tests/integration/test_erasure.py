@@ -52,15 +52,6 @@ def rows_with(site: LiveSite, text: str) -> set[str]:
         return {name for name in names if database.execute(query.format(name), [text]).fetchone()[0]}
 
 
-def in_orthanc(site: LiveSite, study: str) -> bool:
-    with site.database() as database:
-        found = database.execute(
-            "select orthanc_id from instance where study_instance_uid = %s", [study]
-        ).fetchall()
-    with site.orthanc() as orthanc:
-        return any(orthanc.get(f"/instances/{identifier}").status_code == 200 for (identifier,) in found)
-
-
 def _is_read(site: LiveSite, study: str) -> bool:
     """Whether the reading that a workitem asked for has ended, and its report is in the index."""
     with site.database() as database:

@@ -13,9 +13,10 @@ from psycopg.conninfo import make_conninfo
 from archive import instances
 from archive.bucket import Bucket
 from archive.durable import DurableConnection
-from archive.errors import Unavailable
+from archive.errors import Conflict, Unavailable
 from archive.follow import Follower
 from archive.migration import migrate
+from archive.orthanc import IndexState
 from archive.pool import queries
 from archive.reindexing import Reindexing
 from archive.settings import load
@@ -24,6 +25,7 @@ from benchmarks.servers import database
 from inference import moving
 from inference.moving import Mover
 from orthanc_plugin.moved import Moved
+from senogate import rebuilding
 from tests.buckets import S3, held, serving
 from tests.integration.test_reindex import Listing, made, rows
 from tests.unit.fake_site import PROOF_KEY
@@ -34,6 +36,11 @@ SQL = queries("tiers.sql")
 
 class Held(Listing):
     """What Orthanc is asked for by who moves."""
+
+    is_own = True
+
+    def index_state(self) -> IndexState:
+        return IndexState("mark", self.is_own)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -325,10 +332,24 @@ class TestGone:
         ground.step()
         assert len(held(ground.bucket)) == (3 if is_held else 2)
 
+    def test_an_orthanc_that_lost_its_index_removed_nothing(self, ground: Ground) -> None:
+        ground.step()
+        ground.connection.execute("delete from instance")
+        ground.orthanc.held, ground.orthanc.is_own = {}, False
+        ground.go_through_again()
+        ground.step()
+        assert len(held(ground.bucket)) == 3
+
     def test_copies_of_what_is_not_there_go_too(self, ground: Ground, tmp_path: Path) -> None:
         instances.write_durably(_made(tmp_path / "cache") / ground.places[0], b"left")
         ground.step()
         assert os.listdir(tmp_path / "cache") == []
+
+
+def test_orthancs_index_is_not_made_of_a_folder_that_lacks_them(ground: Ground) -> None:
+    ground.step()
+    with pytest.raises(Conflict, match="3 instances lie in the bucket"):
+        rebuilding._require_folder(ground.connection)
 
 
 def test_an_index_built_anew_is_the_same(ground: Ground) -> None:

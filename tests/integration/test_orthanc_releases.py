@@ -13,10 +13,12 @@ import httpx
 import psycopg
 import pytest
 
+from archive.errors import ConfigurationError
 from archive.settings import Settings, load
 from orthanc_plugin import fitness
 from senogate import orthanc
-from senogate import site as sites
+from senogate.cluster import complete, locate
+from senogate.site_secrets import prepare
 from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually, find_free_ports
@@ -30,15 +32,15 @@ def unprepared(new_home: Callable[[], Path]) -> Settings:
     names = ("SENOGATE_PORT", "SENOGATE_DICOM_PORT", "SENOGATE_ORTHANC_PORT")
     ports = dict(zip(names, map(str, find_free_ports(3)), strict=True))
     settings = load({**os.environ, "SENOGATE_HOME": str(new_home()), **ports})
-    sites.prepare(settings)
+    prepare(settings)
     return settings
 
 
 def begin(settings: Settings, more: dict[str, Any], path: str = "") -> tuple[int, str]:
     """Start Orthanc with keys laid over the site's configuration: how it ends, and what it says."""
-    program = sites.orthanc_program(settings)
+    program = orthanc.program_of(settings)
     (settings.home / "orthanc").mkdir()
-    configuration = sites.orthanc_configuration(settings) | more
+    configuration = orthanc.configuration_of(settings) | more
     Path(program.command[-1]).write_text(json.dumps(configuration))
     environment = settings.environment | dict(program.environment)
     environment["PYTHONPATH"] = f"{path}:{environment['PYTHONPATH']}"
@@ -67,8 +69,8 @@ def test_a_site_does_not_start_with_an_orthanc_that_was_not_tested(
     unprepared: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitness, "TESTED", ("9.9.9",))
-    program = sites.orthanc_program(unprepared)
-    with pytest.raises(sites.ConfigurationError, match="was not tested: take 9.9.9"):
+    program = orthanc.program_of(unprepared)
+    with pytest.raises(ConfigurationError, match="was not tested: take 9.9.9"):
         orthanc.check_version(program, load({"SENOGATE_HOME": str(unprepared.home)}))
 
 
@@ -76,21 +78,21 @@ def test_options_that_are_none_are_refused_by_name(new_home: Callable[[], Path])
     home = new_home()
     home.mkdir()
     (home / "mine.json").write_text("[]")
-    with pytest.raises(sites.ConfigurationError, match="orthanc_options"):
+    with pytest.raises(ConfigurationError, match="orthanc_options"):
         orthanc.options(load({"SENOGATE_HOME": str(home), "SENOGATE_ORTHANC_OPTIONS": "mine.json"}))
 
 
 @pytest.fixture
 def indexed(site: LiveSite, new_home: Callable[[], Path]) -> Iterator[LiveSite]:
     """A site whose Orthanc has its index in PostgreSQL: in another database of the cluster of `site`."""
-    library = sites.orthanc_prefix(site.settings) / INDEX
+    library = orthanc.prefix_of(site.settings) / INDEX
     if not library.exists():
         pytest.skip("Debian's orthanc-postgresql is not installed")
     home = new_home()
     home.mkdir()
     with site.database() as database:
         database.execute("create database orthanc_index")
-    folder = sites.locate(site.home).socket_folder
+    folder = locate(site.home).socket_folder
     uri = f"postgresql://senogate@/orthanc_index?host={folder}"
     chosen = {"EnableIndex": True, "EnableStorage": False, "ConnectionUri": uri, "Lock": True}
     options = {"Plugins": [str(library)], "PostgreSQL": chosen}
@@ -114,7 +116,5 @@ def test_a_site_whose_orthanc_has_its_index_in_postgresql_loses_nothing(
     with indexed.orthanc() as asked:
         assert asked.get("/system").json()["DatabaseBackendPlugin"]
     assert (first["reading"]["state"], states, indexed.stored_instances()) == ("done", ["done"] * 2, 10)
-    with closing(
-        psycopg.connect(sites.complete(site.settings).database_url, dbname="orthanc_index")
-    ) as index:
+    with closing(psycopg.connect(complete(site.settings).database_url, dbname="orthanc_index")) as index:
         assert index.execute("select count(*) from resources where resourcetype = 3").fetchone() == (10,)

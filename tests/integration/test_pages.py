@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from html.parser import HTMLParser
 
@@ -11,8 +11,6 @@ import pytest
 
 from tests.integration.test_sign_in import Browser, add_account
 from tests.live import LiveSite
-
-SignedIn = Callable[[str], "Person"]
 
 
 class Person(Browser):

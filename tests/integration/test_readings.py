@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from archive import secrets
 from archive.findings import Task
 from archive.readings import CHANGED, CHANNEL, DUE, Wanted, want
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from inference.errors import ModelProcessEnded
 from inference.execution.messages import Reply
 from inference.reader import MOST_ATTEMPTS, Due, Reader
+from senogate.site_keys import keys_of
 from tests.integration.test_whole_way import write
 from tests.live import PATIENCE, LiveSite, eventually
 
@@ -108,7 +108,7 @@ class Dying:
 
 
 def test_what_ends_its_process_each_time_is_set_aside_with_its_reason(site: LiveSite, study: str) -> None:
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     deidentifier = Deidentifier(keys, Profile.load(site.settings.profile))
     host = Dying()
     reader = Reader(site.settings, deidentifier, Pseudonyms(keys), host)  # type: ignore[arg-type]

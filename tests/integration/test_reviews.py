@@ -14,13 +14,13 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 
-from archive import audit_log, secrets
+from archive import audit_log
 from archive.audit import Event
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys
 from inference.results.review import SERIES_NUMBER
 from inference.reviews import ReviewWriter
+from senogate.site_keys import keys_of
 from tests.integration.test_erasure import erase, rows_with
 from tests.integration.test_pages import Person
 from tests.integration.test_readings import stopped
@@ -227,7 +227,7 @@ class TestTheWorker:
         assert set(reviews_in(site, study)) == before
 
     def test_two_at_once_write_one(self, site: LiveSite, study: str, clinician: Person) -> None:
-        keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+        keys = keys_of(site.settings)
         writer = ReviewWriter(site.settings, Deidentifier(keys, Profile.load(site.settings.profile)))
         with stopped(site.child("worker")):
             said = say(clinician, study, decision="comment", comment="Both.").json()
@@ -246,7 +246,7 @@ class TestTheWorker:
                 database.execute(withhold, [True, study])
             assert clinician.get(f"/api/studies/{study}/readings").status_code == 404
             assert say(clinician, study, decision="accept").status_code == 404
-            keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+            keys = keys_of(site.settings)
             ReviewWriter(site.settings, Deidentifier(keys, Profile.load(site.settings.profile))).write(
                 said["review_id"]
             )

@@ -13,7 +13,6 @@ import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
-from archive import secrets
 from archive.errors import Unavailable
 from archive.findings import Task
 from archive.orthanc import Orthanc
@@ -21,10 +20,13 @@ from archive.reindexing import Reindexing
 from archive.tiers import Tiers
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from inference.execution.host import Host
 from inference.reader import MOST_ATTEMPTS, Due, Reader
-from senogate import site as sites
+from senogate.cluster import locate
+from senogate.site import programs
+from senogate.site_keys import keys_of
+from senogate.site_secrets import prepare
 from tests.integration.conftest import is_answering
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
@@ -156,7 +158,7 @@ def test_a_reading_waits_for_an_orthanc_that_does_not_answer(
     site: LiveSite, phantom_exam: Callable[[], list[bytes]], tmp_path: Path
 ) -> None:
     study = site.send(write(tmp_path, phantom_exam()))["studies"][0]["study_instance_uid"]
-    keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+    keys = keys_of(site.settings)
     nowhere = replace(site.settings, orthanc_url="http://127.0.0.1:9")
     host = Host()
     reader = Reader(nowhere, Deidentifier(keys, Profile.load(nowhere.profile)), Pseudonyms(keys), host)
@@ -203,7 +205,7 @@ def test_a_home_may_have_a_space_in_its_name(beside: LiveSite) -> None:
 def test_a_cluster_whose_making_was_cut_short_is_made_again(new_home: Callable[[], Path]) -> None:
     home = new_home()
     home.mkdir()
-    cluster = sites.locate(home)
+    cluster = locate(home)
     part = cluster.data.with_name(f".{cluster.data.name}.part")
     part.mkdir()
     (part / "PG_VERSION").write_text("15\n")
@@ -238,7 +240,7 @@ def test_a_taken_port_is_named(site: LiveSite, new_site: NewSite) -> None:
 
 def test_lost_keys_are_missed_and_never_made_anew(new_site: NewSite) -> None:
     site = new_site()
-    sites.prepare(site.settings)
+    prepare(site.settings)
     Path(site.settings.secrets, "site.key").unlink()
     refused = site.run("up", check=False)
     assert refused.returncode == 1
@@ -253,7 +255,7 @@ def test_every_secret_is_its_owners_alone(site: LiveSite) -> None:
 
 
 def test_the_parts_of_a_site_are_started_in_the_order_of_what_they_need(site: LiveSite) -> None:
-    names = [program.name for program in sites.programs(site.settings, sites.locate(site.home))]
+    names = [program.name for program in programs(site.settings, locate(site.home))]
     assert names == ["postgresql", "orthanc", "gateway", "worker", "keeper"]
 
 

@@ -120,6 +120,61 @@ def test_what_was_erased_since_the_upgrade_is_erased_again(settings: Settings) -
     assert ask(settings, due) == [("second", None, True)]
 
 
+REVOKE = """
+    update permit set state = 'revoked', revoked_at = now(), revoked_by = 'os:somebody' where state = 'granted';
+    update client set revoked_at = now();
+    update account set disabled_at = now();
+    delete from role_grant"""
+SPEND = """
+    insert into offered_run (run, hub, manifest, signature, state) values ('r', 'h', 'm', 's', 'running');
+    insert into privacy_spent (part, dataset, run, round, noise_multiplier, sample_rate, steps, delta)
+        select 'part ' || number, 'd', 'r', number, 1, 0.1, 10, 1e-5 from generate_series(1, %s) number"""
+ASK = """
+    insert into job (subject, permit, dataset, kind, question, sha256, submitted_by)
+        values ('client:one', 'P1', 'd', 'counts', '{}', 'x', 'client:one');
+    insert into search_asked values ('client:one', now()::date, 'one', 3), ('client:one', now()::date, 'two', 4)"""
+
+
+def test_what_was_revoked_since_the_upgrade_stays_revoked(settings: Settings) -> None:
+    assert ask(settings, "select 1 from permit where state = 'granted'") != []
+    upgrade.migrate(settings, lambda said: None)
+    ask(settings, REVOKE)
+    upgrade.roll_back(settings, "", lambda said: None)
+    assert ask(settings, "select 1 from permit where state = 'granted'") == []
+    assert ask(settings, "select 1 from client where revoked_at is null") == []
+    assert ask(settings, "select 1 from account where disabled_at is null") == []
+    assert ask(settings, "select 1 from role_grant") == []
+
+
+def test_a_budget_that_was_spent_since_the_upgrade_is_not_given_back(settings: Settings) -> None:
+    ask(settings, SPEND % 1)
+    upgrade.migrate(settings, lambda said: None)
+    ask(settings, "delete from privacy_spent; delete from offered_run")
+    ask(settings, SPEND % 3)
+    upgrade.roll_back(settings, "", lambda said: None)
+    assert ask(settings, "select part from privacy_spent order by 1") == [
+        ("part 1",),
+        ("part 2",),
+        ("part 3",),
+    ]
+    ask(settings, (SPEND % 4).partition(";")[2] + " on conflict do nothing")  # by a number of its own
+
+
+def test_questions_that_were_asked_since_a_dump_stay_asked(settings: Settings) -> None:
+    """Of a release that has the tables, too: what a permit's jobs and an asker's questions have used up."""
+    upgrade.migrate(settings, lambda said: None)
+    ask(settings, ASK.replace("'one', 3), ('client:one', now()::date, 'two', 4)", "'one', 3)"))
+    dump = upgrade._dump(settings, migration.newest())
+    ask(settings, "update job set state = 'cancelled'; delete from search_asked")
+    ask(settings, ASK.replace("'x'", "'y'"))
+    upgrade.roll_back(settings, dump.name, lambda said: None)
+    assert ask(settings, "select sha256, state from job order by 1") == [
+        ("x", "cancelled"),
+        ("y", "submitted"),
+    ]
+    assert ask(settings, "select sum(cost) from search_asked") == [(7,)]
+
+
 def test_a_rollback_that_was_cut_short_is_gone_on_with(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

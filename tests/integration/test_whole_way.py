@@ -13,16 +13,17 @@ from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import generate_uid
 
-from archive import audit_log, secrets
+from archive import audit_log
 from archive.audit import Event
 from archive.findings import from_json
 from archive.settings import RESULTS
 from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
-from deidentification.pseudonym import Keys, Pseudonyms
+from deidentification.pseudonym import Pseudonyms
 from inference.demo import demo_exam
 from inference.results.reading import read_density
 from inference.results.writers import write as write_results
+from senogate.site_keys import keys_of
 from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually
 from tests.unit.findings import lesion_findings
@@ -118,7 +119,7 @@ class TestARealExam:
         study = answer["studies"][0]["study_instance_uid"]
         images = {each.SeriesNumber: each for each in read_back(site, study) if each.Modality == "MG"}
         exam = [images[number] for number in sorted(images)]
-        keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+        keys = keys_of(site.settings)
         door = Deidentifier(keys, Profile.load("breast-screening"))
         written = write_results(
             lesion_findings(exam), exam, ["sr", "cad-sr", "seg", "kos"], Pseudonyms(keys).uid
@@ -147,7 +148,7 @@ class TestARealExam:
         images = [each for each in read_back(site, study["study_instance_uid"]) if each.Modality == "MG"]
         findings = from_json(json.dumps(study["reading"]["findings"]))
         lesions = lesion_findings(sorted(images, key=lambda each: each.SeriesNumber)).lesions
-        keys = Keys.derive(secrets.read_key(site.settings.secrets, secrets.SITE_KEY))
+        keys = keys_of(site.settings)
         (instance,) = write_results(replace(findings, lesions=lesions), images, ["kos"], Pseudonyms(keys).uid)
         selection = dcmread(DicomBytesIO(instance)).SOPInstanceUID
         door = Deidentifier(keys, Profile.load("breast-screening"))

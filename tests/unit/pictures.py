@@ -8,7 +8,8 @@ import numpy as np
 
 from inference.density import passport_outputs
 from inference.instance import Instance
-from inference.passport import Passport, parse_passport
+from inference.passport import Passport
+from inference.passport_reading import parse_passport
 from inference.picture import Picture
 from inference.toml_table import to_toml
 

@@ -101,10 +101,12 @@ def test_a_plugin_that_tells_what_is_none_is_passed_over() -> None:
 
 def test_the_door_counts_what_became_of_instances() -> None:
     tally = Tally()
-    tally.note("modify", 10, 0.5)
-    tally.note("refuse", 5, 0.25)
+    tally.note(10, 0.5)
+    tally.count("modify")
+    tally.note(5, 0.25)
+    tally.count("refuse")
     tally.refuse("not-dicom")
-    tally.fence()
+    tally.count("fence")
     told = tally.to_json()
     assert told["instances"] == {"modify": 1, "keep": 0, "discard": 0, "refuse": 1, "fence": 1}
     assert (told["refusals"], told["bytes"], told["seconds"]) == ({"not-dicom": 1}, 15, 0.75)

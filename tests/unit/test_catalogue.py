@@ -98,7 +98,7 @@ def test_the_shapes_are_read_once() -> None:
 
 
 def test_a_point_leads_to_its_catalogue() -> None:
-    graph = point_record(NODE, WHERE, NOW)
+    graph = point_record(NODE, WHERE, NOW, NOW)
     assert (URIRef(WHERE.point), None, URIRef(WHERE.catalogue)) in graph
 
 

@@ -10,7 +10,7 @@ import yaml
 from archive.settings import Settings
 from senogate.alive import PARTS
 from senogate.process import KEEPS_MEMORY
-from senogate.site import prepare
+from senogate.site_secrets import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 

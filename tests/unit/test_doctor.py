@@ -19,7 +19,7 @@ from archive import secrets
 from archive.chain import Signers
 from archive.settings import Settings, load
 from archive.state_item import Level
-from senogate import site as sites
+from senogate import home as homes
 from senogate.doctor import (
     certificates,
     clock,
@@ -36,6 +36,7 @@ from senogate.doctor import (
 )
 from senogate.doctor.examination import Check, examine
 from senogate.doctor.finding import Finding, act, fine, ordered
+from senogate.site_secrets import prepare
 from tests import certificates as made
 from tests.live import find_free_ports
 
@@ -44,7 +45,7 @@ from tests.live import find_free_ports
 def home(tmp_path: Path) -> Path:
     """A site's home with its keys, in which nothing runs."""
     folder = tmp_path / "home"
-    sites.prepare(load({"SENOGATE_HOME": str(folder)}))
+    prepare(load({"SENOGATE_HOME": str(folder)}))
     return folder
 
 
@@ -103,7 +104,7 @@ def test_a_list_of_the_trails_keys_cut_short_is_damaged(home: Path) -> None:
 @pytest.mark.parametrize("name", ["crosswalk.key", "audit.key", "models.key"])
 def test_a_private_key_of_another_site_is_found(home: Path, tmp_path: Path, name: str) -> None:
     other = load({"SENOGATE_HOME": str(tmp_path / "other")})
-    sites.prepare(other)
+    prepare(other)
     secrets.write(home / "secrets" / name, Path(other.secrets, name).read_bytes())
     assert "is not the private key of" in look(keys.look, home)["keys-damaged"].said
 
@@ -260,7 +261,7 @@ def test_a_bucket_that_does_not_answer_and_a_key_that_anybody_may_read(home: Pat
 def test_a_folder_that_the_site_may_not_write_to_is_found(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sites, "running_pid", lambda home: os.getpid())
+    monkeypatch.setattr(homes, "running_pid", lambda home: os.getpid())
     assert look(storage.look, home)["folder-home"].level == Level.FINE
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert look(storage.look, home)["folder-home"].level == Level.ACT

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from archive import measures
 from gateway.fleet import outward
 from gateway.fleet.carrying import Upload, send_on
 from gateway.fleet.outward import Outward, create
@@ -58,6 +59,22 @@ def test_a_call_goes_to_the_hubs_own_path_with_flowers_headers_alone(way: Outwar
     (asked,) = hub.asked
     assert str(asked.url) == f"https://hub.test/federation/v1/fleet/{CALL}" and asked.content == b"body"
     assert asked.headers["flwr-timestamp"] == "now" and "cookie" not in asked.headers
+
+
+def test_what_is_carried_is_counted_by_its_direction(way: Outward) -> None:
+    counted = [measures.FEDERATION_BYTES.labels(each)._value for each in ("to_hub", "from_hub")]
+    before = [each.get() for each in counted]
+    ask(way)
+    assert [now.get() - then for now, then in zip(counted, before, strict=True)] == [4, 6]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_when_the_hub_answered_last_is_told(way: Outward, hub: Hub, status: int) -> None:
+    contact = measures.FEDERATION_CONTACT.labels("hub")
+    contact.set(0)
+    hub.status = status
+    ask(way)
+    assert (contact._value.get() > 0) == (status == 200)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tests.unit import fake_site
 ORIGIN = "https://site.test"
 SESSION = Session(Principal("account:a", frozenset(Action)), "the-token")
 FORM = "application/x-www-form-urlencoded"
+UPLOAD = "multipart/form-data; boundary=x"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,14 @@ def check(method="POST", body=b"", **headers):
     return anyio.run(read)
 
 
+def files(token):
+    """A form with a file as browsers send it (RFC 7578), as far as its file begins."""
+    return (
+        f'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\n{token}\r\n'
+        '--x\r\nContent-Disposition: form-data; name="passport"; filename="a"\r\n\r\n'
+    ).encode()
+
+
 class TestSameSite:
     @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
     def test_reading_needs_nothing(self, method):
@@ -84,6 +93,46 @@ class TestSameSite:
     def test_another_origin_is_refused_even_with_the_token(self, origin):
         with pytest.raises(CrossSite):
             check(x_csrf_token="the-token", origin=origin)
+
+    def test_the_token_may_be_the_first_field_of_a_form_with_files_which_is_read_again(self):
+        body = files("the-token") + b"\0" * 70_000
+        assert check(body=body, content_type=UPLOAD, origin=ORIGIN) == body
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"--x--",
+            b"--y\r\n",
+            b"a" * 70_000,
+            b'--x\r\nContent-Disposition: form-data; name="csrf_token"\r\n\r\nthe-token',
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nthe-token\r\n--x--\r\n',
+            b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x\r\n'
+            b'Content-Disposition: form-data; name="csrf_token"\r\n\r\nthe-token\r\n--x--\r\n',
+        ],
+        ids=[
+            "empty",
+            "no part",
+            "another boundary",
+            "no boundary",
+            "no end",
+            "another field",
+            "a later field",
+        ],
+    )
+    def test_a_form_with_files_that_does_not_begin_with_the_token_is_refused(self, body):
+        with pytest.raises(CrossSite):
+            check(body=body, content_type=UPLOAD)
+
+    @pytest.mark.parametrize("token", ["the-tokem", "", "t" * 70_000])
+    def test_another_token_in_a_form_with_files_is_refused(self, token):
+        with pytest.raises(CrossSite):
+            check(body=files(token), content_type=UPLOAD)
+
+    @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=é"])
+    def test_a_form_with_files_names_its_boundary(self, content_type):
+        with pytest.raises(CrossSite):
+            check(body=files("the-token"), content_type=content_type)
 
     def test_a_form_that_is_too_long_is_not_kept(self):
         with pytest.raises(PayloadTooLarge):

@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,17 +18,22 @@ import pytest
 import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from archive.errors import ConfigurationError, RequestTimeout
 from archive.settings import Settings
 from gateway import oauth, transport
+from gateway.crowding import Crowding
+from gateway.problem import HANDLERS, LastResort
 from gateway.transport import PatientBody, Protocol, TrustedProxies, certificate_of, thumbprint
 from senogate.parts import tls_options
 from tests import certificates
 from tests.certificates import Certificate
-from tests.live import find_free_ports
+from tests.live import eventually, find_free_ports
 from tests.unit import fake_site
 
 
@@ -286,3 +292,51 @@ class TestSlowAndLong:
         scope = {"type": "http", "method": "POST", "headers": [], "path": "/"}
         with pytest.raises(RequestTimeout):
             anyio.run(PatientBody(read), scope, never, None)
+
+    @pytest.mark.parametrize(("size", "given_up"), [(1, True), (31 * transport.SLOWEST_BODY, False)])
+    def test_a_body_that_comes_in_drops_is_given_up_and_one_on_a_slow_line_is_not(self, size, given_up):
+        """Each part comes 30 s after the one before it."""
+        parts = [
+            {"type": "http.request", "body": bytes(size), "more_body": number < 9} for number in range(10)
+        ]
+
+        async def drip():
+            return parts.pop(0)
+
+        async def read(scope, receive, send):
+            await Request(scope, receive).body()
+
+        scope = {"type": "http", "method": "POST", "headers": [], "path": "/"}
+        with pytest.raises(RequestTimeout) if given_up else contextlib.nullcontext():
+            anyio.run(PatientBody(read, count(0, 30).__next__), scope, drip, None)
+        assert len(parts) == (7 if given_up else 0)
+
+    def test_a_client_that_drips_is_told_so_and_its_turn_is_another_ones(self, tmp_path):
+        read = threading.Semaphore(0)
+
+        async def take(request: Request) -> JSONResponse:
+            async for _ in request.stream():
+                read.release()
+            return JSONResponse({})
+
+        application = Starlette(
+            routes=[Route("/", take, methods=["POST"])],
+            middleware=[
+                Middleware(Crowding, most=1),
+                Middleware(LastResort),
+                Middleware(PatientBody, clock=count(0, 30).__next__),
+            ],
+            exception_handlers=HANDLERS,
+        )
+        with (
+            serving(application, Settings(home=tmp_path)) as port,
+            socket.create_connection(("127.0.0.1", port)) as drops,
+        ):
+            drops.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            for _ in range(2):
+                drops.sendall(b"x")
+                assert read.acquire(timeout=60)
+            drops.sendall(b"x")
+            assert drops.recv(100).startswith(b"HTTP/1.1 408 ")
+            address = f"http://127.0.0.1:{port}/"
+            assert eventually(lambda: httpx.post(address, content=b"x", trust_env=False).status_code == 200)

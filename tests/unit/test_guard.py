@@ -23,6 +23,8 @@ ID = "6b9e19d9-62094390-5f9ddb01-4a191ae7-9766b715"
         (GET, f"/patients/{ID}"),
         (POST, "/instances"),
         (POST, "/senogate/instances"),
+        (POST, "/senogate/files"),
+        (POST, "/senogate/index"),
         (POST, "/tools/bulk-content"),
         (DELETE, f"/instances/{ID}"),
     ],

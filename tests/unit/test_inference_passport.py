@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from inference import nyu
 from inference.errors import PackageError
-from inference.passport import Kind, Passport, Per, parse_passport
+from inference.passport import Kind, Passport, Per
+from inference.passport_reading import parse_passport
 from inference.toml_table import read_toml, to_toml
 
 SHA256 = "0" * 64

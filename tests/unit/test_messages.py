@@ -1,21 +1,29 @@
 """The catalogues of the pages' texts: whole, up to date with what they are collected from, and alike in their parts."""
 
+import ast
 import re
 from collections import Counter
+from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
 
-from gateway.portal.languages import ENGLISH, LANGUAGES
+from archive.attributes import Level
+from archive.errors import BadRequest
+from archive.query import parse_query
+from gateway.portal.languages import ENGLISH, LANGUAGES, speaking, told
+from gateway.search.question import read_question
 from tools import messages
 from tools.messages import CODES, ERRORS, LOCALES, ROOT, TEMPLATE
 
 _PLACES = re.compile(r"%(?:\((\w+)\)s|%)")
 _TAGS = re.compile(r"</?[a-z][^>]*>")
 _MARKUP = '<>&"'
+PORTAL = sorted(path.relative_to(ROOT) for path in ROOT.glob("gateway/portal/*.py"))
 _WORDS = {  # of texts that say what AI is for: none of them may be left out
     "de": ("KI", "Forschung"),
     "es": ("IA", "investigación"),
@@ -134,3 +142,44 @@ def test_errors_that_are_collected_are_errors():
     known = {*vars(archive.errors), *vars(gateway.sessions), *vars(gateway.authentication)}
     assert set(ERRORS) <= known
     assert all((ROOT / path).exists() for path in messages.SHOWN)
+
+
+def raised(path: Path) -> Iterator[ast.expr]:
+    """The first arguments of errors that a module raises."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        call = node.exc if isinstance(node, ast.Raise) else None
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ERRORS:
+            yield from call.args[:1]
+
+
+@pytest.mark.parametrize("name", [*messages.SHOWN, *map(str, PORTAL)])
+def test_an_error_that_a_page_shows_is_put_together_by_its_translation(name):
+    """A text that holds its values already has no translation."""
+    found = [ast.unparse(each) for each in raised(ROOT / name) if isinstance(each, ast.JoinedStr | ast.BinOp)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"is": "colour", "in": ["red"]},
+        {"is": "density", "in": ["e"]},
+        {"is": "age", "from": -1},
+        {"is": "date", "from": "1 May"},
+        {"all": {}},
+        {"is": "modality", "from": 1},
+    ],
+)
+def test_a_question_that_is_none_is_told_in_the_readers_language(wrong):
+    with pytest.raises(BadRequest) as caught, speaking("de"):
+        read_question(wrong)
+    with speaking("de"):
+        assert told(caught.value) != str(caught.value) and "takes" not in told(caught.value)
+
+
+@pytest.mark.parametrize("key", ["StudyDate=x", "StudyTime=x", "StudyInstanceUID=x", "Rows=1", "limit=x"])
+def test_a_search_that_is_none_is_told_in_the_readers_language(key):
+    with pytest.raises(BadRequest) as caught:
+        parse_query(Level.STUDY, [tuple(key.split("="))])
+    with speaking("fr"):
+        assert told(caught.value).lower().rstrip(".") != str(caught.value).lower()

@@ -395,3 +395,21 @@ def test_a_patient_id_with_an_issuer_is_known_without_it_too(
     ((alias, patient_id),) = crosswalk.aliases
     assert alias == Pseudonyms(Keys.derive(SITE_KEY)).patient_id("DEMO-4711-0815")
     assert {row.patient_id for row in crosswalk.rows.values()} == {patient_id}
+
+
+def test_an_instance_is_counted_once_whatever_becomes_of_it(
+    door: Door, crosswalk: Memory, exam: list[bytes]
+) -> None:
+    """Also where the fence stops what was de-identified, or it is stored by another thread than decided on it."""
+
+    def store(instance: bytes) -> bool:
+        return door.receive(instance)[0] == "keep" and door.may_be_stored(instance)
+
+    assert door.may_be_stored(door.receive(exam[0])[1])
+    crosswalk.failure = Unavailable("x")
+    assert not door.may_be_stored(door.receive(exam[1])[1])
+    crosswalk.failure = None
+    assert door.take([exam[2]], store) == [200]
+    assert door.receive(b"no DICOM") == REFUSE
+    told = door.status(b"1" * 16)["counted"]["instances"]  # type: ignore[index]
+    assert told == {"modify": 2, "keep": 0, "discard": 0, "refuse": 1, "fence": 1}

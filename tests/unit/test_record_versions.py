@@ -19,6 +19,7 @@ from archive.record_versions import Change, RecordVersion, compare
 from gateway.catalogue import citation
 from gateway.catalogue.citation import FORMS, citation_of
 from gateway.catalogue.record import catalogue_record, point_record
+from gateway.catalogue.rendering import state_of
 from gateway.catalogue.validation import validate
 from gateway.catalogue.version_pages import entry_at
 from gateway.catalogue.versioned import current_record, version_record
@@ -86,7 +87,7 @@ def test_another_reader_of_rdf_reads_the_same(form: str, record: str) -> None:
     graph = {
         "dataset": current_record(NODE, ENTRY, VERSIONS, WHERE),
         "catalogue": catalogue_record(NODE, ["screening"], NOW, WHERE),
-        "point": point_record(NODE, WHERE, NOW),
+        "point": point_record(NODE, WHERE, NOW, NOW),
     }[record]
     text = graph.serialize(format=form, encoding="utf-8")
     read = pyoxigraph.Dataset(pyoxigraph.parse(BytesIO(text), FORMATS[form]))
@@ -190,3 +191,19 @@ def test_what_is_told_anew_hides_five_patients(
 
 def test_numbers_of_few_are_taken_back() -> None:
     assert is_due(Holdings(individuals=6), Holdings(individuals=4))
+
+
+def test_a_record_is_written_the_same_each_time() -> None:
+    """So that a harvester that asks again is told that nothing changed (RFC 9110 section 13.1.2)."""
+    entry = replace(ENTRY, written=replace(WRITTEN, licence="As agreed"))
+    one, other = (current_record(NODE, entry, VERSIONS, WHERE) for _ in range(2))
+    assert state_of(one) == state_of(other)
+    assert [one.serialize(format=form) for form in FORMATS] == [
+        other.serialize(format=form) for form in FORMATS
+    ]
+
+
+def test_another_record_is_in_another_state() -> None:
+    other = replace(ENTRY, written=replace(WRITTEN, provenance="Another one"))
+    told = [current_record(NODE, each, VERSIONS, WHERE) for each in (ENTRY, other)]
+    assert state_of(told[0]) != state_of(told[1])

@@ -119,11 +119,20 @@ def test_what_may_not_be_told_does_not_exist():
     assert beacon.counted(URL, Asked(), ROWS[1:2])["responseSummary"] == {"exists": False}
 
 
-def test_pages_of_result_sets():
-    asked = Asked(granularity=Granularity.COUNT, skip=1, limit=1)
-    assert [one["id"] for one in beacon.counted(URL, asked, ROWS)["response"]["resultSets"]] == [
-        "symptomatic"
-    ]
+@pytest.mark.parametrize(
+    ("skip", "limit", "shown"),
+    [
+        (1, 1, ["symptomatic"]),
+        (0, 2, ["screening", "symptomatic"]),
+        (1, 2, []),
+        (0, 0, ["screening", "symptomatic"]),
+    ],
+)
+def test_pages_of_result_sets(skip, limit, shown):
+    """`Skip` of the framework's common components is a number of pages; a limit of 0 asks for all."""
+    pagination = {"skip": skip, "limit": limit}
+    asked = parse_body({"query": {"requestedGranularity": "count", "pagination": pagination}})
+    assert [one["id"] for one in beacon.counted(URL, asked, ROWS)["response"]["resultSets"]] == shown
 
 
 @pytest.mark.parametrize(
@@ -226,9 +235,23 @@ def test_a_request_that_says_nothing(content):
     assert parse_body(content) == Asked(question=EVERYTHING)
 
 
-def test_records_are_refused():
+@pytest.mark.parametrize("granularity", ["record", "aggregated"])
+def test_records_and_distributions_are_refused(granularity):
     with pytest.raises(Forbidden, match="count"):
-        parse_body({"query": {"requestedGranularity": "record"}})
+        parse_body({"query": {"requestedGranularity": granularity}})
+
+
+def test_filters_are_told_back_as_texts():
+    """`Filters` of the framework's common components, which a summary of a request has."""
+    sent = [
+        {"id": "DCM:MG", "includeDescendantTerms": True},
+        {"id": "age", "operator": ">=", "value": 50},
+        {"id": "density", "value": "c", "scope": "individual"},
+        {"id": "age", "operator": "<", "value": {"no": "number"}},
+    ]
+    asked = parse_body({"query": {"filters": sent}})
+    summary = beacon.counted(URL, asked, ROWS)["meta"]["receivedRequestSummary"]
+    assert summary["filters"] == ["DCM:MG", "age>=50", "density=c", "age"]
 
 
 INVALID = [

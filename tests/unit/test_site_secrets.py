@@ -9,7 +9,7 @@ from archive import checkpoints, secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
 from gateway.signing import SigningKeys
-from senogate.site import prepare
+from senogate.site_secrets import prepare
 
 
 @pytest.fixture

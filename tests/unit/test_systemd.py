@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from senogate.cli import app
 from senogate.process import KEEPS_MEMORY
+from senogate.services import app
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = ROOT / "deploy" / "systemd"

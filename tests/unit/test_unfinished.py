@@ -25,7 +25,8 @@ def holding(*places: str) -> Orthanc:
             {"Uuid": places[int(number)]} if last == "info" else list(range(len(places)))
         ).encode()
 
-    return Orthanc(get, lambda path, uid: json.dumps([{"Type": "Instance", "Path": "/instances/x"}]).encode())
+    found = json.dumps([{"Type": "Instance", "Path": "/instances/x"}]).encode()
+    return Orthanc(get, lambda path, uid: found, lambda path: None)
 
 
 @pytest.fixture
