@@ -9,6 +9,7 @@ import pytest
 from archive import jobs
 from archive.errors import Forbidden
 from archive.jobs import Job
+from tests.unit.strangers import Strangers
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job(
@@ -30,4 +31,4 @@ def test_nobody_decides_on_her_own_job(decide: Any, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(jobs, "show", show)
     with pytest.raises(Forbidden, match="her own"):
-        asyncio.run(decide(cast(Any, None), "J1", by="account:s"))
+        asyncio.run(decide(cast(Any, Strangers()), "J1", by="account:s"))
