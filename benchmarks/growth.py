@@ -29,6 +29,7 @@ from archive import holdings, secrets
 from archive.orthanc import Orthanc
 from archive.pool import SESSION
 from archive.reindexing import Reindexing
+from archive.tiers import Tiers
 from benchmarks import counting, permits, worklist
 from benchmarks.exams import write_studies
 from benchmarks.index_growth import warm
@@ -81,10 +82,20 @@ def running(large: Large, **settings: str) -> Iterator[Running]:
     try:
         warm(live.settings.database_url)
         eventually(partial(_is_idle, live), 900)
-        sample = [copies(pick.randrange(large.studies)) for _ in range(SAMPLE)]
-        yield Running(large, live, live.token(), sample)
+        drawn = [copies(pick.randrange(large.studies)) for _ in range(SAMPLE)]
+        held = _held(live, [each["study"] for each in drawn])
+        yield Running(large, live, live.token(), [each for each in drawn if each["study"] in held])
     finally:
         live.stop()
+
+
+def _held(live: LiveSite, studies: list[str]) -> set[str]:
+    """Those of these studies that are there: each run erases a few of a site that is kept."""
+    with live.database() as connection:
+        rows = connection.execute(
+            "select study_instance_uid from study where study_instance_uid = any(%s)", (studies,)
+        )
+        return {study for (study,) in rows}
 
 
 def _is_idle(live: LiveSite) -> bool:
@@ -353,7 +364,7 @@ def measure_reindexing(sites: Sequence[Running], instances: int) -> Iterator[Row
         key = Keys.derive(secrets.read_key(settings.secrets, secrets.SITE_KEY)).proof
         with closing(Orthanc(settings)) as orthanc, site.live.database() as connection:
             processes = [psutil.Process(), psutil.Process(connection.info.backend_pid)]
-            reindexing = Reindexing(connection, orthanc, settings.storage, partial(is_proven, key))
+            reindexing = Reindexing(connection, orthanc, Tiers.of(settings), partial(is_proven, key))
             begun = _look(0, processes)
             first = _reindex(reindexing, orthanc, instances // 2, processes)
             second = _reindex(reindexing, orthanc, instances, processes)
