@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive import secrets
+from archive.collector import open_spans
 from archive.errors import ConfigurationError
 from archive.measure_sockets import published
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
-from archive.spans import Spans, open_spans
+from archive.spans import Spans
 from archive.trail import Trail
 from senogate.deidentifier import deidentifier_of
 

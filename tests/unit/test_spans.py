@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from archive.collector import open_spans
 from archive.settings import Settings
-from archive.spans import Nowhere, Span, open_spans, spanning
+from archive.spans import Nowhere, Span, spanning
 from archive.trace_context import begin, current
 from tests.collector import collecting
 from tests.unit.test_watching import Kept
