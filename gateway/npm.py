@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import os
 import ssl
-import time
+import threading
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -48,6 +48,7 @@ class Package:
         context = ssl.create_default_context()
         if authorities:
             context.load_verify_locations(authorities)
+        pause = threading.Event()
         for wait in (*PAUSES, None):
             target.seek(0)
             target.truncate()
@@ -57,7 +58,7 @@ class Package:
             except OSError as error:  # urllib's own errors among them
                 if wait is None:
                     raise PackageError(f"the npm registry can't be reached ({error})") from error
-                time.sleep(wait)
+                pause.wait(wait)
 
     def check(self, archive: BinaryIO) -> None:
         """Raise PackageError for an archive that is not the pinned one; the archive stands at its begin after it."""
