@@ -114,7 +114,7 @@ def served(hub: Node) -> Iterator[FakeSuperLink]:
 @pytest.fixture
 def superlink(served: FakeSuperLink) -> FakeSuperLink:
     """One that has seen nothing yet and answers at once."""
-    served.__init__()  # type: ignore[misc]
+    served.__init__()
     return served
 
 
