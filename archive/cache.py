@@ -93,14 +93,11 @@ class Cache:
             os.utime(part, ns=(time.time_ns(), kept.written_at))
             part.rename(copy)
         except FileNotFoundError:
-            part.unlink(missing_ok=True)
             raise
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise Unavailable(f"no copy of an instance can be made ({type(error).__name__})") from None
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        finally:
+            part.unlink(missing_ok=True)  # of what was made whole there is none
 
     def _make_room(self, descriptor: int, size: int) -> None:
         """Make a file so large, once there is room for it. Raises Unavailable."""

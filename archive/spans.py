@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from archive.settings import Settings
 from archive.trace_context import TraceContext, within
 
 ATTRIBUTES = frozenset(
@@ -70,15 +69,6 @@ class Nowhere:
         return
 
 
-def open_spans(settings: Settings, part: str) -> Spans:
-    """Where the spans of a part of the site go. Raises ConfigurationError where OpenTelemetry is not installed."""
-    if not settings.traces_url:
-        return Nowhere()
-    from archive.otlp import Collector
-
-    return Collector(settings, part)
-
-
 @contextmanager
 def spanning(spans: Spans, name: str, parent: TraceContext | None, **attributes: str | int) -> Iterator[None]:
     """Do what follows as a span below `parent`, in whose trace it is; as none where that is not exported.
@@ -92,7 +82,7 @@ def spanning(spans: Spans, name: str, parent: TraceContext | None, **attributes:
     try:
         with within(context):
             yield
-    except BaseException as raised:
+    except BaseException as raised:  # to be cancelled is an end like another, and the span says so
         error = type(raised).__name__
         raise
     finally:

@@ -144,7 +144,7 @@ def measure(settings: Settings, connection: psycopg.Connection, rounds: int) -> 
     ]
     every: list[float] = []
     for name, make in QUESTIONS.items():
-        times = _timed(lambda make=make: counting.answer(settings, make(), "x"), rounds, rows, name)  # type: ignore[misc]
+        times = _timed(lambda make=make: counting.answer(settings, make(), "x"), rounds, rows, name)
         every += times
     rows.append({"what": "all questions"} | percentiles(every))
     asked = one_condition()

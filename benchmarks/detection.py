@@ -23,8 +23,8 @@ import onnxruntime
 from benchmarks.inference import REAL
 from benchmarks.report import keep
 from inference.demo import PIXEL_SPACING, build_exam, demo_exam
+from inference.devices import Device, providers
 from inference.exam import Chosen
-from inference.execution.devices import Device, providers
 from inference.instance import read_instance
 from inference.phantom.flat import draw_exam
 from inference.pictures import Steps, prepared

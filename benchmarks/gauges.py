@@ -145,7 +145,7 @@ def _name(process: psutil.Process) -> str:
 
 
 def _number(cursor: object) -> float:
-    row = cursor.fetchone()  # type: ignore[attr-defined]
+    row = cursor.fetchone()
     return float(row[0] or 0)
 
 

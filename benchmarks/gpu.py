@@ -11,7 +11,7 @@ import threading
 import onnxruntime
 
 from benchmarks import detection
-from inference.execution.devices import CUDA
+from inference.devices import CUDA
 
 
 def main() -> None:

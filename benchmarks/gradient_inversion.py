@@ -144,7 +144,7 @@ def draw(seen: Update, weights: Weights, exam: Example, look: Look, *, steps: in
         views = (mean + amounts @ components).reshape(-1, *exam.inputs["views"].shape[1:])
         found = torch.autograd.grad(loss(network, views), parameters, create_graph=True)
         apart = sum(_angle(one.flatten(), other) for one, other in zip(found, wanted, strict=True))
-        (apart + _EVEN * (amounts**2).sum()).backward()  # type: ignore[union-attr]
+        (apart + _EVEN * (amounts**2).sum()).backward()
         optimiser.step()
     return np.asarray((mean + amounts.detach() @ components).numpy())
 

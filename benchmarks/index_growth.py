@@ -178,7 +178,7 @@ async def _measure_resources(address: str, studies: int, rounds: int) -> list[di
             waits = []
             for number, uid in enumerate(found):
                 began = time.perf_counter()
-                await ask(connection, EVERYTHING, Resource(uid))  # type: ignore[operator]
+                await ask(connection, EVERYTHING, Resource(uid))
                 waits += [time.perf_counter() - began] if number >= 20 else []
             rows.append({"case": name, "studies": studies} | percentiles(waits))
     return rows

@@ -105,7 +105,7 @@ def _fetch(
     """Each instance once, one after the other; `before` is called with its number."""
     seconds: list[float] = []
     with site.client() as client:
-        server = Server("Senogate", None, client, site.pid)  # type: ignore[arg-type]
+        server = Server("Senogate", None, client, site.pid)
         for number in range(min(_FIRST, len(addresses))):
             client.get(addresses[number], headers=_STORED).raise_for_status()
         began = cpu_seconds(server.processes())

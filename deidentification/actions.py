@@ -163,10 +163,13 @@ def _for_each_value(change: Action, otherwise: Action) -> Action:
         if not stripped:
             return value if not value.strip(b" ") else b""
         before = stripped.split(b"\\")
-        after = [part and change(subject, part.strip(b" ")) for part in before]
-        if None in after:
-            return otherwise(subject, value)
-        return value if after == before else b"\\".join(after)  # type: ignore[arg-type]
+        after = []
+        for part in before:
+            changed = part and change(subject, part.strip(b" "))
+            if changed is None:
+                return otherwise(subject, value)
+            after.append(changed)
+        return value if after == before else b"\\".join(after)
 
     return change_all
 

@@ -28,7 +28,7 @@ _LENGTH = struct.Struct("<L").unpack_from
 Read = Callable[[bytes, int], tuple[int, bytes, int, int]]
 
 
-def read_explicit(data: bytes, position: int) -> tuple[int, bytes, int, int]:
+def read_explicit(data: bytes | memoryview, position: int) -> tuple[int, bytes, int, int]:
     """Read the head of an element in explicit VR little endian. Raises struct.error past the end."""
     group, element, vr, length = _EXPLICIT(data, position)
     if vr in SHORT_VRS:

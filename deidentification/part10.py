@@ -180,7 +180,7 @@ def _find_meta(data: bytes | memoryview, wanted: int) -> tuple[int, int]:
     position = _START if data[128:132] == b"DICM" else len(data)
     try:
         while position < len(data) and data[position : position + 2] == b"\x02\0":
-            tag, _, length, start = read_explicit(data, position)  # type: ignore[arg-type]
+            tag, _, length, start = read_explicit(data, position)
             position = start + length
             if tag == wanted:
                 return start, position

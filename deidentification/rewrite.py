@@ -106,7 +106,7 @@ class Rewriter:
             replaced = b""
             if rule is not None and (vr in rule[1] or vr == b"UN"):
                 value = data[value_at:position]
-                new = rule[2](subject, value)  # type: ignore[misc]  # a sequence does not come here
+                new = rule[2](subject, value)  # type: ignore[misc]  # None is a sequence's, which was passed above
                 if subject.suspects and new:
                     subject.explain(new)
                 if new is value and copies and not length & 1 and vr != b"UN":

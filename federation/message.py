@@ -148,7 +148,7 @@ def _release(record: RecordDict) -> bytes:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, list) or not math.isfinite(number := float(value)):  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or not math.isfinite(number := float(value)):
         raise BadRequest("metrics are finite numbers")
     return number
 

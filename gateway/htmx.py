@@ -7,12 +7,9 @@ What it may do is set in layout.html: it evaluates nothing, adds no styles and s
 no page in the browser.
 """
 
-import argparse
 import gzip
-import os
 import sys
 import tarfile
-import tempfile
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import npm
-from gateway.npm import Package, PackageError
+from gateway.npm import Package
 
 HTMX = Package(
     "htmx.org",
@@ -75,24 +72,9 @@ def _contents(folder: Path) -> tuple[bytes, bytes]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=f"Unpack {HTMX.name} {HTMX.version} from npm")
-    parser.add_argument(
-        "--from", dest="archive", type=Path, help="its archive, where no registry can be reached"
-    )
-    parser.add_argument("--into", dest="folder", type=Path, default=FOLDER)
-    arguments = parser.parse_args()
-    if is_there(arguments.folder):
-        return 0
-    print(f"\033[1m==> Fetching {HTMX.name} {HTMX.version} into {arguments.folder}\033[0m", flush=True)
-    try:
-        with arguments.archive.open("rb") if arguments.archive else tempfile.TemporaryFile() as archive:
-            if not arguments.archive:
-                HTMX.fetch(*npm.configuration(os.environ), archive)
-            unpack(archive, arguments.folder)
-    except PackageError as error:
-        print(f"Pages go without htmx: {error}.", file=sys.stderr)
-        return 1
-    return 0
+    """Exit status."""
+    what, without = f"{HTMX.name} {HTMX.version}", "Pages go without htmx"
+    return npm.have(HTMX, FOLDER, is_there, unpack, what=what, without=without)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from psycopg import AsyncConnection
 from psycopg.errors import UniqueViolation
@@ -86,7 +87,7 @@ async def add_issuer(connection: AsyncConnection, configured: Configured, own_ur
 async def list_issuers(connection: AsyncConnection) -> list[Configured]:
     """All that are registered, by name."""
     cursor = await connection.execute(queries("issuer.sql")["list_issuers"])
-    return [Configured(*row[:-1], roles=_rules(row[-1])) for row in await cursor.fetchall()]  # type: ignore[misc]
+    return [replace(Configured(*plain), roles=_rules(roles)) async for *plain, roles in cursor]
 
 
 async def remove_issuer(connection: AsyncConnection, name: str) -> None:

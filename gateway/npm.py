@@ -1,13 +1,16 @@
 """Packages of the npm registry, each pinned by the SHA-512 of its archive: fetched, and checked before use."""
 
+import argparse
 import base64
 import hashlib
 import hmac
 import os
 import ssl
-import time
+import sys
+import tempfile
+import threading
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +51,7 @@ class Package:
         context = ssl.create_default_context()
         if authorities:
             context.load_verify_locations(authorities)
+        pause = threading.Event()
         for wait in (*PAUSES, None):
             target.seek(0)
             target.truncate()
@@ -57,7 +61,7 @@ class Package:
             except OSError as error:  # urllib's own errors among them
                 if wait is None:
                     raise PackageError(f"the npm registry can't be reached ({error})") from error
-                time.sleep(wait)
+                pause.wait(wait)
 
     def check(self, archive: BinaryIO) -> None:
         """Raise PackageError for an archive that is not the pinned one; the archive stands at its begin after it."""
@@ -99,3 +103,36 @@ def configuration(
     authorities = values["cafile"] or environment.get("NODE_EXTRA_CA_CERTS", "")
     registry = (scope and values.get(f"{scope}:registry")) or values["registry"]
     return registry, authorities if Path(authorities).is_file() else None
+
+
+def have(
+    package: Package,
+    folder: Path,
+    is_there: Callable[[Path], bool],
+    unpack: Callable[[BinaryIO, Path], None],
+    *,
+    what: str,
+    without: str,
+) -> int:
+    """Have a package unpacked in a folder, or where the command line says; the exit status.
+
+    `what` names it, and `without` says what follows where it can't be had.
+    """
+    parser = argparse.ArgumentParser(description=f"Unpack {package.name} {package.version} from npm")
+    parser.add_argument(
+        "--from", dest="archive", type=Path, help="its archive, where no registry can be reached"
+    )
+    parser.add_argument("--into", dest="folder", type=Path, default=folder)
+    arguments = parser.parse_args()
+    if is_there(arguments.folder):
+        return 0
+    print(f"\033[1m==> Fetching {what} into {arguments.folder}\033[0m", flush=True)
+    try:
+        with arguments.archive.open("rb") if arguments.archive else tempfile.TemporaryFile() as archive:
+            if not arguments.archive:
+                package.fetch(*configuration(os.environ, scope=package.scope), archive)
+            unpack(archive, arguments.folder)
+    except PackageError as error:
+        print(f"{without}: {error}.", file=sys.stderr)
+        return 1
+    return 0

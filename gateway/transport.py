@@ -150,7 +150,7 @@ class Protocol(HttpToolsProtocol):
     _timer: TimerHandle | None = None
     _head = 0  # bytes of the head that is being read; 0 between heads
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's asks for it too
         super().connection_made(transport)
         connection = transport.get_extra_info("ssl_object")
         certificate = connection.getpeercert(binary_form=True) if connection else None

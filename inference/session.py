@@ -11,8 +11,8 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from inference import preprocess
+from inference.devices import CPU, CUDA, Device, Provider, check, providers
 from inference.errors import PackageError, ReadingFailed
-from inference.execution.devices import CPU, CUDA, Device, Provider, check, providers
 from inference.features import SIZES
 from inference.half import agree, draw, to_half
 from inference.network_check import check_network

@@ -112,7 +112,7 @@ class Commitments:
                 if not self._crosswalk.commit(rows, known, aliases):  # an erasure took what was known
                     self._crosswalk.commit([self._seal(each) for each in meanings.values()], (), aliases)
             self._remember(each.pseudonym for each in meanings.values() if each.kind != "instance")
-        except BaseException as error:  # whatever it is: those who wait have to learn of it
+        except BaseException as error:  # also a panic of cryptography's: who waits is to learn of it
             for begun in group:
                 begun.done.set_exception(error)
         else:

@@ -115,7 +115,7 @@ class Door:
             return "keep"
         try:
             self._commitments.require(part10.read_sop_instance_uid(instance))
-        except BaseException as error:  # what the commit raised, in its own thread
+        except BaseException as error:  # what the commit raised in its thread, whatever it was
             self._warn(f"refused an instance, because whom it is about is not durable: {_cause(error)}")
             return None
         return "modify"

@@ -150,7 +150,10 @@ def run(order: Order, source: Path, target: Path, begin: Callable[[int], Callabl
     files = find_files(source)
     advance = begin(len(files))
     for outcome in _share_out(order, _deidentify, [(path, target) for path in files]):
-        (report.refused if isinstance(outcome, Refusal) else report.written).append(outcome)  # type: ignore[arg-type]
+        if isinstance(outcome, Refusal):
+            report.refused.append(outcome)
+        else:
+            report.written.append(outcome)
         advance()
     return report
 

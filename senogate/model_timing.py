@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from archive.errors import BadRequest
 from archive.findings import NotApplicable
 from inference.demo import demo_exam
-from inference.execution.devices import Device
+from inference.devices import Device
 from inference.package import Package
 from inference.pipeline import read_study
 from inference.session import Session, open_model

@@ -149,7 +149,7 @@ def model_bench(
     as_json: AsJson = False,
 ) -> None:
     """How long a package takes to read an exam here, and by which execution provider."""
-    from inference.execution.devices import Device, Kind
+    from inference.devices import Device, Kind
     from senogate.model_timing import time_package
 
     settings = site_settings.load()

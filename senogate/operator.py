@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from psycopg import AsyncConnection, OperationalError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import settings as site_settings
 from archive.audit import Detail, Event, write_async
@@ -66,6 +67,12 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 def say(message: str) -> None:
     out.print(message, markup=False)
+
+
+def bar(disable: bool = False) -> Progress:
+    """A bar beside a number of things that are done, on standard error."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=err, disable=disable, transient=True)
 
 
 def read_secret(prompt: str, *, twice: bool = False) -> str:

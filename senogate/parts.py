@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archive import secrets
+from archive.collector import open_spans
 from archive.errors import ConfigurationError
 from archive.measure_sockets import published
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
-from archive.spans import Spans, open_spans
+from archive.spans import Spans
 from archive.trail import Trail
 from senogate.deidentifier import deidentifier_of
 
@@ -174,12 +175,16 @@ def run_worker(settings: Settings) -> None:
     from federation.jobs.running import JobRunner
     from inference.cleaning.spooled import Cleaning, Sealed
     from inference.cleaning.text import Finder
+    from inference.cues import Cues
     from inference.delivery.delivering import delivering
+    from inference.duties import Duties
     from inference.execution.host import Host
+    from inference.following import Following
     from inference.moving import Mover
     from inference.notification.lanes import Notifier
     from inference.notification.sending import Sender
     from inference.notification.tracing import Tracer
+    from inference.queues import Queues
     from inference.reader import Reader
     from inference.reviews import ReviewWriter
     from inference.worker import Worker
@@ -199,11 +204,13 @@ def run_worker(settings: Settings) -> None:
     notifier = Notifier(settings, secrets.read_key(settings.secrets, secrets.SITE_KEY), sender)
     tracer = Tracer(settings) if settings.tracing_url else None
     try:
-        reviews = ReviewWriter(settings, deidentifier)
-        erase = partial(go_on, settings)
-        jobs, mover = JobRunner(settings), Mover(settings, deidentifier.proof_key)
+        cues, reviews = Cues(), ReviewWriter(settings, deidentifier)
+        erase, mover = partial(go_on, settings), Mover(settings, deidentifier.proof_key)
         worker = Worker(
-            settings, reader, cleaning, reviews, readings, erase, notifier, tracer, jobs, mover, spans
+            cues,
+            Following(settings, reader, cues, spans),
+            Queues(settings, cues, reader, cleaning, JobRunner(settings), readings),
+            Duties(settings, cues, reviews, erase, notifier, tracer, mover),
         )
         with published(settings, "worker"), delivering(settings, deidentifier):
             asyncio.run(worker.run())

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     Verification,

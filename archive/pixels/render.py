@@ -11,6 +11,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
@@ -169,9 +170,9 @@ def _decode_small(data: bytes, layout: Layout, syntax: str, crop: _Crop) -> tupl
     with Image.open(io.BytesIO(data)) as image:
         if is_jpeg:
             image.draft("L" if layout.samples == 1 else "RGB", least)
-        else:
+        elif isinstance(image, Jpeg2KImageFile):
             smaller = min(layout.columns // least[0], layout.rows // least[1])
-            image.reduce = min(max(smaller.bit_length() - 1, 0), 4)  # type: ignore[assignment, method-assign]
+            image.reduce = min(max(smaller.bit_length() - 1, 0), 4)
         cells = np.asarray(image)
     if cells.dtype.itemsize != layout.dtype.itemsize or cells.ndim != len(layout.shape):
         raise ValueError("decoded whole")

@@ -166,11 +166,14 @@ def _made(
 ) -> Iterator[tuple[_Wanted, _Made]]:
     """Each exam prepared, or why it can't be; None for one that is not here any more."""
     with ThreadPoolExecutor(THREADS, "examples") as pool:
-        for start in range(0, len(wanted), _TOGETHER):
-            some = wanted[start : start + _TOGETHER]
-            sources = {one.candidate.study_instance_uid: one.sources for one in some}
-            exams = [exam for _, _, exam in _looked_at(connection, sources, task.name)]
-            yield from zip(some, pool.map(_make(retrieval, task), exams), strict=True)
+        try:
+            for start in range(0, len(wanted), _TOGETHER):
+                some = wanted[start : start + _TOGETHER]
+                sources = {one.candidate.study_instance_uid: one.sources for one in some}
+                exams = [exam for _, _, exam in _looked_at(connection, sources, task.name)]
+                yield from zip(some, pool.map(_make(retrieval, task), exams), strict=True)
+        finally:
+            retrieval.end()  # where an exam can't be had, nobody waits for the others
 
 
 def looked_at(

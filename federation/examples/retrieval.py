@@ -37,7 +37,7 @@ class Retrieval:
             verify=own_gateway.certificate(settings),
             transport=transport,
         )
-        self._lock = threading.Lock()
+        self._lock, self._ended = threading.Lock(), threading.Event()
         self._token, self._made_at = "", float("-inf")
 
     def __enter__(self) -> "Retrieval":
@@ -46,7 +46,12 @@ class Retrieval:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
         self._client.close()
+
+    def end(self) -> None:
+        """Try nothing again: whoever waits for another attempt gives up at once."""
+        self._ended.set()
 
     def instance(self, study: str, series: str, sop_instance: str) -> bytes:
         """A Part 10 instance as it is stored.
@@ -59,8 +64,8 @@ class Retrieval:
             try:
                 return self._get(path)
             except (Unavailable, httpx.HTTPError):
-                if attempt + 1 < ATTEMPTS:
-                    time.sleep(min(0.2 * 4**attempt, LONGEST_WAIT))
+                if attempt + 1 < ATTEMPTS and self._ended.wait(min(0.2 * 4**attempt, LONGEST_WAIT)):
+                    break
         raise Unavailable("the site's gateway does not answer")
 
     def _get(self, path: str) -> bytes:

@@ -3,6 +3,7 @@
 Everything is safe to do again: what was written before a connection broke is written anew.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -143,7 +144,7 @@ class PostgresLedger:
 
     def do(self, work: Callable[[Connection, Run], T]) -> T:
         """Do the work in one transaction, again where PostgreSQL was away. Raises Ended, Unavailable."""
-        deadline = time.monotonic() + self.patience
+        deadline, pause = time.monotonic() + self.patience, threading.Event()
         while True:
             try:
                 with connect(self.settings.database_url) as connection:
@@ -151,7 +152,7 @@ class PostgresLedger:
             except (Unavailable, OperationalError) as error:
                 if time.monotonic() > deadline:
                     raise Unavailable("PostgreSQL does not answer") from error
-            time.sleep(0.5)
+            pause.wait(0.5)
 
     def _own(self, connection: Connection) -> Run:
         run = runs.find(connection, self.run)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,11 +51,11 @@ def look(folder: Path) -> Presence:
 
 
 def _lock(descriptor: int, patience: float) -> None:
-    deadline = time.monotonic() + patience
+    deadline, pause = time.monotonic() + patience, threading.Event()
     while not _try(descriptor):
         if time.monotonic() > deadline:
             raise Unavailable("another process works on this run")
-        time.sleep(0.2)
+        pause.wait(0.2)
 
 
 def _try(descriptor: int) -> bool:

@@ -4,6 +4,7 @@ A site that goes is asked again when it comes back while the round is open, so t
 time and not an answer. What comes after the round is over is fetched, and dropped.
 """
 
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Rounds:
     members: Callable[[], Mapping[str, bytes]]
     tell: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
-    pause: Callable[[float], None] = time.sleep
+    pause: Callable[[float], object] = field(default_factory=lambda: threading.Event().wait)
     executor: Executor = field(default_factory=threads)
     polls: Callable[[], Mapping[str, int]] = dict
     replies: Replies = field(init=False)

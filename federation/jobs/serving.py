@@ -12,8 +12,8 @@ from federation.jobs.files import allow_only, hide
 from federation.jobs.measures import measure
 from federation.jobs.messages import Answer, Work, read_order, send
 from inference import package
+from inference.devices import Device, Kind
 from inference.errors import ReadingFailed
-from inference.execution.devices import Device, Kind
 from inference.pipeline import read_study
 from inference.session import Measured, Session, open_model
 

@@ -1,6 +1,6 @@
 """How a site reaches its federation's hub and nobody else: over TLS, as itself, by the proxy that it is told of."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -23,7 +23,7 @@ class Bearer(httpx.Auth):
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         request.headers["authorization"] = f"Bearer {self._identity.token()}"
         yield request
 

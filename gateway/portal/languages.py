@@ -152,7 +152,6 @@ class Languages:
             return await self._app(scope, receive, send)
         connection = HTTPConnection(scope)
         code = choose(connection.headers, connection.cookies.get(COOKIE, ""))
-        spoken, shown = _spoken.set(code), _here.set(_page(connection))
 
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -162,11 +161,12 @@ class Languages:
                     headers.add_vary_header("accept-language, cookie")
             await send(message)
 
-        try:
-            await self._app(scope, receive, add)
-        finally:
-            _here.reset(shown)
-            _spoken.reset(spoken)
+        with speaking(code):
+            shown = _here.set(_page(connection))
+            try:
+                await self._app(scope, receive, add)
+            finally:
+                _here.reset(shown)
 
 
 def _page(connection: HTTPConnection) -> str:

@@ -51,7 +51,7 @@ def _templates() -> Environment:
         loader=PackageLoader("gateway.portal", ""), autoescape=True, extensions=["jinja2.ext.i18n"]
     )
     made.policies["ext.i18n.trimmed"] = True
-    made.install_gettext_callables(  # type: ignore[attr-defined]
+    made.install_gettext_callables(  # type: ignore[attr-defined]  # the extension gives it
         languages.gettext,
         languages.ngettext,
         newstyle=True,

@@ -4,19 +4,16 @@ python -m gateway.viewer.package            into `.ohif` of the checkout, where 
 python -m gateway.viewer.package --from app-3.13.2.tgz --into /opt/ohif
 """
 
-import argparse
 import gzip
-import os
 import shutil
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from gateway import npm
-from gateway.npm import Package, PackageError
+from gateway.npm import Package
 
 VERSION = "3.13.2"
 OHIF = Package(
@@ -100,27 +97,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=f"Unpack @ohif/app {VERSION} from npm")
-    parser.add_argument(
-        "--from", dest="archive", type=Path, help="its archive, where no registry can be reached"
-    )
-    parser.add_argument("--into", dest="folder", type=Path, default=FOLDER)
-    arguments = parser.parse_args()
-    if is_unpacked(arguments.folder):
-        return 0
-    print(f"\033[1m==> Fetching the viewer, @ohif/app {VERSION}, into {arguments.folder}\033[0m", flush=True)
-    try:
-        if arguments.archive:
-            with arguments.archive.open("rb") as archive:
-                unpack(archive, arguments.folder)
-        else:
-            with tempfile.TemporaryFile() as archive:
-                OHIF.fetch(*npm.configuration(os.environ, scope=OHIF.scope), archive)
-                unpack(archive, arguments.folder)
-    except PackageError as error:
-        print(f"The viewer at /viewer/ is missing: {error}.", file=sys.stderr)
-        return 1
-    return 0
+    """Exit status."""
+    what, without = f"the viewer, {OHIF.name} {VERSION},", "The viewer at /viewer/ is missing"
+    return npm.have(OHIF, FOLDER, is_unpacked, unpack, what=what, without=without)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
-from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]  # made on import
 
 from archive import deliveries
 from archive.audit import WORKER, Outcome

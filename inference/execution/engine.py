@@ -8,8 +8,8 @@ from pathlib import Path
 
 from archive.errors import SenogateError
 from archive.findings import Evaluation, Findings, from_json, to_json
+from inference.devices import Device
 from inference.execution.batching import Batcher
-from inference.execution.devices import Device
 from inference.execution.messages import Order, Reply
 from inference.package import NETWORK, read
 from inference.passport import PASSPORT

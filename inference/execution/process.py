@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from inference.execution.devices import Device, Kind
+from inference.devices import Device, Kind
 from inference.execution.engine import Engine
 from inference.execution.messages import Order
 

@@ -11,6 +11,7 @@ from archive.notices import Lane
 from archive.pool import connection_string
 from archive.settings import Settings
 from archive.webhooks import keys_of
+from inference.cues import pause
 from inference.notification.sending import Sender
 
 _LOOK = 1.0  # seconds between two looks for what is to be told
@@ -37,12 +38,12 @@ class Notifier:
                 await self._deliver_alone(ended)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 _log.warning("webhooks are told nothing now (%s)", type(error).__name__)
-            await _wait(ended, _PAUSE)
+            await pause(ended, _PAUSE)
 
     async def _deliver_alone(self, ended: asyncio.Event) -> None:
         async with await psycopg.AsyncConnection.connect(self._address, autocommit=True) as leading:
             while not ended.is_set() and not await notices.is_alone(leading):
-                await _wait(ended, _PAUSE)
+                await pause(ended, _PAUSE)
             if ended.is_set():
                 return
             async with AsyncConnectionPool(
@@ -65,7 +66,7 @@ class Notifier:
                     self._open_lane(pool, lane)
             if clock.time() >= expire_at and not await notices.expire(leading):
                 expire_at = clock.time() + _EXPIRE
-            await _wait(ended, _LOOK)
+            await pause(ended, _LOOK)
 
     def _open_lane(self, pool: AsyncConnectionPool, lane: Lane) -> None:
         def close(task: asyncio.Task[None]) -> None:
@@ -112,10 +113,3 @@ class Notifier:
         for task in lanes:
             task.cancel()
         await asyncio.gather(*lanes, return_exceptions=True)
-
-
-async def _wait(ended: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(ended.wait(), seconds)
-    except TimeoutError:
-        return

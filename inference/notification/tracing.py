@@ -17,6 +17,7 @@ from archive.errors import ConfigurationError
 from archive.pool import connection_string
 from archive.settings import Settings
 from archive.tracing import Trace
+from inference.cues import pause
 
 PATH = "/api/v2/traces/"
 PATIENCE = 15.0  # seconds for an answer
@@ -57,7 +58,7 @@ class Tracer:
                 await self._deliver(ended)
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 _log.warning("the tracing service is told nothing now (%s)", type(error).__name__)
-            await _wait(ended, _PAUSE)
+            await pause(ended, _PAUSE)
 
     async def _deliver(self, ended: asyncio.Event) -> None:
         address = connection_string(self._settings.database_url)
@@ -66,11 +67,11 @@ class Tracer:
             httpx.AsyncClient(verify=self._context, trust_env=False, timeout=PATIENCE) as client,
         ):
             while not ended.is_set() and not await tracing.is_alone(connection):
-                await _wait(ended, _PAUSE)
+                await pause(ended, _PAUSE)
             while not ended.is_set():
                 trace = await tracing.due(connection)
                 if trace is None:
-                    await _wait(ended, _LOOK)
+                    await pause(ended, _LOOK)
                 else:
                     await self._tell(connection, client, trace)
 
@@ -121,10 +122,3 @@ def _ids(body: bytes) -> tuple[str, ...]:
         return ()
     ids = found.get("ids", [found.get("id")])
     return tuple(one[:64] for one in ids if isinstance(one, str)) if isinstance(ids, list) else ()
-
-
-async def _wait(ended: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(ended.wait(), seconds)
-    except TimeoutError:
-        return

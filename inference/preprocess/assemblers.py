@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def _stored(picture: Picture) -> levels.Image:
         raise PackageError(
             "the preprocessing histogram or thumbnails comes after a step that maps grey values"
         )
-    return picture.pixels  # type: ignore[return-value]
+    return cast(levels.Image, picture.pixels)
 
 
 ASSEMBLERS: Mapping[str, Assembler] = {

@@ -6,6 +6,7 @@ structures, its largest connected part, filled. Labels and markers beside the br
 """
 
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -82,8 +83,8 @@ def _shrink(pixels: Pixels) -> Cells:
     """Cells that are averages, without their noise; of a large image, averages over every n-th row."""
     rows = pixels[:: max(max(pixels.shape) // (2 * CELLS), 1)]
     kind = rows if rows.dtype in (np.uint8, np.uint16, np.float32) else rows.astype(np.float32)
-    whole = kind if kind.strides[1] == kind.itemsize else np.ascontiguousarray(kind)
-    small = cv2.resize(whole, _size(pixels.shape), interpolation=cv2.INTER_AREA)  # type: ignore[arg-type]
+    whole = kind if kind.strides[1] == kind.itemsize else cast(Pixels, np.ascontiguousarray(kind))
+    small = cv2.resize(whole, _size(pixels.shape), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.medianBlur(np.asarray(small, np.float32), _MEDIAN), np.float32)
 
 

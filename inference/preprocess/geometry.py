@@ -1,6 +1,7 @@
 """Steps that change where pixels lie: mirroring, cropping, resampling. Each keeps the picture's placement."""
 
 from dataclasses import replace
+from typing import cast
 
 import cv2
 import numpy as np
@@ -70,7 +71,7 @@ def fit(picture: Picture, parameters: Parameters) -> Picture:
     scaled = resample(picture, (_side(height * scale, rows), _side(width * scale, columns)))
     padding = ((0, rows - scaled.pixels.shape[0]), (0, columns - scaled.pixels.shape[1]))
     mask = None if scaled.mask is None else np.pad(scaled.mask, padding)
-    pixels: Pixels = np.pad(scaled.pixels, padding)  # type: ignore[assignment]
+    pixels = cast(Pixels, np.pad(scaled.pixels, padding))
     return replace(scaled, pixels=pixels, mask=mask)
 
 
@@ -94,7 +95,7 @@ def _resize(pixels: Pixels, shape: tuple[int, int]) -> Pixels:
     kind = pixels if pixels.dtype in (np.uint8, np.uint16, np.float32) else pixels.astype(np.float32)
     smaller = shape[0] <= pixels.shape[0] and shape[1] <= pixels.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(kind), shape[::-1], interpolation=how)  # type: ignore[return-value]
+    return cast(Pixels, cv2.resize(np.ascontiguousarray(kind), shape[::-1], interpolation=how))
 
 
 def _resize_mask(mask: Mask, shape: tuple[int, int]) -> Mask:

@@ -9,8 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from archive.findings import Code, Findings, Region, Shape, Target
-from inference.results.document import Uid
-from inference.results.reading import RESEARCH_USE_ONLY
+from inference.results.document import RESEARCH_USE_ONLY, Uid
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 HAS_ACQ_CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT

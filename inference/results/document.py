@@ -21,10 +21,10 @@ from pydicom.uid import (
 )
 
 from archive.findings import Code, Findings
-from inference.results.reading import RESEARCH_USE_ONLY
 
 Uid = Callable[[str], str]
 
+RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
 IMPLEMENTATION_CLASS_UID = "2.25.302841953570112863475519426930171540221"
 
 _REQUIRED = (

@@ -30,9 +30,8 @@ from inference.results.content import (
     evidence,
     reference_to,
 )
-from inference.results.document import Uid, moment_of, name_of, start_instance, to_part10
+from inference.results.document import RESEARCH_USE_ONLY, Uid, moment_of, name_of, start_instance, to_part10
 from inference.results.groups import group_uids
-from inference.results.reading import RESEARCH_USE_ONLY
 from inference.results.sr import QUALITATIVE_EVALUATIONS, image_library
 
 SERIES_NUMBER = 9010

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from archive.findings import Evaluation, Findings, Lesion, Level, Measurement, Source, Target
 from inference.results.content import place_of
-from inference.results.reading import RESEARCH_USE_ONLY
+from inference.results.document import RESEARCH_USE_ONLY
 
 
 def headline(findings: Findings) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -57,17 +57,13 @@ def dump(
     if moment:
         arguments.append(f"--snapshot={moment.name}")
     process = _start(settings, "pg_dump", arguments, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    try:
+    assert process.stdout is not None and process.stderr is not None
+    with process, ExitStack() as unfinished:
+        unfinished.callback(process.kill)
         while block := process.stdout.read(_BLOCK):
             write(block)
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.stdout.close()
-        said = process.stderr.read() if process.stderr else b""
-        process.wait()
+        said = process.stderr.read()
+        unfinished.pop_all()
     _require_success("pg_dump", process.returncode, said)
 
 

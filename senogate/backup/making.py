@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -103,15 +103,14 @@ class _Making:
             raise BadRequest("a backup of this very second is there already")
         previous = self._repository.names()[-1:]
         part = self._repository.begin(self._name)
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(shutil.rmtree, part, ignore_errors=True)
             with closing(Listing(part / ".files")) as known:
                 for name in previous:
                     for kept in self._listed(name):
                         known.know(kept)
                 made = self._write(part, known)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+            unfinished.pop_all()
         return made
 
     def _listed(self, name: str) -> Iterator[Kept]:

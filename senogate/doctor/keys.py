@@ -4,6 +4,7 @@ import os
 import pwd
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -76,7 +77,7 @@ def _damaged(settings: Settings) -> Iterator[Finding]:
     """Keys that can't be used; those that are absent are told apart."""
     for name in _THIRTY_TWO:
         if Path(settings.secrets, name).exists():
-            yield from _tried(lambda name=name: secrets.read_key(settings.secrets, name))  # type: ignore[misc]
+            yield from _tried(partial(secrets.read_key, settings.secrets, name))
     if Path(settings.secrets, secrets.AUDIT_PUBLIC_KEY).exists():
         yield from _tried(lambda: signers(settings))
     signing = Path(settings.secrets, secrets.SIGNING_KEY)

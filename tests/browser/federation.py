@@ -38,7 +38,7 @@ class Node:
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.settings.database_url, autocommit=True) as connection:
-            found = connection.execute(statement, values)  # type: ignore[arg-type]
+            found = connection.execute(statement, values)
             return found.fetchall() if found.description else []
 
     def cookie(self, role: str) -> dict[str, str]:

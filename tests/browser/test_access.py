@@ -134,7 +134,7 @@ def fetch(manifest: str, token: str) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser: Browser, site: LiveSite, dataset: str, rules: str, scheme: str) -> None:
     """WCAG 2.2 A and AA, as far as a program can tell."""
-    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(color_scheme=scheme)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     sign_in(page, site, "researcher", f"/access?dataset={dataset}")

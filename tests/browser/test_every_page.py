@@ -147,7 +147,7 @@ def test_axe_finds_nothing_light_or_dark(
     """In German, whose words are the longest; in the dark only colours are others."""
     open_page(visitor, site, address(path, named), "de")
     for scheme, options in (("light", AXE), ("dark", COLOURS)):
-        visitor.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        visitor.emulate_media(color_scheme=scheme)
         found = Axe().run(visitor, options=options).response["violations"]
         assert [(one["id"], [each["html"] for each in one["nodes"]]) for one in found] == []
 

@@ -33,7 +33,7 @@ def enter(browser: Browser, node: Node) -> Iterator[Open]:
             java_script_enabled=scripts, color_scheme=scheme, viewport={"width": 1280, "height": 900}
         )
         context.set_default_timeout(PATIENCE)
-        context.add_cookies([node.cookie(role)])  # type: ignore[list-item]
+        context.add_cookies([node.cookie(role)])
         watched = Watched(context.new_page(), node.base_url)
         opened.append((context, watched))
         watched.page.goto(node.base_url + path)

@@ -41,7 +41,7 @@ def test_pages_are_for_everybody(open_as: OpenAs, site: LiveSite, role: str) -> 
     for path in PAGES[role]:
         page.goto(site.base_url + path, wait_until="networkidle")
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             assert problems_of(page) == [], (path, scheme)
         page.set_viewport_size({"width": 320, "height": 640})
         assert overflow_of(page) <= 0, path

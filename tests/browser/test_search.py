@@ -64,7 +64,7 @@ def enter(browser: Browser, node: Node) -> Iterator[Open]:
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
         context.set_default_timeout(PATIENCE)
         if role:
-            context.add_cookies([node.cookie(role)])  # type: ignore[list-item]
+            context.add_cookies([node.cookie(role)])
         watched = Watched(context.new_page(), node.base_url)
         opened.append((context, watched))
         watched.page.goto(node.base_url + path)

@@ -72,7 +72,7 @@ def enter(browser: Browser, site: LiveSite, cookie: dict[str, str]) -> Iterator[
     """A callable: the clinician opens a path; the page has asked for its rows once, as it does when it hears."""
     context = browser.new_context(viewport={"width": 1600, "height": 1000})
     context.set_default_timeout(PATIENCE)
-    context.add_cookies([cookie])  # type: ignore[list-item]
+    context.add_cookies([cookie])
     watched = Watched(context.new_page(), site.base_url)
 
     def open_page(path: str) -> Page:
@@ -141,7 +141,7 @@ def test_new_studies_are_told_of_and_shift_nothing(enter: Enter, site: LiveSite,
 def test_the_list_is_usable_without_scripts(
     page: Page, site: LiveSite, patient: str, cookie: dict[str, str]
 ) -> None:
-    page.context.add_cookies([cookie])  # type: ignore[list-item]
+    page.context.add_cookies([cookie])
     page.goto(f"{site.base_url}/worklist/?PatientID={patient}")
     row = page.get_by_role("row").filter(has_text=patient)
     expect(row).to_contain_text("Unread")
@@ -167,7 +167,7 @@ def test_arrows_go_from_study_to_study(enter: Enter, study: str) -> None:
 def test_axe_finds_nothing(enter: Enter, study: str, scheme: str) -> None:
     """WCAG 2.2 A and AA, as far as a program can tell."""
     page = enter("/worklist/")
-    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=scheme)
     page.locator("summary").first.click()
     found = Axe().run(page, options={"resultTypes": ["violations"]})
     assert [each["id"] for each in found.response["violations"]] == [], found.generate_report()

@@ -54,7 +54,7 @@ def steward(gateway: Gateway) -> Iterator[httpx.Client]:
 @contextmanager
 def browser(gateway: Gateway, role: Role | None) -> Iterator[httpx.Client]:
     """Somebody's browser, signed in."""
-    name, sessions = f"person-{uuid.uuid4().hex[:10]}", Sessions(gateway.settings, lambda: None)  # type: ignore[arg-type, return-value]
+    name, sessions = f"person-{uuid.uuid4().hex[:10]}", Sessions(gateway.settings, lambda: None)
 
     async def enter(connection: AsyncConnection) -> str:
         await connection.execute("insert into account (name, password_hash) values (%s, '')", [name])

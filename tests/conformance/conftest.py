@@ -272,3 +272,21 @@ def dicomweb(gateway: Gateway | Peer) -> Iterator[httpx.Client]:
     """A client with a token at the gateway's base URL."""
     with gateway.client() as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def anybody(gateway: Gateway) -> Iterator[httpx.Client]:
+    """A client that says nothing of who it is."""
+    from tests.conformance import catalogued
+
+    with catalogued.anybody(gateway) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def steward(gateway: Gateway) -> Iterator[httpx.Client]:
+    """A program of somebody who keeps the site's datasets."""
+    from tests.conformance import catalogued
+
+    with catalogued.steward(gateway) as client:
+        yield client

@@ -9,7 +9,6 @@ import pytest
 from rdflib import Graph, URIRef
 
 from gateway.catalogue.vocabulary import DCAT, DCT, FDP, HEALTH
-from tests.conformance import catalogued
 from tests.conformance.catalogued import RECORD, count, exam, published
 from tests.conformance.conftest import Gateway
 from tests.conformance.permitted import dataset
@@ -19,18 +18,6 @@ from tests.conformance.permitted import dataset
 def gateway(serve_instances) -> Iterator[Gateway]:
     with serve_instances([exam(number) for number in range(24)]) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def anybody(gateway: Gateway) -> Iterator[httpx.Client]:
-    with catalogued.anybody(gateway) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def steward(gateway: Gateway) -> Iterator[httpx.Client]:
-    with catalogued.steward(gateway) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,6 @@ def gateway(serve_instances) -> Iterator[Gateway]:
         yield made
 
 
-@pytest.fixture(scope="module")
-def steward(gateway: Gateway) -> Iterator[httpx.Client]:
-    with catalogued.steward(gateway) as client:
-        yield client
-
-
 @pytest.fixture
 def name(gateway: Gateway, steward: httpx.Client) -> str:
     return published(gateway, steward)

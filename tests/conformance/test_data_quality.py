@@ -229,7 +229,7 @@ def test_studies_of_datasets_are_counted_without_looking_at_them(database, gatew
 def test_what_is_told_of_exams_is_put_together_once(database) -> None:
     """Not once more for each of a million."""
     statement = exams.queries("quality.sql")["studies"]
-    plan = database.execute(f"explain {statement}".encode(), {"number": 0, "study": None})  # type: ignore[arg-type]
+    plan = database.execute(f"explain {statement}".encode(), {"number": 0, "study": None})
     assert [line for (line,) in plan.fetchall() if "SubPlan" in line] == []
 
 

@@ -10,7 +10,6 @@ from rdflib import Graph, URIRef
 
 from archive import datasets
 from gateway.catalogue.vocabulary import DCAT
-from tests.conformance import catalogued
 from tests.conformance.catalogued import RECORD, exam, published
 from tests.conformance.conftest import Gateway
 from tests.conformance.permitted import BY, dataset, run
@@ -22,18 +21,6 @@ PAGE = {"Accept": "text/html"}
 def gateway(serve_instances) -> Iterator[Gateway]:
     with serve_instances([exam(number) for number in range(12)]) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def anybody(gateway: Gateway) -> Iterator[httpx.Client]:
-    with catalogued.anybody(gateway) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def steward(gateway: Gateway) -> Iterator[httpx.Client]:
-    with catalogued.steward(gateway) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

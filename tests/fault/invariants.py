@@ -178,5 +178,5 @@ def _rows(database: psycopg.Connection, table: str) -> bytes:
 
 
 def _count(database: psycopg.Connection, statement: str) -> int:
-    row = database.execute(statement).fetchone()  # type: ignore[arg-type]
+    row = database.execute(statement).fetchone()
     return int(row[0]) if row else 0

@@ -76,7 +76,7 @@ def _group(image: Dataset, finding: Code, box: Box) -> PlanarROIMeasurementsAndQ
 
 
 def _coded(code: object) -> CodedConcept:
-    return CodedConcept(code.value, code.scheme, code.meaning)  # type: ignore[attr-defined]
+    return CodedConcept(code.value, code.scheme, code.meaning)
 
 
 def item(kind: str, name: Code | None, *below: Dataset, value: Code | None = None, shape: str = "",

@@ -1,7 +1,6 @@
 """The sites' weights made one (McMahan arXiv:1602.05629, Yin arXiv:1803.01498, Reddi arXiv:2003.00295)."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -10,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from archive.errors import BadRequest
-from archive.purpose import Purpose
 from federation.hub.aggregate import (
     MOST_EXAMPLES,
     Contribution,
@@ -20,22 +18,10 @@ from federation.hub.aggregate import (
     combine,
     step,
 )
-from federation.manifest import Aggregation, Kind, Manifest, Strategy
+from federation.manifest import Aggregation, Strategy
 from federation.provenance.record import Reason, Refused
+from tests.federation.records import MANIFEST
 
-MANIFEST = Manifest(
-    run="R0123456789abcdef",
-    kind=Kind.TRAINING,
-    task="density",
-    dataset="screening",
-    purpose=Purpose.ALGORITHMS,
-    hub="hub",
-    created_at=datetime(2026, 11, 23, tzinfo=UTC),
-    rounds=3,
-    min_sites=2,
-    code="0" * 64,
-    initial="1" * 64,
-)
 BASE = np.zeros(4, np.float32)
 VECTORS = arrays(np.float32, 4, elements=st.floats(-100, 100, width=32))
 GIVEN = st.lists(st.tuples(VECTORS, st.integers(1, 10_000)), min_size=1, max_size=6)

@@ -344,7 +344,7 @@ class TestPermits:
         self, hospital: Hospital, wrong: dict[str, str]
     ) -> None:
         with pytest.raises(Forbidden):
-            hospital.load(**wrong)  # type: ignore[arg-type]
+            hospital.load(**wrong)
 
     @pytest.mark.parametrize("actions", [TRAIN[:1], TRAIN[1:]])
     def test_both_actions_are_needed(self, hospital: Hospital, actions: Sequence[str]) -> None:
@@ -446,7 +446,7 @@ class TestSources:
     def test_accepted_findings_are_a_label_where_nobody_says_more(self, other: Other) -> None:
         findings = add_lesions(other.site, other.uid)
         accept(other, findings)
-        assert other.label("lesions").source == "reader-sr"  # type: ignore[union-attr]
+        assert other.label("lesions").source == "reader-sr"
         with other.site.orthanc() as orthanc, other.site.database() as database:
             for (identifier,) in database.execute(
                 "select orthanc_id from instance join series using (series_instance_uid)"

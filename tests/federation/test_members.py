@@ -3,9 +3,9 @@
 import asyncio
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,15 +18,9 @@ from archive.federation_roles import read_leaving, read_site
 from archive.invitations import decode, encode, parse_invitation, sign_request
 from archive.members import State
 from gateway.memberships import Memberships
-from tests.federation.nodes import MEMBERS, SELF, Node, serve_node
+from tests.federation.nodes import MEMBERS, SELF, Node
 
 Make = Callable[[], Node]
-
-
-@pytest.fixture(scope="module")
-def make_node(site, tmp_path_factory) -> Iterator[Make]:
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(serve_node(site, tmp_path_factory.mktemp("node")))
 
 
 @pytest.fixture(scope="module")

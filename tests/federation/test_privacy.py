@@ -67,7 +67,7 @@ class TestTraining:
             seen.append(list(chosen))
             return plain(chosen, random)
 
-        fit_privately(network, loss, ["P1", "P2", "P1"], replace(LOCAL, epochs=8))  # type: ignore[arg-type]
+        fit_privately(network, loss, ["P1", "P2", "P1"], replace(LOCAL, epochs=8))
         assert [0, 2] in seen and [1] in seen and [0] not in seen
 
     def test_steps_and_rate_are_what_an_accountant_needs(self) -> None:

@@ -93,9 +93,9 @@ class TestTampering:
 
     def test_by_the_hub_with_a_site_without_a_name_is_found(self) -> None:
         def alter(one: Signed) -> Signed:
-            return replace(one, statement=replace(one.statement, site=["aachen"]))  # type: ignore[arg-type]
+            return replace(one, statement=replace(one.statement, site=["aachen"]))
 
-        nameless = tuple(map(alter, parse_entry(Written().round(1).lines[1]).statements))  # type: ignore[union-attr]
+        nameless = tuple(map(alter, parse_entry(Written().round(1).lines[1]).statements))
         with pytest.raises(BadRequest):
             verify(Written().round(1, statements=nameless).content, HUB_KEY)
 

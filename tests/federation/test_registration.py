@@ -54,7 +54,7 @@ def test_figures_are_of_the_weights_that_were_best():
 
 def _weights(written: Written, round: int) -> str:
     entry = parse_entry(written.lines[round])
-    return entry.weights_out  # type: ignore[union-attr]
+    return entry.weights_out
 
 
 def test_the_key_of_a_record_is_that_of_its_package(tmp_path):

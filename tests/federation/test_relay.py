@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 
 import httpx
 import jwt
@@ -21,7 +20,7 @@ from archive.federation_roles import read_site
 from gateway.fleet import identity
 from gateway.fleet.carrying import NODE_KEY
 from gateway.fleet.identity import Identity
-from tests.federation.nodes import Node, serve_node
+from tests.federation.nodes import Node
 from tests.federation.superlink import PROTOBUF, FakeSuperLink, serve_superlink
 from tests.live import eventually
 
@@ -83,12 +82,6 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def make_node(site, tmp_path_factory) -> Iterator[Callable[[], Node]]:
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(serve_node(site, tmp_path_factory.mktemp("node")))
-
-
-@pytest.fixture(scope="module")
 def hub(make_node: Callable[[], Node]) -> Node:
     node = make_node()
     node.run("init", "hub")
@@ -121,7 +114,7 @@ def served(hub: Node) -> Iterator[FakeSuperLink]:
 @pytest.fixture
 def superlink(served: FakeSuperLink) -> FakeSuperLink:
     """One that has seen nothing yet and answers at once."""
-    served.__init__()  # type: ignore[misc]
+    served.__init__()
     return served
 
 

@@ -19,7 +19,7 @@ from gateway.search import messages
 from gateway.search.answering import Row
 from gateway.search.messages import Asked, Said
 from gateway.search.question import EVERYTHING
-from tests.federation.nodes import Node, serve_node
+from tests.federation.nodes import Node
 from tests.federation.searching import (
     PATH,
     Client,
@@ -34,12 +34,6 @@ from tests.live import eventually
 
 ROW = {"row": asdict(Row("dense", "Dense breasts", "", 100, 50)), "held": 200}
 SEARCH = "/federation/v1/search"
-
-
-@pytest.fixture(scope="module")
-def make_node(site, tmp_path_factory) -> Iterator[Callable[[], Node]]:
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(serve_node(site, tmp_path_factory.mktemp("node")))
 
 
 @pytest.fixture(scope="module")

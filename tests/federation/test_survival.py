@@ -100,7 +100,7 @@ class Training:
     def finish(self) -> Run:
         """Round after round; each may take its time."""
         for number in range(1, ROUNDS + 1):
-            self.until(lambda run, done=number: run.round >= done)  # type: ignore[misc]
+            self.until(lambda run, done=number: run.round >= done)
         return self.until(lambda run: run.state == State.DONE)
 
     def checkpoint(self) -> Checkpoint:
@@ -134,7 +134,7 @@ def test_a_hub_that_is_killed_part_by_part_ends_with_the_weights_of_one_that_is_
     whole.finish()
     broken = Training(fed)
     for number, kill in enumerate(KILLS):
-        broken.until(lambda run, done=number: run.state == State.RUNNING and run.round > done)  # type: ignore[misc]
+        broken.until(lambda run, done=number: run.state == State.RUNNING and run.round > done)
         kill(fed)
     ended = broken.finish()
     assert ended.submissions >= 3

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.filebase import DicomBytesIO
+from pydicom.uid import generate_uid
 
 from inference.demo import build_exam
 from inference.phantom import draw_exam
@@ -39,6 +40,18 @@ def edit(instance: bytes, change: Callable[[Dataset], None]) -> bytes:
     buffer = DicomBytesIO()
     dataset.save_as(buffer)
     return buffer.getvalue()
+
+
+@pytest.fixture
+def patient_id() -> str:
+    """Of a patient whom no other test has."""
+    return f"TEST-{generate_uid()[-12:]}"
+
+
+@pytest.fixture
+def exam(phantom_exam: Callable[[], list[bytes]], patient_id: str) -> list[bytes]:
+    """Four views of her."""
+    return [edit(each, lambda dataset: setattr(dataset, "PatientID", patient_id)) for each in phantom_exam()]
 
 
 def send_c_store(site: LiveSite, instance: bytes) -> str:

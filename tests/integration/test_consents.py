@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from pydicom.uid import generate_uid
 
 from tests.integration.conftest import edit
 from tests.integration.test_optout import ABSENT, answers
@@ -17,11 +16,6 @@ from tests.integration.test_whole_way import write
 from tests.live import LiveSite
 
 TEXT = ["--text-sha256", "0" * 64, "--evidence", "folder 7"]
-
-
-@pytest.fixture
-def patient_id() -> str:
-    return f"CONSENT-{generate_uid()[-12:]}"
 
 
 @pytest.fixture

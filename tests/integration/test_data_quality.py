@@ -8,6 +8,7 @@ import httpx
 import pydicom
 import pytest
 
+from archive import instances
 from archive.pool import connect
 from archive.quality.exams import look
 from tests.integration.conftest import edit
@@ -37,6 +38,16 @@ def is_due(site: LiveSite, study: str) -> bool:
         return bool(
             database.execute("select from quality_due where study_instance_uid = %s", [study]).rowcount
         )
+
+
+def unseen(site: LiveSite, study: str) -> Path:
+    """The file of an image of an exam, none of which counts as seen any more."""
+    with site.database() as database:
+        (place,) = database.execute(
+            "select place from instance where study_instance_uid = %s and is_image limit 1", [study]
+        ).fetchone()
+        database.execute("delete from image_quality where study_instance_uid = %s", [study])
+    return instances.path(site.settings.storage, place)
 
 
 @pytest.fixture
@@ -69,12 +80,7 @@ def test_a_picture_of_another_patient_is_found_in_both(
 def test_pixels_that_do_not_decode_are_found(site: LiveSite, study: str) -> None:
     """A file that is damaged where it lies; what was seen before is not seen again, so it is looked at anew."""
     report(site, study)
-    with site.database() as database:
-        (place,) = database.execute(
-            "select place from instance where study_instance_uid = %s and is_image limit 1", [study]
-        ).fetchone()
-        database.execute("delete from image_quality where study_instance_uid = %s", [study])
-    file = Path(site.settings.storage, place[:2], place[2:4], place)
+    file = unseen(site, study)
     whole = file.read_bytes()
     try:
         file.write_bytes(whole[:-1000])
@@ -89,12 +95,7 @@ def test_pixels_that_do_not_decode_are_found(site: LiveSite, study: str) -> None
 def test_a_file_that_was_gone_is_looked_for_again(site: LiveSite, study: str) -> None:
     """As where the disk with the files was not there for a while."""
     report(site, study)
-    with site.database() as database:
-        (place,) = database.execute(
-            "select place from instance where study_instance_uid = %s and is_image limit 1", [study]
-        ).fetchone()
-        database.execute("delete from image_quality where study_instance_uid = %s", [study])
-    file = Path(site.settings.storage, place[:2], place[2:4], place)
+    file = unseen(site, study)
     away = file.rename(file.with_suffix(".away"))
     try:
         gone = site.run("quality", "exam", study, "--json").stdout

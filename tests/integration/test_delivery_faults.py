@@ -149,7 +149,7 @@ def test_a_pacs_that_answers_too_late_holds_it_once(worker: Worker, finds: bool)
 
     def store(provider: Provider) -> int:
         if len(provider.received) == 1:
-            provider.stored[provider.received[0]] = None  # type: ignore[assignment]
+            provider.stored[provider.received[0]] = None
             provider.release.wait(30)
         return 0
 

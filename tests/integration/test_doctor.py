@@ -170,7 +170,7 @@ def test_a_database_elsewhere_that_does_not_answer_is_found(site: LiveSite) -> N
 
 def test_migrations_that_are_not_applied_and_foreign_ones_are_found(sick: LiveSite) -> None:
     with sick.database() as database:
-        (last,) = database.execute(FORGET_LAST).fetchone()  # type: ignore[misc]
+        (last,) = database.execute(FORGET_LAST).fetchone()
         try:
             assert last in look(sick, "postgresql")["schema"].said
             database.execute("insert into migration (name) values (%s), ('9999_later')", [last])

@@ -18,16 +18,6 @@ from tests.live import LiveSite, eventually
 
 
 @pytest.fixture
-def patient_id() -> str:
-    return f"ERASE-{generate_uid()[-12:]}"
-
-
-@pytest.fixture
-def exam(phantom_exam: Callable[[], list[bytes]], patient_id: str) -> list[bytes]:
-    return [edit(each, lambda dataset: setattr(dataset, "PatientID", patient_id)) for each in phantom_exam()]
-
-
-@pytest.fixture
 def sent(site: LiveSite, exam: list[bytes], tmp_path: Path) -> str:
     """A study that has been read, by its pseudonym."""
     return site.send(write(tmp_path, exam))["studies"][0]["study_instance_uid"]

@@ -1,7 +1,6 @@
 """A patient who opts out at a real site: her studies are as if they had never come, until she withdraws."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,6 @@ from tests.integration.test_whole_way import write
 from tests.live import LiveSite, eventually
 
 ABSENT = "2.25.1"
-
-
-@pytest.fixture
-def patient_id() -> str:
-    return f"OPT-{generate_uid()[-12:]}"
-
-
-@pytest.fixture
-def exam(phantom_exam: Callable[[], list[bytes]], patient_id: str) -> list[bytes]:
-    """Four views of a patient whom no other test has."""
-    return [edit(each, lambda dataset: setattr(dataset, "PatientID", patient_id)) for each in phantom_exam()]
 
 
 @pytest.fixture

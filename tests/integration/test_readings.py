@@ -111,7 +111,7 @@ def test_what_ends_its_process_each_time_is_set_aside_with_its_reason(site: Live
     keys = keys_of(site.settings)
     deidentifier = Deidentifier(keys, Profile.load(site.settings.profile))
     host = Dying()
-    reader = Reader(site.settings, deidentifier, Pseudonyms(keys), host)  # type: ignore[arg-type]
+    reader = Reader(site.settings, deidentifier, Pseudonyms(keys), host)
     with stopped(site.child("worker")):
         with site.database() as database:
             want(database, [Wanted(Task.DENSITY, "MG")], [study], again=True)

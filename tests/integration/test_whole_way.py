@@ -21,9 +21,9 @@ from deidentification.deidentify import Deidentifier
 from deidentification.profile import Profile
 from deidentification.pseudonym import Pseudonyms
 from inference.demo import demo_exam
-from inference.results.reading import read_density
 from inference.results.writers import write as write_results
 from senogate.site_keys import keys_of
+from tests.density_reports import read_density
 from tests.integration.conftest import edit
 from tests.live import LiveSite, eventually
 from tests.unit.findings import lesion_findings

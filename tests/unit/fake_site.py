@@ -119,7 +119,7 @@ class FakeSite:
 def build(home: Path, orthanc: FakeOrthanc | None = None, **settings: object) -> FakeSite:
     """A gateway in a home that may be empty."""
     orthanc = orthanc or FakeOrthanc()
-    configured = Settings(home=home, **settings)  # type: ignore[arg-type]
+    configured = Settings(home=home, **settings)
     keys = oauth.SigningKeys.load_or_create(home / "signing.pem")
     behind = httpx.AsyncClient(base_url="http://orthanc.test", transport=httpx.MockTransport(orthanc))
     pool = AsyncConnectionPool("host=/nowhere", open=False)

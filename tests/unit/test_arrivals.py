@@ -79,7 +79,7 @@ class FakeOrthanc:
 
 def spans_of(arrivals: Arrivals) -> list[Span]:
     kept = Kept()
-    ArrivalSpans(kept, FakeOrthanc(arrivals)).note([], 1)  # type: ignore[arg-type]
+    ArrivalSpans(kept, FakeOrthanc(arrivals)).note([], 1)
     return kept.spans
 
 

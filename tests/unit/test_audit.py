@@ -13,7 +13,7 @@ VALUES = st.one_of(st.text(max_size=400), st.integers(-(2**53), 2**53))
 
 
 def record(**values: object) -> Record:
-    return Record(**{"event": Event.READ, "subject": "client:a", "at": NOON} | values)  # type: ignore[arg-type]
+    return Record(**{"event": Event.READ, "subject": "client:a", "at": NOON} | values)
 
 
 def test_its_names_are_in_order_and_nothing_empty_is_in_it() -> None:

@@ -48,7 +48,7 @@ def deidentifier() -> Deidentifier:
 
 def mammogram(frames: Picture, **values: object) -> bytes:
     sop_class = {"SOPClassUID": DigitalMammographyXRayImageStorageForPresentation, "Modality": "MG"}
-    return ultrasound(frames, **sop_class | values)  # type: ignore[arg-type]
+    return ultrasound(frames, **sop_class | values)
 
 
 def is_held(deidentifier: Deidentifier, instance: bytes) -> bool:

@@ -38,17 +38,17 @@ def hide(frame: bytes, syntax: str) -> bytes:
 @pytest.mark.parametrize("image", [frames.IMAGE, frames.COLOURED], ids=["grey", "colour"])
 class TestEveryCodec:
     def test_nothing_is_hidden_and_no_pixel_changes(self, syntax: str, image: object) -> None:
-        frame = frames.encode(image, syntax)  # type: ignore[arg-type]
+        frame = frames.encode(image, syntax)
         cleaned = clean(hide(frame, syntax), syntax)
         assert b"CaNaRy" not in cleaned
         assert (frames.decode(cleaned, syntax) == frames.decode(frame, syntax)).all()
 
     def test_once_cleaned_it_stays(self, syntax: str, image: object) -> None:
-        cleaned = clean(hide(frames.encode(image, syntax), syntax), syntax)  # type: ignore[arg-type]
+        cleaned = clean(hide(frames.encode(image, syntax), syntax), syntax)
         assert clean(cleaned, syntax) == cleaned
 
     def test_a_frame_without_end_gets_one(self, syntax: str, image: object) -> None:
-        cleaned = clean(frames.encode(image, syntax), syntax)  # type: ignore[arg-type]
+        cleaned = clean(frames.encode(image, syntax), syntax)
         assert clean(cleaned[:-2], syntax) == cleaned
 
 

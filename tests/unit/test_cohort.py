@@ -42,7 +42,7 @@ def test_of_a_study_that_is_not_in_there_is_no_proof() -> None:
 )
 def test_what_is_no_proof_proves_nothing(broken: dict[str, object]) -> None:
     tree = leaves(KEY, ["1.2", "1.3", "1.4"])
-    assert not verify(root(tree), replace(prove(KEY, tree, "1.3"), **broken))  # type: ignore[arg-type]
+    assert not verify(root(tree), replace(prove(KEY, tree, "1.3"), **broken))
 
 
 def test_the_root_hangs_on_the_studies_and_the_sites_key_and_on_no_order() -> None:

@@ -197,7 +197,7 @@ def test_what_can_not_be_cleaned_is_refused(sop_class: str) -> None:
         "x00280010": None,
     }
     with pytest.raises(Refused):
-        DEIDENTIFIER.deidentify(part10(dataset(mammogram(**changes))))  # type: ignore[arg-type]
+        DEIDENTIFIER.deidentify(part10(dataset(mammogram(**changes))))
 
 
 def test_two_sites_share_no_pseudonym() -> None:

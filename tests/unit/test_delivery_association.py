@@ -48,7 +48,7 @@ class Picture:
 
 
 def to(port: int, **more: object) -> Destination:
-    return Destination(name="pacs", aet=AET, host="127.0.0.1", port=port, **{"timeout": 2, **more})  # type: ignore[arg-type]
+    return Destination(name="pacs", aet=AET, host="127.0.0.1", port=port, **{"timeout": 2, **more})
 
 
 @contextmanager
@@ -91,7 +91,7 @@ def test_a_receiver_that_takes_nothing_in_is_given_up() -> None:
         frozen(provider.port, 5000) as port,
         Association(to(port), [CAPTURE]) as association,
     ):
-        assert association.store(picture).meaning is Meaning.UNKNOWN  # type: ignore[arg-type]
+        assert association.store(picture).meaning is Meaning.UNKNOWN
         assert not association.is_established
 
 
@@ -123,7 +123,7 @@ def test_explicit_vr_goes_before_implicit(taken: list[str], used: str) -> None:
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
     assert server
     with Association(to(server.server_address[1]), [CAPTURE]) as association:
-        assert association.store(Picture()).status == 0  # type: ignore[arg-type]
+        assert association.store(Picture()).status == 0
     server.shutdown()
     assert came == [(used, Picture().dataset(explicit=used == ExplicitVRLittleEndian))]
 
@@ -135,7 +135,7 @@ def test_a_sop_class_that_is_not_accepted_is_not_sent() -> None:
     ):
         assert association.echo() and not association.offers_find
         with pytest.raises(Undeliverable):
-            association.store(Picture())  # type: ignore[arg-type]
+            association.store(Picture())
 
 
 def test_an_address_that_leads_nowhere(free_ports) -> None:

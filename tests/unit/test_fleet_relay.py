@@ -35,7 +35,7 @@ def test_who_is_revoked_between_the_check_and_the_watch_is_not_carried(
     services = SimpleNamespace(superlink=SuperLink(), memberships=memberships)
     monkeypatch.setattr(relay, "services_of", lambda request: services)
     monkeypatch.setattr(relay, "_carry", carry)
-    call: Any = relay.Relaying(SimpleNamespace(), MEMBER, "pull-messages")  # type: ignore[arg-type]
+    call: Any = relay.Relaying(SimpleNamespace(), MEMBER, "pull-messages")
     with pytest.raises(Forbidden):
         asyncio.run(call({}, None, None))
     assert not carried

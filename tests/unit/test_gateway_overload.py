@@ -123,7 +123,7 @@ class TestCrowding:
     """A bound for all doors together."""
 
     async def ask(self, application: object, path: str) -> httpx.Response:
-        transport = httpx.ASGITransport(application)  # type: ignore[arg-type]
+        transport = httpx.ASGITransport(application)
         async with httpx.AsyncClient(transport=transport, base_url="http://other.test") as client:
             return await client.get(path)
 

@@ -97,7 +97,7 @@ class TestThresholds:
         asked = [
             {"label": label, "value": label, "scheme": "99TEST", "meaning": label} for label in ("no", "yes")
         ]
-        asked[1]["threshold"] = 0.2  # type: ignore[assignment]
+        asked[1]["threshold"] = 0.2
         given = {"probabilities": np.array([[1 - probability, probability]], np.float32)}
         return (
             classes.answer(given, [picture()], passport("classes", {}, {"classes": asked}))

@@ -44,7 +44,7 @@ def image(view: str = "L CC", number: int = 1, **values: object) -> Instance:
         age=55,
         spacing=(0.07, 0.07),
     )
-    return replace(made, **values)  # type: ignore[arg-type]
+    return replace(made, **values)
 
 
 def exam(**values: object) -> list[Instance]:

@@ -16,10 +16,10 @@ from inference import installed
 from inference.instance import read_dataset
 from inference.package import load
 from inference.pipeline import read_study
-from inference.results.reading import read_density
 from inference.results.sr import comprehensive_3d_sr
 from inference.results.writers import WRITERS, write
 from inference.session import Session, open_session
+from tests.density_reports import read_density
 from tests.unit.findings import lesion_findings
 from tests.unit.mammograms import small_exam
 

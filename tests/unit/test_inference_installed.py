@@ -239,7 +239,7 @@ class TestRefused:
     def test_while_it_is_damaged_the_worker_pauses(self, home: Path) -> None:
         """What studies are to be read for can't be told, and none is to be passed over."""
         (home / "models" / "enabled.json").write_text("{}")
-        reader = Reader(Settings(home=home), None, None, None)  # type: ignore[arg-type]
+        reader = Reader(Settings(home=home), None, None, None)
         with pytest.raises(Unavailable, match=r"enabled\.json"):
             reader.wanted()
 

@@ -41,7 +41,7 @@ def test_torch_gives_them_now(name: str) -> None:
 @pytest.mark.parametrize("name", KEPT)
 def test_a_gpu_gives_them(name: str) -> None:
     """Single precision there may be TF32, which has ten bits of fraction."""
-    from inference.execution.devices import Device, Kind
+    from inference.devices import Device, Kind
 
     session = open_session(load(installed.BUILT_IN / name), device=Device(Kind.CUDA))
     found = session.run(draw(tuple(KEPT[name]["shape"])))

@@ -23,9 +23,9 @@ from inference.errors import ReadingFailed
 from inference.instance import read_dataset
 from inference.package import load
 from inference.pipeline import read_study
-from inference.results.reading import read_density
 from inference.results.sr import comprehensive_3d_sr
 from inference.session import open_session
+from tests.density_reports import read_density
 from tests.unit.mammograms import small_exam
 from tests.unit.sr_validator import validate
 

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 
 from archive.findings import Findings, Likelihood, Region, Shape
 from inference.results.groups import tool_of
-from inference.results.reading import read_density
 from inference.results.sr import comprehensive_3d_sr
+from tests.density_reports import read_density
 from tests.unit.findings import (
     BOX,
     OUTLINE,

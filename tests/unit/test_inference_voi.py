@@ -25,7 +25,7 @@ Greys = npt.NDArray[np.floating[Any]]
 
 
 def greys(part: bytes | Path) -> Greys:
-    return STEPS["voi"](read_picture(read_instance(part), ("L", "CC")), {}).pixels  # type: ignore[return-value]
+    return STEPS["voi"](read_picture(read_instance(part), ("L", "CC")), {}).pixels
 
 
 def with_pixels(values: npt.NDArray[Any], bits: int, **attributes: Any) -> bytes:

@@ -22,7 +22,7 @@ def engine(*options: str) -> Deidentifier:
 
 
 def rewritten(deidentifier: Deidentifier, syntax: str = EXPLICIT, **changes: object) -> pydicom.Dataset:
-    body = dataset(mammogram(**changes), syntax == EXPLICIT)  # type: ignore[arg-type]
+    body = dataset(mammogram(**changes), syntax == EXPLICIT)
     output = deidentifier.deidentify(part10(body, syntax)).instance
     assert deidentifier.deidentify(output).instance == output
     return pydicom.dcmread(io.BytesIO(output))

@@ -36,7 +36,7 @@ def test_pages_take_nothing_from_it(path: str) -> None:
 @pytest.mark.parametrize(("permit", "is_own"), [("P1", True), ("P2", False)])
 def test_it_sees_jobs_under_its_permit_alone(permit: str, is_own: bool) -> None:
     job = SimpleNamespace(subject="account:r", permit=permit)
-    assert jobs._is_own(request(), job) == is_own  # type: ignore[arg-type]
+    assert jobs._is_own(request(), job) == is_own
 
 
 @pytest.mark.parametrize(("subject", "decides"), [("account:s", False), ("account:r", True)])
@@ -45,5 +45,5 @@ def test_a_steward_decides_on_the_jobs_of_others(subject: str, decides: bool) ->
     asked = request(steward)
     asked.scope["grants"] = Grants(frozenset({Role.STEWARD}))
     job = SimpleNamespace(subject=subject, permit="P1")
-    decision = jobs.decides(Strangers(), asked, job)  # type: ignore[arg-type]
+    decision = jobs.decides(Strangers(), asked, job)
     assert asyncio.run(decision) == decides

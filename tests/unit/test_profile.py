@@ -80,7 +80,7 @@ class TestConfidentiality:
 
     def test_no_option_keeps_text(self) -> None:
         """Only a Timezone Offset From UTC is kept of all that is text, and that has a form of its own."""
-        subject = actions.Subject(None, "", "", 0, {}, ())  # type: ignore[arg-type]
+        subject = actions.Subject(None, "", "", 0, {}, ())
         for row in read("confidentiality.csv"):
             rule = (
                 PROFILE.rules.get(int(row["tag"], 16)) if "x" not in row["tag"] and row["tag"] < "G" else None

@@ -66,7 +66,7 @@ def test_retired_codes_are_the_same() -> None:
 def test_each_shape_has_a_box(shape: str, points: list[float], box: tuple[float, ...]) -> None:
     """PS3.3 C.18.6.1.2."""
     found = read_report(report(finding(codes.SCT.CalcificationCluster, area(shape, points, IMAGE))))
-    assert found and found.areas == (Area(IMAGE, "calcifications", box, False),)  # type: ignore[arg-type]
+    assert found and found.areas == (Area(IMAGE, "calcifications", box, False),)
 
 
 def test_a_single_finding_is_told_by_the_item_above_its_outline() -> None:

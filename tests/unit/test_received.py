@@ -277,7 +277,7 @@ class TestAGroupThatIsHandedOver:
 
     def test_is_forgotten_when_it_was_stored(self, door: Door, exam: list[bytes]) -> None:
         stored: list[bytes] = []
-        door.take(exam[:1], lambda instance: not stored.append(instance))  # type: ignore[func-returns-value]
+        door.take(exam[:1], lambda instance: not stored.append(instance))
         assert door.receive(stored[0])[0] == "modify"
 
 
@@ -411,5 +411,5 @@ def test_an_instance_is_counted_once_whatever_becomes_of_it(
     crosswalk.failure = None
     assert door.take([exam[2]], store) == [200]
     assert door.receive(b"no DICOM") == REFUSE
-    told = door.status(b"1" * 16)["counted"]["instances"]  # type: ignore[index]
+    told = door.status(b"1" * 16)["counted"]["instances"]
     assert told == {"modify": 2, "keep": 0, "discard": 0, "refuse": 1, "fence": 1}

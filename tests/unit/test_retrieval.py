@@ -28,11 +28,18 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Those that were made between attempts; none takes any time."""
-    made: list[float] = []
-    monkeypatch.setattr(retrieval.time, "sleep", made.append)
-    return made
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieval, "LONGEST_WAIT", 0.0)
+
+
+class Away:
+    """A gateway that does not answer."""
+
+    asked = 0
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.asked += 1
+        raise httpx.ConnectError("refused", request=request)
 
 
 def fetch(settings: Settings, answer: Callable[[httpx.Request], httpx.Response]) -> bytes:
@@ -60,30 +67,37 @@ def test_the_token_is_for_one_permit_and_for_reading_alone(settings: Settings) -
     ("status", "error"), [(404, NotFound), (410, NotFound), (401, Forbidden), (403, Forbidden)]
 )
 def test_what_is_refused_is_not_asked_for_again(
-    settings: Settings, status: int, error: type[Exception], pauses: list[float]
+    settings: Settings, status: int, error: type[Exception]
 ) -> None:
+    once = iter([httpx.Response(status)])
     with pytest.raises(error):
-        fetch(settings, lambda _: httpx.Response(status))
-    assert not pauses
+        fetch(settings, lambda _: next(once))
 
 
-def test_a_gateway_that_starts_again_is_waited_for(settings: Settings, pauses: list[float]) -> None:
+def test_a_gateway_that_starts_again_is_waited_for(settings: Settings) -> None:
     def answers() -> Iterator[httpx.Response]:
         yield httpx.Response(503)
         yield httpx.Response(429)
         yield httpx.Response(200, content=b"DICM")
 
     each = answers()
-    assert fetch(settings, lambda _: next(each)) == b"DICM" and len(pauses) == 2
+    assert fetch(settings, lambda _: next(each)) == b"DICM"
 
 
-def test_one_that_stays_away_is_unavailable(settings: Settings, pauses: list[float]) -> None:
-    def refuse(request: httpx.Request) -> httpx.Response:
-        raise httpx.ConnectError("refused", request=request)
-
+def test_one_that_stays_away_is_unavailable(settings: Settings) -> None:
+    away = Away()
     with pytest.raises(Unavailable):
-        fetch(settings, refuse)
-    assert len(pauses) == ATTEMPTS - 1
+        fetch(settings, away)
+    assert away.asked == ATTEMPTS
+
+
+def test_one_that_stays_away_is_not_waited_for_once_that_is_in_vain(settings: Settings) -> None:
+    away = Away()
+    with Retrieval(settings, GROUNDS, httpx.MockTransport(away)) as gateway:
+        gateway.end()
+        with pytest.raises(Unavailable):
+            gateway.instance("1.2", "1.3", "1.4")
+    assert away.asked == 1
 
 
 def test_no_instance_is_longer_than_the_site_takes(settings: Settings) -> None:

@@ -68,9 +68,9 @@ def test_the_hash_on_record_is_of_all_that_was_said(member: str) -> None:
 
 
 def test_a_review_can_t_be_changed() -> None:
-    review = Review(*(["x"] * len(fields(Review))))  # type: ignore[arg-type]
+    review = Review(*(["x"] * len(fields(Review))))
     with pytest.raises(AttributeError):
-        review.decision = "accept"  # type: ignore[misc]
+        review.decision = "accept"
 
 
 class TestOpenApi:

@@ -38,7 +38,7 @@ def test_no_message_waits_for_the_receivers_acknowledgement(
     original = socket.socket.setsockopt
 
     def note(self: socket.socket, *options: int) -> None:
-        set_options.append(options)  # type: ignore[arg-type]
+        set_options.append(options)
         original(self, *options)
 
     monkeypatch.setattr(socket.socket, "setsockopt", note)

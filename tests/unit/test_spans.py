@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from archive.collector import open_spans
 from archive.settings import Settings
-from archive.spans import Nowhere, Span, open_spans, spanning
+from archive.spans import Nowhere, Span, spanning
 from archive.trace_context import begin, current
 from tests.collector import collecting
 from tests.unit.test_watching import Kept
@@ -35,7 +36,7 @@ def test_what_is_done_is_a_span_below_its_parent_and_says_only_what_kind_of_erro
 @pytest.mark.parametrize("parent", [None, begin(0)], ids=["none", "not-drawn"])
 def test_without_a_trace_that_is_exported_there_is_no_span(parent: object) -> None:
     kept = Kept()
-    with spanning(kept, "read", parent):  # type: ignore[arg-type]
+    with spanning(kept, "read", parent):
         assert current.get() is None
     assert kept.spans == []
 

@@ -124,9 +124,9 @@ def test_each_is_registered_once_without_a_copy(place: Place) -> None:
 
 
 def test_they_are_not_counted_as_instances_that_came(place: Place) -> None:
-    before = place.door.status(b"1" * 16)["counted"]["instances"]  # type: ignore[index]
+    before = place.door.status(b"1" * 16)["counted"]["instances"]
     place.take_up(*place.lost)
-    assert place.door.status(b"1" * 16)["counted"]["instances"] == before  # type: ignore[index]
+    assert place.door.status(b"1" * 16)["counted"]["instances"] == before
 
 
 def test_a_file_system_without_links_has_them_copied(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,7 +318,7 @@ async def _body_of(response: SegmentsResponse, stored: StoredFiles) -> bytes:
             class services:  # noqa: N801
                 pass
 
-    Application.state.services.stored = stored  # type: ignore[attr-defined]
+    Application.state.services.stored = stored
 
     async def receive() -> dict[str, str]:
         await anyio.sleep_forever()

@@ -98,7 +98,7 @@ def test_no_uid_stands_in_what_is_measured() -> None:
 
 def test_every_route_of_a_site_is_known_by_what_a_request_is_found_at(tmp_path: Path) -> None:
     site = fake_site.build(tmp_path)
-    routes = ways.routes(site.client._application.state.services)  # type: ignore[attr-defined]
+    routes = ways.routes(site.client._application.state.services)
     found = templates_of(routes)
     assert len(found) > 150 and not [path for path in found.values() if UID in path]
     assert [path for path in found.values() if " " in path and "{" in path] == []

@@ -17,6 +17,7 @@ from archive.errors import BadRequest
 from federation.training.learning import Loss, balanced, fit, repeatable, restore, uniform, weights_of
 from federation.training.parity import check_parity
 from federation.training.privacy import fit_privately
+from federation.training.tables import tables
 from federation.training.task import Example, Label, Local, Trained, Weights
 from inference.density import CATEGORIES, passport_outputs
 from inference.evaluation import accuracy, kappa
@@ -184,26 +185,8 @@ def _answers(network: ViewDensity, examples: Sequence[Example]) -> torch.Tensor:
 
 
 def _tables() -> dict[str, Any]:
-    return {
-        "identity": {
-            "name": NAME,
-            "title": "Density model trained across sites",
-            "task": "density",
-            "intended_use": "Research use only: not for diagnosis or treatment.",
-            "licence": "Apache-2.0",
-            "research_use_only": True,
-        },
-        "inputs": {
-            "modality": "MG",
-            "presentation_intent": "FOR PRESENTATION",
-            "views": [" ".join(view) for view in VIEWS],
-            "per": "view",
-            "required": True,
-            "implants": "refuse",
-            "preprocessing": PREPROCESSING,
-        },
-        "outputs": passport_outputs(),
-    }
+    inputs = {"required": True, "implants": "refuse", "preprocessing": PREPROCESSING}
+    return tables(NAME, "Density model trained across sites", "density", inputs, passport_outputs())
 
 
 TASK = Density()

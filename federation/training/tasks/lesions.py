@@ -16,6 +16,7 @@ from archive.errors import BadRequest
 from federation.training.learning import Loss, balanced, fit, repeatable, restore, uniform, weights_of
 from federation.training.parity import check_parity
 from federation.training.privacy import fit_privately
+from federation.training.tables import tables
 from federation.training.task import Example, Label, Local, Trained, Weights
 from inference.evaluation import Detections, average_precision, sensitivity_at
 from inference.phantom import VIEWS
@@ -174,33 +175,18 @@ def _network(weights: Weights) -> Detector:
 
 
 def _tables() -> dict[str, Any]:
-    return {
-        "identity": {
-            "name": NAME,
-            "title": "Lesion detector trained across sites",
-            "task": "lesions",
-            "intended_use": "Research use only: not for diagnosis or treatment.",
-            "licence": "Apache-2.0",
-            "research_use_only": True,
-        },
-        "inputs": {
-            "modality": "MG",
-            "presentation_intent": "FOR PRESENTATION",
-            "views": [" ".join(view) for view in VIEWS],
-            "per": "view",
-            "required": False,
-            "implants": "refuse",
-            "spacing_mm": [0.04, SPACING],
-            "preprocessing": PREPROCESSING,
-        },
-        "outputs": {
-            "kind": "boxes",
-            "classes": [
-                {"label": label, "value": one.value, "scheme": one.scheme_designator, "meaning": one.meaning}
-                for label, one in CODES.items()
-            ],
-        },
+    inputs = {
+        "required": False,
+        "implants": "refuse",
+        "spacing_mm": [0.04, SPACING],
+        "preprocessing": PREPROCESSING,
     }
+    classes = [
+        {"label": label, "value": one.value, "scheme": one.scheme_designator, "meaning": one.meaning}
+        for label, one in CODES.items()
+    ]
+    outputs = {"kind": "boxes", "classes": classes}
+    return tables(NAME, "Lesion detector trained across sites", "lesions", inputs, outputs)
 
 
 TASK = Lesions()

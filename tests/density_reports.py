@@ -1,4 +1,4 @@
-"""Reads density reports back: what `sr` wrote, without the libraries that writing needs."""
+"""Reads density reports back: what `inference.results.sr` wrote."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 from inference.density import BREAST_COMPOSITION, CATEGORIES
 from inference.errors import ReadingFailed
 from inference.instance import Part, read_dataset, readable
+from inference.results.document import RESEARCH_USE_ONLY
 
-RESEARCH_USE_ONLY = "RESEARCH USE ONLY"
 _QUALITATIVE_EVALUATIONS = "C0034375"
 _ALGORITHM_NAME, _ALGORITHM_VERSION, _ALGORITHM_PARAMETERS = "111001", "111003", "111002"
 _LATERALITY, _SOURCE = "272741003", "260753009"
