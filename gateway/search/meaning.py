@@ -68,7 +68,9 @@ class _Diagram:
         for child in question.children:
             if isinstance(child, Condition) and child.criterion == "finding_source":
                 sources &= frozenset(child.values or ())
-        kinds = [child for child in question.children if not isinstance(child, All) and _is_of_series(child)]
+        kinds: list[Question] = [
+            child for child in question.children if not isinstance(child, All) and _is_of_series(child)
+        ]
         others = [child for child in question.children if child not in kinds]
         if len(kinds) > 1 and all(map(_is_pure, kinds)):
             kinds = _merged(kinds)
@@ -188,8 +190,8 @@ def _cuts(question: Question) -> dict[str, set[int]]:
         case Condition() if CRITERIA[question.criterion].kind is not Kind.CHOICE:
             variable, low, high = _interval(question)
             lowest, highest = _LOWEST[variable], _HIGHEST[variable]
-            cuts = low, _after(variable, high)
-            found[variable] = {lowest + 1, *(cut + 1 for cut in cuts if lowest < cut <= highest)}
+            ends = low, _after(variable, high)
+            found[variable] = {lowest + 1, *(cut + 1 for cut in ends if lowest < cut <= highest)}
         case All(children) | Either(children):
             for child in children:
                 for variable, cuts in _cuts(child).items():

@@ -147,6 +147,25 @@ def test_studies_of_few_patients_are_not_told() -> None:
     assert (told.densities, told.tomosynthesis, told.patients) == ({"c": 70}, 0, {})
 
 
+@pytest.mark.parametrize(
+    ("lesions", "patients", "told"),
+    [
+        ({"read": 90, "marked": 25}, {"read": 80, "marked": 20, "unmarked": 60}, {"read": 90, "marked": 25}),
+        ({"read": 90, "marked": 25}, {"read": 80, "marked": 4, "unmarked": 76}, {"read": 90}),
+        ({"read": 90, "marked": 87}, {"read": 80, "marked": 79, "unmarked": 3}, {"read": 90}),
+        ({"read": 90, "marked": 0}, {"read": 80, "unmarked": 80}, {"read": 90}),
+        ({"read": 30, "marked": 30}, {"read": 4, "marked": 4}, {}),
+    ],
+    ids=["many", "few with a lesion", "few without", "none with a lesion", "few were read"],
+)
+def test_lesions_of_few_patients_are_told_neither_way(
+    lesions: dict[str, int], patients: dict[str, int], told: dict[str, int]
+) -> None:
+    """None, few, and all but few look alike."""
+    held = Holdings(individuals=99, lesions=lesions, patients={"lesions": patients})
+    assert published(held).lesions == told
+
+
 def test_a_dataset_of_few_patients_tells_nothing() -> None:
     assert published(replace(HELD, individuals=4)) == Holdings()
 
