@@ -17,7 +17,7 @@ from archive.holdings import FEWEST, STEP, Holdings, published
 from gateway.catalogue.addresses import Addresses
 from gateway.catalogue.record import catalogue_record, dataset_record, point_record
 from gateway.catalogue.validation import official_shapes, own_shapes, validate
-from gateway.catalogue.vocabulary import DCAT, DCT, EUCAIM, HEALTH, manufacturer
+from gateway.catalogue.vocabulary import DCAT, DCT, EUCAIM, HEALTH, LDP, manufacturer
 
 NODE = Node(
     title="Node", description="A node", publisher="Hospital", publisher_email="data@hospital.example", country="ESP",
@@ -95,6 +95,24 @@ def test_a_broken_record_is_told_without_its_values() -> None:
 
 def test_the_shapes_are_read_once() -> None:
     assert own_shapes() is own_shapes()
+
+
+@pytest.mark.parametrize(
+    ("graph", "relation", "member"),
+    [
+        (point_record(NODE, WHERE, NOW, NOW), "https://w3id.org/fdp/fdp-o#metadataCatalog", WHERE.catalogue),
+        (catalogue_record(NODE, ["screening"], NOW, WHERE), str(DCAT.dataset), str(IT)),
+        (dataset_record(NODE, ENTRY, WHERE), str(DCAT.distribution), WHERE.distribution("screening")),
+    ],
+    ids=["point", "catalogue", "dataset"],
+)
+def test_a_harvester_goes_from_each_layer_to_the_one_below(graph: Graph, relation: str, member: str) -> None:
+    """LDP 1.0 section 5.4: what a direct container contains, its resource has by the relation."""
+    (container,) = graph.subjects(RDF.type, LDP.DirectContainer)
+    assert [str(one) for one in graph.objects(container, LDP.contains)] == [member]
+    (of,) = graph.objects(container, LDP.membershipResource)
+    (by,) = graph.objects(container, LDP.hasMemberRelation)
+    assert str(by) == relation and (of, by, URIRef(member)) in graph
 
 
 def test_a_point_leads_to_its_catalogue() -> None:
