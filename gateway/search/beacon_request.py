@@ -114,6 +114,12 @@ def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool 
 def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
     """What a POST asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     meta, query = _object(content, "meta"), _object(content, "query")
+    if not content.keys() <= {
+        "$schema",
+        "meta",
+        "query",
+    }:  # what is asked under another name would ask for everybody
+        raise BadRequest("a request is an object with meta and query")
     if unknown := [name for name in query if name not in _QUERY]:
         raise BadRequest(f"a query takes {', '.join(_QUERY)}, and {len(unknown)} others are none of them")
     filters = _list(query, "filters", MOST_FILTERS)

@@ -115,6 +115,12 @@ def test_a_boolean_answer_has_no_number():
     assert told["meta"]["returnedGranularity"] == "boolean"
 
 
+@pytest.mark.parametrize("name", ["filters", "ast", "Query"])
+def test_what_is_asked_under_another_name_asks_not_for_everybody(name):
+    with pytest.raises(BadRequest):
+        parse_body({"meta": {}, name: {"filters": [{"id": "DCM:US"}]}})
+
+
 @pytest.mark.parametrize("address", [[("testMode", "true")], [("testMode", "false")], []])
 def test_an_answer_says_whether_it_is_one_of_a_test(address):
     """Framework, beaconCommonComponents.json: TestMode."""
