@@ -34,6 +34,8 @@ OPERATORS = ("=", "<", ">", "!", ">=", "<=")
 _IN_ADDRESS = re.compile(r"(?P<id>[^<>=!]+)(?P<operator><=|>=|=|<|>|!)(?P<value>.+)", re.DOTALL)
 _YEARS = re.compile(r"P([0-9]{1,3})Y", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
+_REQUEST = {"$schema", "meta", "query"}
+"""What a request holds: what was asked under another name would ask for everybody."""
 _QUERY = (
     "filters",
     "includeResultsetResponses",
@@ -114,11 +116,7 @@ def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool 
 def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
     """What a POST asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     meta, query = _object(content, "meta"), _object(content, "query")
-    if not content.keys() <= {
-        "$schema",
-        "meta",
-        "query",
-    }:  # what is asked under another name would ask for everybody
+    if not content.keys() <= _REQUEST:
         raise BadRequest("a request is an object with meta and query")
     if unknown := [name for name in query if name not in _QUERY]:
         raise BadRequest(f"a query takes {', '.join(_QUERY)}, and {len(unknown)} others are none of them")
