@@ -28,7 +28,8 @@ Counts = Mapping[str, int]
 class Holdings:
     """What a dataset holds. `ages` are by the youngest age of five years, `lesions` are `read` and `marked` exams.
 
-    `patients` are those whose studies are counted: by the names of these fields, and of each by its values.
+    `patients` are those whose studies are counted: by the names of these fields, and of each by its values; of lesions
+    those with `unmarked` exams, too.
     """
 
     individuals: int = 0
@@ -68,7 +69,17 @@ def published(holdings: Holdings) -> Holdings:
         told[one.name] = (
             _disclosed(value, patients) if isinstance(value, Mapping) else _total(value, patients)
         )
+    told["lesions"] = _lesions(holdings.lesions, holdings.patients.get("lesions", {}))
     return Holdings(**told)
+
+
+def _lesions(counts: Counts, patients: Counts) -> Counts:
+    """How many exams were read, and how many of these have a lesion, unless these or the others are of few patients."""
+    read, marked = (counts.get(name, 0) for name in ("read", "marked"))
+    if min(read, patients.get("read", read)) < FEWEST:
+        return {}
+    parts = _disclosed({"marked": marked, "unmarked": read - marked}, patients)
+    return {"read": _rounded(read)} | {name: parts[name] for name in ("marked",) if name in parts}
 
 
 def _total(count: int, patients: Counts) -> int:
@@ -98,9 +109,17 @@ def is_due(basis: Holdings, counted: Holdings) -> bool:
 
 
 def moved(before: Holdings, after: Holdings) -> int:
-    """How many patients came or went at the least: as many as the count that changed most of counts of patients."""
+    """How many patients came or went at the least: as many as the count that changed most of counts of patients.
+
+    Patients with lesions are compared where both were counted with them.
+    """
     counts = [_patients(before), _patients(after)]
-    return max(abs(counts[1].get(cell, 0) - counts[0].get(cell, 0)) for cell in counts[0] | counts[1])
+    cells = {
+        cell
+        for cell in counts[0] | counts[1]
+        if cell[0] != "lesions" or all("lesions" in one.patients for one in (before, after))
+    }
+    return max(abs(counts[1].get(cell, 0) - counts[0].get(cell, 0)) for cell in cells)
 
 
 def _patients(holdings: Holdings) -> dict[tuple[str, str], int]:

@@ -46,6 +46,12 @@ async def hers(connection: AsyncConnection, one: str, others: Iterable[str]) -> 
     return frozenset(name for (name,) in rows) | (named & {one})
 
 
+async def person_of(connection: AsyncConnection, subject: str) -> str:
+    """What stands for the person whose identity or program it is: the same for all of hers."""
+    row = await (await connection.execute(queries("persons.sql")["person"], {"subject": subject})).fetchone()
+    return str(row[0]) if row else subject
+
+
 def check_identity(subject: str) -> None:
     """Raises BadRequest for what no one is known by here: what it was meant for would hold for nobody."""
     check_subject(subject)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from archive.attributes import tag
@@ -121,11 +122,13 @@ _BOUNDS: Mapping[str, tuple[float, float]] = {  # units are those of PS3.3
     "ImagerPixelSpacing": (0.001, 10),
 }
 _OLDEST, _EARLIEST = 120, date(1970, 1, 1)
-_AGE = re.compile(r"(\d{3})([DWMY])")
+_AGE = re.compile("([0-9]{3})([DWMY])")
 _IN_A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
-_SIDES = {"7771000": "L", "24028007": "R", "T-04030": "L", "T-04020": "R", "80248007": "L", "73056007": "R"}
-_SIDED = {"80248007", "73056007", "T-04030", "T-04020"}
+_SIDED = {"80248007": "L", "73056007": "R", "T-04030": "L", "T-04020": "R"}
+_SIDES = _SIDED | {"7771000": "L", "24028007": "R", "G-A101": "L", "G-A100": "R"}
+_DISPLACED = {"399209000", "R-102D5"}
 _VIEWS = {"399162004": "CC", "R-10242": "CC", "399368009": "MLO", "R-10226": "MLO"}
+_OBLIQUE = {"MLO", "LMO"}
 _SCREENING = {(side, view) for side in "LR" for view in ("CC", "MLO")}
 _OF_CLASS: Mapping[str, str] = {
     "1.2.840.10008.5.1.4.1.1.1.2": "MG",
@@ -151,16 +154,13 @@ def examine(images: Sequence[Header], today: date) -> list[Finding]:
         *_each(Check.ATTRIBUTES, images, _missing),
         *_each(Check.WORD, images, _unknown_words),
         *_each(Check.NUMBER, images, _implausible),
-        *_each(Check.LATERALITY, images, _contradicting_sides),
+        *_each(Check.LATERALITY, images, partial(_contradicting_sides, _torn_series(images))),
         *_each(Check.MODALITY, images, _contradicting_modality),
         *_of_patient(images),
         *_of_dates(images, today),
     ]
-    if len(views := _views(images)) < len(_SCREENING) and any(
-        value(one, "Modality") == "MG" for one in images
-    ):
-        found.append(Finding(Check.VIEWS, len(_SCREENING) - len(views)))
-    return found
+    missing = _missing_views(images) if any(value(one, "Modality") == "MG" for one in images) else 0
+    return [*found, Finding(Check.VIEWS, missing)] if missing else found
 
 
 def _each(
@@ -210,30 +210,60 @@ def _implausible(image: Header) -> Iterator[str]:
         yield "BitsStored"
 
 
-def _contradicting_sides(image: Header) -> Iterator[str]:
-    """Every place that tells a side tells the same one; B is both."""
+def _torn_series(images: Sequence[Header]) -> set[str]:
+    """The series whose images do not name the same side for the series."""
+    told: dict[str, set[str]] = {}
+    for image in images:
+        told.setdefault(_text(image, "SeriesInstanceUID"), set()).add(_text(image, "Laterality"))
+    return {series for series, said in told.items() if {"L", "R"} <= said}
+
+
+def _contradicting_sides(torn: set[str], image: Header) -> Iterator[str]:
+    """Every place that tells a side tells the same one; B is both, as frames of other than mammograms may be."""
+    if _text(image, "SeriesInstanceUID") in torn:
+        yield "Laterality"
+    anatomies = list(_of_frames(image, "FrameAnatomySequence"))
     told = {
         "ImageLaterality": {_text(image, "ImageLaterality")},
         "Laterality": {_text(image, "Laterality")},
-        "FrameLaterality": {
-            _text(anatomy, "FrameLaterality")
-            for group in _functional_groups(image)
-            for anatomy in items(group, "FrameAnatomySequence")
-        },
-        "AnatomicRegionSequence": set(_coded_sides(image)),
+        "FrameLaterality": {_text(anatomy, "FrameLaterality") for anatomy in anatomies},
+        "AnatomicRegionSequence": {side for part in (image, *anatomies) for side in _coded_sides(part)},
+        "PatientOrientation": set(_oriented_sides(image)),
     }
     sides = {keyword: said & {"L", "R"} for keyword, said in told.items()}
+    if value(image, "Modality") != "MG":
+        sides = {keyword: said for keyword, said in sides.items() if len(said) == 1}
     if len(set().union(*sides.values())) > 1:
         yield from (keyword for keyword, said in sides.items() if said)
 
 
-def _coded_sides(image: Header) -> Iterator[str]:
-    for region in items(image, "AnatomicRegionSequence"):
+def _of_frames(image: Header, macro: str) -> Iterator[Header]:
+    """What a macro says of frames, of all and of each (PS3.3 section C.7.6.16)."""
+    for name in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in items(image, name):
+            yield from items(group, macro)
+
+
+def _coded_sides(part: Header) -> Iterator[str]:
+    for region in items(part, "AnatomicRegionSequence"):
         if (code := _text(region, "CodeValue")) in _SIDED:
-            yield _SIDES[code]
+            yield _SIDED[code]
         for modifier in items(region, "AnatomicRegionModifierSequence"):
             if (code := _text(modifier, "CodeValue")) in _SIDES:
                 yield _SIDES[code]
+
+
+def _oriented_sides(image: Header) -> Iterator[str]:
+    """The side of an oblique view: the plane in which it lies leads from the axilla down to the middle of the body, so
+    down and right (FR) of a left breast, and down and left of a right one, however the image is turned.
+    """
+    if value(image, "Modality") != "MG" or _OBLIQUE.isdisjoint(_positions(image)):
+        return
+    parts = (image, *_of_frames(image, "PatientOrientationInFrameSequence"))
+    for axis in (axis for part in parts for axis in values(part, "PatientOrientation")):
+        letters = set(axis) if isinstance(axis, str) else set()
+        if len(letters & {"F", "H"}) == len(letters & {"L", "R"}) == 1:
+            yield "L" if ("F" in letters) == ("R" in letters) else "R"
 
 
 def _contradicting_modality(image: Header) -> Iterator[str]:
@@ -271,6 +301,11 @@ def _impossible_dates(image: Header, today: date) -> Iterator[str]:
     for keyword in ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"):
         if (text := _text(image, keyword)) and not _is_possible(text, today):
             yield keyword
+    if len(text := _text(image, "AcquisitionDateTime")) >= 8 and not _is_possible(text[:8], today):
+        yield "AcquisitionDateTime"
+    born = _day(text := _text(image, "PatientBirthDate"))
+    if text and (born is None or born > today + timedelta(days=1)):
+        yield "PatientBirthDate"
 
 
 def _is_possible(text: str, today: date) -> bool:
@@ -299,17 +334,36 @@ def _age(image: Header) -> float | None:
     return int(found[1]) / _IN_A_YEAR[found[2]] if found else None
 
 
-def _views(images: Sequence[Header]) -> set[tuple[str, str]]:
-    """Which of the four views of a screening exam are here."""
+def _missing_views(images: Sequence[Header]) -> int:
+    """How many of the views of a screening exam are not here: of a breast with an implant those with it displaced, too,
+    which do not stand for the others.
+    """
+    wanted = {(*view, False) for view in _SCREENING}
     found = set()
     for image in images:
-        position = _text(image, "ViewPosition")
-        coded = {_VIEWS.get(_text(one, "CodeValue"), "") for one in items(image, "ViewCodeSequence")}
         sides = {_text(image, "ImageLaterality"), *_coded_sides(image)}
-        for group in _functional_groups(image):
-            sides |= {_text(one, "FrameLaterality") for one in items(group, "FrameAnatomySequence")}
-        found |= {(side, view) for side in sides for view in (position, *coded)}
-    return found & _SCREENING
+        sides |= {_text(one, "FrameLaterality") for one in _of_frames(image, "FrameAnatomySequence")}
+        positions, is_displaced = _positions(image), _is_displaced(image)
+        found |= {(side, view.removesuffix("ID"), is_displaced) for side in sides for view in positions}
+        if _text(image, "BreastImplantPresent") == "YES":
+            wanted |= {(side, view, True) for side, view in _SCREENING if side in sides}
+    return len(wanted - found)
+
+
+def _positions(image: Header) -> set[str]:
+    """The view that an image is of, as it is written and as it is coded."""
+    coded = {_VIEWS.get(_text(one, "CodeValue"), "") for one in items(image, "ViewCodeSequence")}
+    return {_text(image, "ViewPosition"), *coded} - {""}
+
+
+def _is_displaced(image: Header) -> bool:
+    """Whether it is of the breast in front of an implant that is pushed back (PS3.16 CID 4015, CID 4014)."""
+    modifiers = [
+        _text(modifier, "CodeValue")
+        for view in items(image, "ViewCodeSequence")
+        for modifier in items(view, "ViewModifierCodeSequence")
+    ]
+    return not _DISPLACED.isdisjoint(modifiers) or _text(image, "ViewPosition") in ("CCID", "MLID")
 
 
 def value(header: Header, keyword: str) -> Any:
@@ -343,6 +397,6 @@ def _text(header: Header, keyword: str) -> str:
 def _day(text: str) -> date | None:
     """A date as DICOM writes it (PS3.5 table 6.2-1, DA)."""
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:])) if re.fullmatch(r"\d{8}", text) else None
+        return date(int(text[:4]), int(text[4:6]), int(text[6:])) if re.fullmatch("[0-9]{8}", text) else None
     except ValueError:
         return None

@@ -74,7 +74,4 @@ order by number
 
 -- name: is_opted_out
 -- Who opts out may be known by the pseudonym of a Patient ID without an issuer.
-select exists (
-    select from opt_out
-    where patient_id = any(%(patients)s)
-        or patient_id in (select alias from patient_alias where patient_alias.patient_id = any(%(patients)s)))
+select exists (select from unnest(%(patients)s::text[]) patient where has_opted_out(patient))

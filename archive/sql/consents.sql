@@ -4,7 +4,10 @@ insert into consent (patients, decision, scope, stated_at, text_sha256, evidence
 select %(patients)s::text[], %(decision)s::text, %(scope)s::text, %(stated_at)s::timestamptz, %(text_sha256)s, %(evidence)s, %(by)s
 where %(decision)s::text <> 'given' or not exists (
     select from patient_consent newest join consent said on said.number = newest.consent
-    where newest.patient_id = any(%(patients)s::text[]) and newest.scope = %(scope)s::text and newest.decision = 'withdrawn'
+    where newest.patient_id in (
+            select unnest(%(patients)s::text[])
+            union select alias from patient_alias where patient_id = any(%(patients)s::text[]))
+        and newest.scope = %(scope)s::text and newest.decision = 'withdrawn'
         and (said.stated_at at time zone 'UTC')::date > (%(stated_at)s::timestamptz at time zone 'UTC')::date)
 returning id
 

@@ -26,6 +26,8 @@ with member as materialized (
         from member m join study_summary using (study_instance_uid) where density > ''
     union all select patient_id, 'tomosynthesis', 'all'
         from member where '1.2.840.10008.5.1.4.1.1.13.1.3' = any(sop_classes)
+    union all select m.patient_id, 'lesions', unnest(array['read', case when score is null then 'unmarked' else 'marked' end])
+        from member m join study_summary using (study_instance_uid) where 'lesions:done' = any(states)
 ), by_age as (
     select age / 5 * 5 as low, count(*) as studies from member where age is not null group by 1
 )
@@ -53,7 +55,7 @@ select jsonb_build_object(
             select density, count(*) as studies
             from member join study_summary using (study_instance_uid) where density > '' group by 1) counted),
     'patients', (
-        select coalesce(jsonb_object_agg(facet, held), '{}') from (
+        select '{"lesions": {}}' || coalesce(jsonb_object_agg(facet, held), '{}') from (
             select facet, jsonb_object_agg(value, individuals) as held from (
                 select facet, value, count(distinct patient_id) as individuals from cell group by 1, 2) counted
             group by 1) facets),

@@ -14,7 +14,8 @@ with her as (
 delete from opt_out where patient_id = %(patient_id)s and not (select has_withdrawn from her)
 
 -- name: list
-select patient_id, added_at, added_by, cardinality(studies_of_patient(patient_id))
+select patient_id, added_at, added_by,
+    (select count(*) from study where study_instance_uid = any(studies_of_patient(opt_out.patient_id)) and withheld)
 from opt_out
 where %(patients)s::text[] is null or patient_id = any(%(patients)s)
 order by added_at, patient_id

@@ -12,6 +12,9 @@ with named as (
 )
 select distinct other.asked from person one join person other using (person) where one.is_one and not other.is_one
 
+-- name: person
+select person_of(%(subject)s)
+
 -- name: link
 -- All that are linked to either are one from now on.
 with same as (

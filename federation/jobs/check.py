@@ -20,6 +20,8 @@ MOST_ROWS = 128
 """Entries of one list: curves of an evaluation have a hundred and one."""
 MOST_DEPTH = 8
 DIGITS = 7  # that count, of a number
+LEAST, MOST = 1e-20, 1e9
+"""Between which a number is that is not 0, for an exponent could hold something, too; what rounding leaves is above."""
 _COUNTS = frozenset({"patients", "exams", "unread"})
 _WORDS = {
     "kind", "evaluation", "features", "counts", "package", "task", "density", "lesions", "risk", "figures",
@@ -57,14 +59,20 @@ def check(text: str) -> list[Finding]:
         found = list(_walk(content, ()))
     except (ValueError, RecursionError):
         return [size, Finding("form", False)]
+    is_plain = isinstance(content, dict) and all(len(path) <= MOST_DEPTH for path, _ in found)
     return [
         size,
-        Finding("form", isinstance(content, dict) and all(len(path) <= MOST_DEPTH for path, _ in found)),
-        _rule("cells", [path for path, value in found if _is_small(path, value, content)]),
+        Finding("form", is_plain and text == written(content)),
+        _rule("cells", [path for path, value in found if _is_small(path, value)]),
         _rule("lists", [path for path, value in found if isinstance(value, list) and len(value) > MOST_ROWS]),
         _rule("words", [path for path, value in found if not _is_word(path, value)]),
         _rule("numbers", [path for path, value in found if not _is_number(value)]),
     ]
+
+
+def written(content: Any) -> str:
+    """The one way in which an answer is written: spaces, an order or names that come twice could hold something."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def plain(findings: list[Finding]) -> list[dict[str, Any]]:
@@ -92,17 +100,27 @@ def _walk(content: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
             yield from _walk(value, path)
 
 
-def _is_small(path: tuple[str, ...], value: Any, content: Any) -> bool:
-    """Whether it counts some patients and yet too few. Of a histogram each run's third number counts."""
-    if path[-1:] == ("histogram",) and isinstance(value, list) and value and isinstance(value[0], list):
-        return any(len(run) != 3 or not _is_large(run[2]) or run[2] == 0 for run in value)
-    if path[:1] == ("rows",) and isinstance(value, list):
-        return not all(_is_large(one) and one % tables.STEP == 0 for one in value)
-    if not path or path[-1] not in _COUNTS:
-        return False
-    if path[-1] == "unread" and isinstance(value, Mapping):
-        return not all(one is None or _is_large(one) for one in value.values())
-    return not (value is None or isinstance(value, (str, Mapping)) or _is_large(value))
+def _is_small(path: tuple[str, ...], value: Any) -> bool:
+    """Whether it counts some patients and yet too few: what lies below the name of a count, and of a histogram the
+    third number of each run, beside edges that are no whole numbers.
+    """
+    if path[-1:] == ("histogram",):
+        return not _is_of_histogram(value)
+    if path[:1] == ("rows",):
+        return _is_count(value) and not (_is_large(value) and value % tables.STEP == 0)
+    return not _COUNTS.isdisjoint(path) and _is_count(value) and not _is_large(value)
+
+
+def _is_of_histogram(value: Any) -> bool:
+    """Whether it is a list of runs, a run, or a number of one."""
+    if not isinstance(value, list):
+        return isinstance(value, float) or (_is_large(value) and value != 0)
+    return all(isinstance(one, list) for one in value) or (len(value) == 3 and type(value[2]) is int)
+
+
+def _is_count(value: Any) -> bool:
+    """Whether it is a value, and no list or names of values: these come by themselves."""
+    return value is not None and not isinstance(value, (str, Mapping, list))
 
 
 def _is_large(value: Any) -> bool:
@@ -127,11 +145,10 @@ def _is_number(value: Any) -> bool:
     """Finite, and of no more digits than are told of any: a long number could hold a name."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return not isinstance(value, bool)
-    return (
-        math.isfinite(value) and (isinstance(value, float) or abs(value) < 10**9) and _digits(value) <= DIGITS
-    )
+    return math.isfinite(value) and (value == 0 or LEAST <= abs(value) < MOST) and _digits(value) <= DIGITS
 
 
 def _digits(value: float) -> int:
-    mantissa = f"{value:.15g}".partition("e")[0]
+    """Of the number as it is written: seventeen, which tell any two apart, where it has so many."""
+    mantissa = repr(value).partition("e")[0]
     return len(mantissa.replace("-", "").replace(".", "").strip("0"))

@@ -5,7 +5,6 @@ begins anew. As long as it runs its permit is looked at, its requester's word, a
 """
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Sequence
@@ -250,7 +249,7 @@ class JobRunner:
         with connection.transaction():
             self._require_here(connection, begun, read.people)
             answer = Answers(connection, self._settings).make(question, model, read)
-            text = json.dumps(answer, sort_keys=True, separators=(",", ":"))
+            text = check.written(answer)
             findings = check.check(text)
             state = self._state_of(question, findings)
             studies = [one.study_instance_uid for one in read.people]

@@ -56,6 +56,8 @@ def dataset_record(node: Node, entry: Entry, where: Addresses) -> Graph:
     graph = _new_graph()
     _add_dataset(graph, node, entry, where)
     _add_distribution(graph, entry, where)
+    members = [where.distribution(entry.name)]
+    _add_container(graph, URIRef(where.dataset(entry.name)), "Distributions", DCAT.distribution, members)
     return graph
 
 
@@ -100,6 +102,7 @@ def _add_catalogue(
         graph.add((it, DCT.modified, _day(changed_at)))
     for name in names:
         graph.add((it, DCAT.dataset, URIRef(where.dataset(name))))
+    _add_container(graph, it, "Datasets", DCAT.dataset, map(where.dataset, names))
 
 
 def _add_dataset(graph: Graph, node: Node, entry: Entry, where: Addresses) -> None:
@@ -179,12 +182,18 @@ def _add_point(graph: Graph, node: Node, where: Addresses, issued: datetime, mod
     graph.add((it, FDP.metadataIssued, Literal(issued.isoformat(), datatype=XSD.dateTime)))
     graph.add((it, FDP.metadataModified, Literal(modified.isoformat(), datatype=XSD.dateTime)))
     graph.add((it, DCAT.endpointURL, it))
-    container = URIRef(f"{it}#catalogues")
+    _add_container(graph, it, "Catalogues", FDP.metadataCatalog, [where.catalogue])
+
+
+def _add_container(graph: Graph, it: URIRef, title: str, relation: URIRef, members: Iterable[str]) -> None:
+    """By which harvesters go from a layer to the one below (LDP 1.0 section 5.4, direct containers)."""
+    container = URIRef(f"{it}#{title.lower()}")
     graph.add((container, RDF.type, LDP.DirectContainer))
-    graph.add((container, DCT.title, _english("Catalogues")))
+    graph.add((container, DCT.title, _english(title)))
     graph.add((container, LDP.membershipResource, it))
-    graph.add((container, LDP.hasMemberRelation, FDP.metadataCatalog))
-    graph.add((container, LDP.contains, URIRef(where.catalogue)))
+    graph.add((container, LDP.hasMemberRelation, relation))
+    for member in members:
+        graph.add((container, LDP.contains, URIRef(member)))
 
 
 def _add_terms(graph: Graph, it: URIRef, entry: Entry) -> None:

@@ -15,8 +15,16 @@ from gateway.portal.pages import page
 
 
 async def list_versions(request: Request) -> Response:
-    """GET /catalogue/{dataset}/versions: all versions and what each has otherwise than the one before."""
-    _, entry, versions = await read_served(request)
+    """GET /catalogue/{dataset}/versions: all versions and what each has otherwise than the one before.
+
+    As RDF the dataset's record, which leads to all of them.
+    """
+    chosen = choose(request)
+    node, entry, versions = await read_served(request)
+    if chosen != PAGE:
+        from gateway.catalogue.versioned import current_record
+
+        return respond(request, chosen, current_record(node, entry, versions, where_of(request)))
     changes = {
         after.number: compare(before, after) for after, before in zip(versions, versions[1:], strict=False)
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from archive import federation_keys, questions
+from archive import federation_keys, persons, questions
 from archive.audit import Detail, Event, Record
 from archive.errors import BadRequest, ConfigurationError, Unavailable
 from archive.federation_roles import Hub, Joined, read_hub, read_site
@@ -63,7 +63,7 @@ async def ask(
     hub, joined = read_hub(settings), read_site(settings)
     if hub:
         key = federation_keys.federation_key(settings)
-        told = asker_of(key, hub.name, asker)
+        told = asker_of(key, hub.name, await _person(services, asker))
         opened = Opened(secrets.token_hex(16), to_json(question), asker, told)
         async with asked_members(services, hub, opened, until) as asking:
             yield own
@@ -183,6 +183,12 @@ async def _ask_hub(
         yield SiteAnswer(joined.hub_name, SiteState.FAULTY, reason=str(error))
 
 
+async def _person(services: Services, asker: str) -> str:
+    """Whom others take for one asker: they see neither her nor that she has several identities."""
+    async with services.connection() as connection:
+        return await persons.person_of(connection, asker)
+
+
 async def _conversation(
     services: Services, joined: Joined, question: Question, asker: str
 ) -> AsyncGenerator[SiteAnswer, None]:
@@ -193,7 +199,7 @@ async def _conversation(
         joined.name,
         joined.hub_name,
         messages.now(),
-        asker_of(key, joined.name, asker),
+        asker_of(key, joined.name, await _person(services, asker)),
         question,
     )
     detail = {"question": asked.question_id, "hub": joined.hub_name}

@@ -23,6 +23,12 @@ _SPECIFICATION = "Beacon v2.0"
 _SCHEMAS = {"individual": "beacon-individual-v2.0.0", "dataset": "beacon-dataset-v2.0.0"}
 _SCHEMA = "https://raw.githubusercontent.com/ga4gh-beacon/beacon-v2/v2.0.0"
 _CONFIGURATION = f"{_SCHEMA}/framework/json/configuration"
+EXAMPLES = (
+    Row("example-1", "An example, which holds nothing", "", studies=150, patients=120),
+    Row("example-2", "Another example, in which nothing is found", "", studies=None, patients=None),
+)
+"""What answers are made of in test mode, whatever is asked: datasets that no node has."""
+_TESTED = "this is a test: the datasets and their numbers are made up"
 _PROTECTION = (
     f"counts are rounded, and what is of fewer than {FEWEST} individuals is not told: for that, exists is false; "
     "an individual of several datasets counts in each"
@@ -226,8 +232,9 @@ def _meta(public_url: str, asked: Asked, entity: str, granularity: Granularity) 
             "includeResultsetResponses": str(asked.include),
             "pagination": {"skip": asked.skip, "limit": asked.limit},
             "requestedGranularity": str(asked.granularity),
+            "testMode": asked.is_test,
         },
-        "testMode": False,
+        "testMode": asked.is_test,
     }
 
 
@@ -239,7 +246,7 @@ def counted(public_url: str, asked: Asked, rows: Sequence[Row]) -> Document:
     told: Document = {
         "meta": _meta(public_url, asked, "individual", asked.granularity),
         "responseSummary": summary,
-        "info": {"protection": _PROTECTION},
+        "info": {"protection": _PROTECTION} | ({"testMode": _TESTED} if asked.is_test else {}),
     }
     if asked.unsupported:
         told["info"]["warnings"] = {"unsupportedFilters": list(asked.unsupported)}

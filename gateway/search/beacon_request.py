@@ -34,6 +34,8 @@ OPERATORS = ("=", "<", ">", "!", ">=", "<=")
 _IN_ADDRESS = re.compile(r"(?P<id>[^<>=!]+)(?P<operator><=|>=|=|<|>|!)(?P<value>.+)", re.DOTALL)
 _YEARS = re.compile(r"P([0-9]{1,3})Y", re.ASCII)
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
+_REQUEST = {"$schema", "meta", "query"}
+"""What a request holds: what was asked under another name would ask for everybody."""
 _QUERY = (
     "filters",
     "includeResultsetResponses",
@@ -69,7 +71,8 @@ class Asked:
     """A request as it was understood. `unsupported` are the identifiers of filters that are not known here.
 
     `skip` counts pages of `limit` entries, as the framework's `Pagination` has it. `filters` are told back as texts, in
-    the form that an address has: its `Filters` are nothing else.
+    the form that an address has: its `Filters` are nothing else. `is_test`: it is how the Beacon answers that is looked
+    at, and not what it holds.
     """
 
     question: Question = EVERYTHING
@@ -80,6 +83,7 @@ class Asked:
     api_version: str = VERSION
     schemas: tuple[Mapping[str, Any], ...] = ()
     filters: tuple[str, ...] = ()
+    is_test: bool = False
     unsupported: tuple[str, ...] = field(default=())
 
     @property
@@ -96,7 +100,7 @@ def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool 
     once = {name: texts[-1] for name, texts in given.items() if name in _ADDRESS}
     filters = [one for text in given.get("filters", []) for one in text.split(",") if one]
     schemas = [{"schema": text} for name in _SCHEMAS for text in given.get(name, [])]
-    query = {
+    query: dict[str, Any] = {
         "filters": [_filter_of_address(each) for each in filters],
         "pagination": {name: _whole(name, once[name]) for name in ("skip", "limit") if name in once},
         "requestParameters": {name: "" for name in given if name not in (*_ADDRESS, *_SCHEMAS)},
@@ -104,12 +108,16 @@ def parse_address(parameters: Iterable[tuple[str, str]], *, gives_records: bool 
     query |= {
         name: once[name] for name in ("includeResultsetResponses", "requestedGranularity") if name in once
     }
+    if "testMode" in once:
+        query["testMode"] = {"true": True, "false": False}.get(once["testMode"])
     return parse_body({"meta": {"requestedSchemas": schemas}, "query": query}, gives_records=gives_records)
 
 
 def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
     """What a POST asks. Raises BadRequest, and Forbidden where records are asked for and are not given."""
     meta, query = _object(content, "meta"), _object(content, "query")
+    if not content.keys() <= _REQUEST:
+        raise BadRequest("a request is an object with meta and query")
     if unknown := [name for name in query if name not in _QUERY]:
         raise BadRequest(f"a query takes {', '.join(_QUERY)}, and {len(unknown)} others are none of them")
     filters = _list(query, "filters", MOST_FILTERS)
@@ -130,6 +138,7 @@ def parse_body(content: Any, *, gives_records: bool = False) -> Asked:
         api_version=_text(meta, "apiVersion", VERSION),
         schemas=tuple(_schema(each) for each in _list(meta, "requestedSchemas", MOST_SCHEMAS)),
         filters=tuple(map(_echoed, filters)),
+        is_test=_is_test(query),
         unsupported=tuple(name[:LONGEST] for name in unsupported[:MOST_FILTERS]),
     )
 
@@ -164,6 +173,13 @@ def _choice(content: Mapping[str, Any], name: str, default: _Choice) -> _Choice:
     if found not in list(type(default)):
         raise BadRequest(f"{name} takes {', '.join(type(default))}")
     return type(default)(found)
+
+
+def _is_test(query: Mapping[str, Any]) -> bool:
+    found = query.get("testMode", False)
+    if not isinstance(found, bool):
+        raise BadRequest("testMode is true or false")
+    return found
 
 
 def _pagination(query: Mapping[str, Any]) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""How much each asker may learn in a day (of UTC), put down in PostgreSQL: one budget for all gateways of a node."""
+"""How much each asker may learn in a day (of UTC), put down in PostgreSQL: one budget for all gateways of a node.
+
+A person has one, by whichever of her identities and programs she asks that the site knows of (`archive.persons`).
+"""
 
 import psycopg
 

@@ -220,19 +220,31 @@ def _sources(children: Sequence[Question], sources: frozenset[str]) -> frozenset
     return sources
 
 
+def wanted_values(condition: Condition) -> frozenset[str]:
+    """What a condition on series asks for, one and the same however it is written: modalities and body parts as they
+    are held, the words of manufacturers' names without those that a shorter one brings anyway, and `UNKNOWN`.
+    """
+    asked = condition.values or ()
+    unknown = {UNKNOWN} & set(asked)
+    values = {value.upper() for value in asked if value != UNKNOWN}
+    if condition.criterion == "modality" and "MG" in values:
+        values.add("DBT")
+    if condition.criterion == "manufacturer":
+        names = {_spaced(_ALIASES.get(value, value)) for value in values} - {""}
+        values = {one for one in names if not any(other in one for other in names - {one})}
+    return frozenset(values | unknown)
+
+
 def _test(condition: Condition) -> Callable[[Series], bool]:
     """Whether a series meets a condition; a manufacturer by words that stand in its name."""
-    asked = condition.values or ()
-    values = {value.upper() if value != UNKNOWN else "" for value in asked}
-    if condition.criterion == "modality":
-        return lambda series: series[0] in values or (series[0] == "DBT" and "MG" in values)
-    if condition.criterion == "body_part":
-        return lambda series: series[2] in values
-    names = [spaced for value in values if (spaced := _spaced(_ALIASES.get(value, value)))]
+    values = wanted_values(condition)
+    if condition.criterion != "manufacturer":
+        place = 0 if condition.criterion == "modality" else 2
+        return lambda series: (series[place] or UNKNOWN) in values
 
     def is_made_by(series: Series) -> bool:
         held = _spaced(series[1])
-        return (not series[1] and UNKNOWN in asked) or any(name in held for name in names)
+        return any(value in held for value in values - {UNKNOWN}) if series[1] else UNKNOWN in values
 
     return is_made_by
 

@@ -2,25 +2,30 @@
 
 A question is a function of what is known of a study. Here it becomes the reduced decision diagram over criteria in one
 order (R. E. Bryant 1986), of which there is one for each function: two questions that hold for the same studies,
-whatever studies there may be, have the same digest. What is asked of one series at once is taken by its text, and so is
-a question that is too large for it: there, two ways to write the same may count as two questions.
+whatever studies there may be, have the same digest. What joins several criteria of one series is taken by its text,
+each of them once and by what it asks for, and so is a question that is too large: there, two ways to write the same may
+count as two questions.
 """
 
 import hashlib
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from typing import Any
 
 from archive.search_facts import CALCIFICATIONS, MASS, NONE, OLDEST, OTHER, SOURCES
+from gateway.search.matching import wanted_values
 from gateway.search.question import CRITERIA, All, Condition, Either, Kind, Not, Question, to_json
 
 _MOST_STEPS = 20_000
 _FINDINGS = {"mass": MASS, "calcifications": CALCIFICATIONS, "other": OTHER, "any": 7, "none": NONE}
 _STATES = (*range(8), NONE)  # of what a source says of findings
 _HIGHEST = {"age": OLDEST, "day": 99_991_231, "round": 32_767}
-_LOWEST = {"age": 0, "day": 1, "round": 1}
+_LOWEST = {"age": 0, "day": 10_101, "round": 1}
+_ONE_EACH = ("modality", "body_part")  # of which a series has one value
 
 _Formula = (
     Any  # True, False, (variable, frozenset of its values), or a tuple of "and", "or", "not" and formulas
@@ -63,10 +68,14 @@ class _Diagram:
         for child in question.children:
             if isinstance(child, Condition) and child.criterion == "finding_source":
                 sources &= frozenset(child.values or ())
-        kinds = [child for child in question.children if not isinstance(child, All) and _is_of_series(child)]
+        kinds: list[Question] = [
+            child for child in question.children if not isinstance(child, All) and _is_of_series(child)
+        ]
         others = [child for child in question.children if child not in kinds]
+        if len(kinds) > 1 and all(map(_is_pure, kinds)):
+            kinds = _merged(kinds)
         if len(kinds) == 1:
-            return _join("and", [self._inner(child, sources) for child in question.children])
+            return _join("and", [self._inner(child, sources) for child in (*others, *kinds)])
         if not all(map(_is_pure, kinds)):
             return self._opaque(json.dumps([to_json(question), sorted(sources)], sort_keys=True))
         parts = [self._inner(child, sources) for child in others]
@@ -78,7 +87,7 @@ class _Diagram:
     def _series(self, kinds: Sequence[Question]) -> _Formula:
         if len(kinds) == 1 and isinstance(kinds[0], Condition):
             criterion, values = kinds[0].criterion, kinds[0].values or ()
-            return _join("or", [self._opaque(f"{criterion}={value.upper()}") for value in values])
+            return _join("or", [self._opaque(f"{criterion}={value}") for value in values])
         return self._opaque(json.dumps(to_json(All(tuple(kinds))), sort_keys=True))
 
     def _opaque(self, text: str) -> _Formula:
@@ -141,7 +150,25 @@ def _unique(question: Question) -> Question:
         case Not(child):
             return Not(_unique(child))
         case Condition(criterion, values, low, high):
-            return Condition(criterion, values and tuple(sorted(set(values))), low, high)
+            held = wanted_values(question) if CRITERIA[criterion].is_of_series else values
+            return Condition(criterion, None if held is None else tuple(sorted(set(held))), low, high)
+
+
+def _merged(kinds: Sequence[Question]) -> list[Question]:
+    """All of these of one series, with one condition for each criterion of which a series has one value."""
+    merged: dict[str, Condition] = {}
+    rest: list[Question] = []
+    for kind in kinds:
+        if not isinstance(kind, Condition) or kind.criterion not in _ONE_EACH:
+            rest.append(kind)
+        elif before := merged.get(kind.criterion):
+            both = sorted(set(before.values or ()) & set(kind.values or ()))
+            merged[kind.criterion] = Condition(kind.criterion, tuple(both))
+        else:
+            merged[kind.criterion] = kind
+    if any(not one.values for one in merged.values()):
+        return [Condition(_ONE_EACH[0], ())]  # of no series
+    return [*merged.values(), *rest]
 
 
 def _reduced(variable: str, children: list[tuple[Any, str]]) -> str:
@@ -163,7 +190,8 @@ def _cuts(question: Question) -> dict[str, set[int]]:
         case Condition() if CRITERIA[question.criterion].kind is not Kind.CHOICE:
             variable, low, high = _interval(question)
             lowest, highest = _LOWEST[variable], _HIGHEST[variable]
-            found[variable] = {lowest + 1, *(cut + 1 for cut in (low, high + 1) if lowest < cut <= highest)}
+            ends = low, _after(variable, high)
+            found[variable] = {lowest + 1, *(cut + 1 for cut in ends if lowest < cut <= highest)}
         case All(children) | Either(children):
             for child in children:
                 for variable, cuts in _cuts(child).items():
@@ -176,6 +204,15 @@ def _cuts(question: Question) -> dict[str, set[int]]:
 def _begin(cut: int) -> int:
     """The first number of an interval; cuts are one greater, since 0 is what is not known."""
     return cut - 1
+
+
+def _after(variable: str, number: int) -> int:
+    """The next number that there may be: of a day that of the next day."""
+    if variable == "day":
+        year, rest = divmod(number, 10_000)
+        with suppress(ValueError, OverflowError):  # before the first year, after the last
+            return int(f"{date(year, *divmod(rest, 100)) + timedelta(1):%Y%m%d}")
+    return number + 1
 
 
 def _interval(condition: Condition) -> tuple[str, int, int]:

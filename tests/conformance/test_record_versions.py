@@ -74,6 +74,15 @@ def test_what_changed_is_listed(anybody: httpx.Client, twice: str) -> None:
     assert re.search(r"title</th><td>Screening</td><td>Screening, second</td>", told)
 
 
+def test_the_list_leads_harvesters_to_all_versions(anybody: httpx.Client, twice: str) -> None:
+    answer = anybody.get(f"/catalogue/{twice}/versions", headers={"Accept": "text/turtle"})
+    assert answer.headers["content-type"].startswith("text/turtle")
+    graph = Graph().parse(data=answer.text, format="turtle")
+    found = {str(each).rpartition("/")[2] for each in graph.objects(predicate=DCAT.hasVersion)}
+    assert found == {"1", "2"}
+    assert anybody.get(f"/catalogue/{twice}/versions", headers={"Accept": "image/png"}).status_code == 406
+
+
 def test_a_version_leads_to_the_one_before(anybody: httpx.Client, twice: str) -> None:
     """DCAT 3 section 6.4.27."""
     answer = anybody.get(f"/catalogue/{twice}/versions/2?format=ttl")

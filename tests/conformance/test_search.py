@@ -234,14 +234,28 @@ class TestBeacon:
         (shown,) = anybody.get(f"{BEACON}/datasets/{name}").json()["response"]["collections"]
         assert (shown["id"], shown["name"]) == (name, RECORD["title"])
 
+    def test_a_test_tells_nothing_of_the_node_and_spends_nothing(self, gateway, name):
+        """Framework, beaconCommonComponents.json: TestMode."""
+        query = {"testMode": True, "requestedGranularity": "count", "includeResultsetResponses": "ALL"}
+        with client_of(gateway, f"Bearer {Holder(gateway.settings).token(scope='search.count')}") as client:
+            seen = [
+                client.post(f"{BEACON}/individuals", json={"query": query | {"filters": [{"id": each}]}})
+                for each in ("DCM:MG", "DCM:US", *(f"age:{year}" for year in range(80)))
+            ]
+        assert {each.status_code for each in seen} == {200}
+        told = [each.json() for each in seen]
+        assert all(each["meta"]["testMode"] for each in told)
+        assert len({json.dumps(each["response"]) for each in told}) == 1 and name not in seen[0].text
+
     @pytest.mark.parametrize(
         ("path", "query", "status"),
         [
+            ("/individuals", {"testMode": "yes"}, 400),
             ("/individuals", {"requestedGranularity": "record"}, 403),
             ("/individuals", {"filter": []}, 400),
             ("/datasets/nothing/individuals", {}, 404),
         ],
-        ids=["record", "query", "dataset"],
+        ids=["test mode", "record", "query", "dataset"],
     )
     def test_an_error_has_its_form(self, researcher, path, query, status):
         answer = researcher.post(BEACON + path, json={"query": query})

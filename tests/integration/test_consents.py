@@ -9,6 +9,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydicom import Dataset
+from pydicom.uid import generate_uid
 
 from tests.integration.conftest import edit
 from tests.integration.test_optout import ABSENT, answers
@@ -101,6 +103,59 @@ class TestAWithdrawal:
         assert old.returncode == 1
         assert answers(site, study) == answers(site, ABSENT)
         assert say(site, "give", patient_id, "--at", str(datetime.now(UTC).date()))["withheld"] == 0
+
+
+class TestAPatientIDOfSeveralIssuers:
+    @pytest.fixture
+    def studies(
+        self, site: LiveSite, phantom_exam: Callable[[], list[bytes]], patient_id: str, tmp_path: Path
+    ) -> list[str]:
+        """Of a patient of one issuer, and of another of another issuer with the same Patient ID."""
+        found = []
+        for issuer in ("NORTH", "SOUTH"):
+
+            def name(dataset: Dataset, issuer: str = issuer) -> None:
+                dataset.PatientID, dataset.IssuerOfPatientID = patient_id, issuer
+
+            exam = [edit(phantom_exam()[0], name)]
+            sent = site.send(write(tmp_path / issuer, exam))["studies"]
+            found.append(sent[0]["study_instance_uid"])
+        return found
+
+    def seen(self, site: LiveSite, studies: list[str]) -> list[bool]:
+        return [answers(site, study) != answers(site, ABSENT) for study in studies]
+
+    def test_a_withdrawal_that_names_none_is_of_each_until_she_consents_under_her_issuer(
+        self, site: LiveSite, studies: list[str], patient_id: str
+    ) -> None:
+        say(site, "withdraw", patient_id)
+        assert self.seen(site, studies) == [False, False]
+        assert say(site, "give", patient_id, "--issuer", "NORTH")["withheld"] == 0
+        assert self.seen(site, studies) == [True, False]
+        say(site, "withdraw", patient_id)
+        assert self.seen(site, studies) == [False, False]
+
+    def test_an_older_consent_under_an_issuer_gives_nothing_back(
+        self, site: LiveSite, studies: list[str], patient_id: str
+    ) -> None:
+        say(site, "withdraw", patient_id)
+        named = ("--issuer", "NORTH", "--at", "2020-01-01")
+        assert site.run("consent", "give", patient_id, *TEXT, *named, check=False).returncode == 1
+        assert self.seen(site, studies) == [False, False]
+
+    def test_a_consent_to_something_else_gives_nothing_back(
+        self, site: LiveSite, studies: list[str], patient_id: str
+    ) -> None:
+        say(site, "withdraw", patient_id, "--scope", "training")
+        say(site, "give", patient_id, "--issuer", "NORTH", "--scope", "donation")
+        assert self.seen(site, studies) == [False, False]
+
+    def test_an_opt_out_that_names_none_outlasts_a_consent_under_an_issuer(
+        self, site: LiveSite, studies: list[str], patient_id: str
+    ) -> None:
+        say(site, "withdraw", patient_id)
+        site.run("optout", "add", patient_id)
+        assert say(site, "give", patient_id, "--issuer", "NORTH")["withheld"] == 1
 
 
 class TestADatasetThatWantsConsent:

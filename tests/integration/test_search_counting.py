@@ -165,6 +165,31 @@ def test_a_budget_is_of_a_day_and_what_was_asked_is_free(
     assert counting.answer(settings, years[2], uuid.uuid4().hex).rows
 
 
+@pytest.mark.parametrize("second", ["a linked identity", "a program of hers", "a program of the linked one"])
+def test_a_person_has_one_budget(site: LiveSite, counting: Counting, sent: str, second: str) -> None:
+    name = uuid.uuid4().hex[:12]
+    first, linked, program = f"account:{name}", f"https://login.example#{name}", f"client:{name}"
+    with site.database() as database:
+        if second != "a program of hers":
+            database.execute(
+                "insert into linked_identity (subject, person, linked_by) values (%s, %s, 'test'), (%s, %s, 'test')",
+                [first, name, linked, name],
+            )
+        database.execute(
+            "insert into client (client_id, secret_sha256, scope, owner) values (%s, '', 'search.count', %s)",
+            [name, linked if second == "a program of the linked one" else first],
+        )
+    settings = replace(site.settings, search_budget=counting.overlap(site.settings))
+    asked = [Condition("year", None, year) for year in (2001, 2002)]
+    counting.answer(settings, asked[0], first)
+    other = linked if second == "a linked identity" else program
+    for one, another in ((other, first), (first, other)):
+        assert counting.answer(settings, asked[0], one).rows
+        with pytest.raises(TooManyRequests):
+            counting.answer(settings, asked[1], another)
+    assert counting.answer(settings, asked[1], f"account:{uuid.uuid4().hex}").rows
+
+
 def test_of_askers_whom_a_hub_has_no_budget_for_nothing_is_put_down(
     site: LiveSite, counting: Counting, sent: str
 ) -> None:

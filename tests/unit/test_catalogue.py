@@ -17,7 +17,7 @@ from archive.holdings import FEWEST, STEP, Holdings, published
 from gateway.catalogue.addresses import Addresses
 from gateway.catalogue.record import catalogue_record, dataset_record, point_record
 from gateway.catalogue.validation import official_shapes, own_shapes, validate
-from gateway.catalogue.vocabulary import DCAT, DCT, EUCAIM, HEALTH, manufacturer
+from gateway.catalogue.vocabulary import DCAT, DCT, EUCAIM, HEALTH, LDP, manufacturer
 
 NODE = Node(
     title="Node", description="A node", publisher="Hospital", publisher_email="data@hospital.example", country="ESP",
@@ -97,6 +97,24 @@ def test_the_shapes_are_read_once() -> None:
     assert own_shapes() is own_shapes()
 
 
+@pytest.mark.parametrize(
+    ("graph", "relation", "member"),
+    [
+        (point_record(NODE, WHERE, NOW, NOW), "https://w3id.org/fdp/fdp-o#metadataCatalog", WHERE.catalogue),
+        (catalogue_record(NODE, ["screening"], NOW, WHERE), str(DCAT.dataset), str(IT)),
+        (dataset_record(NODE, ENTRY, WHERE), str(DCAT.distribution), WHERE.distribution("screening")),
+    ],
+    ids=["point", "catalogue", "dataset"],
+)
+def test_a_harvester_goes_from_each_layer_to_the_one_below(graph: Graph, relation: str, member: str) -> None:
+    """LDP 1.0 section 5.4: what a direct container contains, its resource has by the relation."""
+    (container,) = graph.subjects(RDF.type, LDP.DirectContainer)
+    assert [str(one) for one in graph.objects(container, LDP.contains)] == [member]
+    (of,) = graph.objects(container, LDP.membershipResource)
+    (by,) = graph.objects(container, LDP.hasMemberRelation)
+    assert str(by) == relation and (of, by, URIRef(member)) in graph
+
+
 def test_a_point_leads_to_its_catalogue() -> None:
     graph = point_record(NODE, WHERE, NOW, NOW)
     assert (URIRef(WHERE.point), None, URIRef(WHERE.catalogue)) in graph
@@ -145,6 +163,25 @@ def test_studies_of_few_patients_are_not_told() -> None:
     )  # fmt: skip
     told = published(held)
     assert (told.densities, told.tomosynthesis, told.patients) == ({"c": 70}, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("lesions", "patients", "told"),
+    [
+        ({"read": 90, "marked": 25}, {"read": 80, "marked": 20, "unmarked": 60}, {"read": 90, "marked": 25}),
+        ({"read": 90, "marked": 25}, {"read": 80, "marked": 4, "unmarked": 76}, {"read": 90}),
+        ({"read": 90, "marked": 87}, {"read": 80, "marked": 79, "unmarked": 3}, {"read": 90}),
+        ({"read": 90, "marked": 0}, {"read": 80, "unmarked": 80}, {"read": 90}),
+        ({"read": 30, "marked": 30}, {"read": 4, "marked": 4}, {}),
+    ],
+    ids=["many", "few with a lesion", "few without", "none with a lesion", "few were read"],
+)
+def test_lesions_of_few_patients_are_told_neither_way(
+    lesions: dict[str, int], patients: dict[str, int], told: dict[str, int]
+) -> None:
+    """None, few, and all but few look alike."""
+    held = Holdings(individuals=99, lesions=lesions, patients={"lesions": patients})
+    assert published(held).lesions == told
 
 
 def test_a_dataset_of_few_patients_tells_nothing() -> None:

@@ -1,6 +1,5 @@
 """What features and counts come to, and what an attacker makes of it (federation.jobs.tables)."""
 
-import json
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -62,7 +61,9 @@ class TestFeatures:
     ) -> None:
         question = read_question(AREA | {"groups": groups, "labels": ["density"]})
         answer = tables.features(some, [{}] * len(some), question, Ledger())
-        assert all(one.holds for one in check.check(json.dumps(answer))), check.check(json.dumps(answer))
+        assert all(one.holds for one in check.check(check.written(answer))), check.check(
+            check.written(answer)
+        )
 
     def test_figures_are_those_of_the_values(self) -> None:
         values = np.linspace(80, 120, 20)
@@ -151,7 +152,7 @@ class TestCounts:
             answer = tables.counts(some, question, Ledger())
         except BadRequest:
             return
-        assert all(one.holds for one in check.check(json.dumps(answer))), answer
+        assert all(one.holds for one in check.check(check.written(answer))), answer
         assert all(count == 0 or count >= LEAST_PATIENTS for row in answer["rows"].values() for count in row)
 
     def test_they_count_patients_by_both(self) -> None:

@@ -68,6 +68,10 @@ def test_nothing_is_found_in_a_sound_exam() -> None:
         ({"BitsStored": 17}, Check.NUMBER, "BitsStored"),
         ({"Laterality": "R", "ImageLaterality": "L"}, Check.LATERALITY, "Laterality"),
         ({"Modality": "DX"}, Check.MODALITY, "Modality"),
+        ({"PatientBirthDate": "19630229"}, Check.DATE, "PatientBirthDate"),
+        ({"PatientBirthDate": "20991231", "StudyDate": None}, Check.DATE, "PatientBirthDate"),
+        ({"AcquisitionDateTime": "18990101120000"}, Check.DATE, "AcquisitionDateTime"),
+        ({"StudyDate": "٢٠٢٤٠٣١١"}, Check.DATE, "StudyDate"),
     ],
 )
 def test_what_is_wrong_is_found(changes: dict[str, Any], check: Check, keyword: str) -> None:
@@ -98,6 +102,96 @@ def test_a_tomosynthesis_tells_in_sequences_what_others_tell_at_the_top() -> Non
         XRay3DAcquisitionSequence=only("KVP", "BodyPartThickness")["Value"],
     )
     assert Check.ATTRIBUTES not in found([image])
+
+
+def sequence(keyword: str, *items: dict[str, Any]) -> dict[str, Any]:
+    return {tag(keyword): {"vr": "SQ", "Value": list(items)}}
+
+
+def text(keyword: str, *values: str) -> dict[str, Any]:
+    return {tag(keyword): {"vr": "CS", "Value": list(values)}}
+
+
+RIGHT = sequence("AnatomicRegionSequence", text("CodeValue", "73056007"))
+CODED_RIGHT = sequence(
+    "AnatomicRegionSequence",
+    text("CodeValue", "76752008") | sequence("AnatomicRegionModifierSequence", text("CodeValue", "G-A100")),
+)
+
+
+def of_frames(*frames: dict[str, Any], name: str = "FrameAnatomySequence") -> dict[str, Any]:
+    return sequence("PerFrameFunctionalGroupsSequence", *(sequence(name, each) for each in frames))
+
+
+@pytest.mark.parametrize(
+    ("said", "keyword"),
+    [
+        (RIGHT, "AnatomicRegionSequence"),
+        (CODED_RIGHT, "AnatomicRegionSequence"),
+        (of_frames(text("FrameLaterality", "L"), text("FrameLaterality", "R")), "FrameLaterality"),
+        (of_frames(text("FrameLaterality", "L") | RIGHT), "AnatomicRegionSequence"),
+        (text("PatientOrientation", "A", "FL"), "PatientOrientation"),
+        (text("PatientOrientation", "P", "HR"), "PatientOrientation"),
+        (text("PatientOrientation", "LF", "A"), "PatientOrientation"),
+        (
+            of_frames(text("PatientOrientation", "A", "FL"), name="PatientOrientationInFrameSequence"),
+            "PatientOrientation",
+        ),
+    ],
+    ids=["region", "modifier", "a later frame", "a frame's region", "down", "up", "turned", "a frame's axes"],
+)
+def test_wherever_a_side_is_told_it_is_the_same(said: dict[str, Any], keyword: str) -> None:
+    """A left oblique view that calls itself a right one somewhere."""
+    image = {**header(ViewPosition="MLO"), **said}
+    assert keyword in found([image])[Check.LATERALITY]
+
+
+@pytest.mark.parametrize("axes", [("A", "FR"), ("P", "HL"), ("A", "R"), ("A", "F"), ()])
+def test_a_left_oblique_view_may_be_turned(axes: tuple[str, ...]) -> None:
+    assert Check.LATERALITY not in found(
+        [{**header(ViewPosition="MLO"), **text("PatientOrientation", *axes)}]
+    )
+
+
+def test_from_above_a_left_breast_may_lie_either_way() -> None:
+    assert Check.LATERALITY not in found([header(PatientOrientation=["A", axis]) for axis in "LR"])
+
+
+def test_an_examination_of_both_breasts_has_frames_of_both() -> None:
+    frames = of_frames(text("FrameLaterality", "L"), text("FrameLaterality", "R"))
+    assert Check.LATERALITY not in found([{**header(Modality="MR", ImageLaterality="L"), **frames}])
+
+
+def test_images_of_one_series_name_one_side_for_it() -> None:
+    images = [header(ImageLaterality=None, Laterality=side, SeriesInstanceUID="2.25.1") for side in "LR"]
+    assert found(images)[Check.LATERALITY] == ("Laterality",)
+    apart = [header(ImageLaterality=None, Laterality=side, SeriesInstanceUID=f"2.25.{side}") for side in "LR"]
+    assert Check.LATERALITY not in found(apart)
+
+
+DISPLACED = sequence(
+    "ViewCodeSequence",
+    text("CodeValue", "399162004") | sequence("ViewModifierCodeSequence", text("CodeValue", "399209000")),
+)
+
+
+def missing(images: list[Header]) -> int:
+    return sum(one.instances for one in examine(images, TODAY) if one.check is Check.VIEWS)
+
+
+class TestImplants:
+    """Each view of a breast with an implant is taken twice, once with the implant pushed back."""
+
+    def test_views_with_them_pushed_back_are_wanted(self) -> None:
+        implants = exam(BreastImplantPresent="YES")
+        assert missing(implants) == 4
+        assert missing(implants + [{**implants[0], **DISPLACED}]) == 3
+        pushed = [header(ImageLaterality=side, ViewPosition=f"{view[:2]}ID") for side, view in VIEWS]
+        assert missing(implants + pushed[:1]) == 3
+        assert missing(exam() + [header(BreastImplantPresent="YES")]) == 2
+
+    def test_they_stand_for_no_other_view(self) -> None:
+        assert missing([{**header(), **DISPLACED}, *exam()[1:]]) == 1
 
 
 def test_a_view_that_is_missing_is_counted() -> None:

@@ -189,6 +189,13 @@ def test_what_is_told_anew_hides_five_patients(
         )
 
 
+def test_patients_with_lesions_are_compared_where_both_were_counted() -> None:
+    """Else the first count that has them would tell others anew, too, of fewer patients."""
+    before, after = (Holdings(individuals=90, patients=one) for one in ({}, {"lesions": {"marked": 40}}))
+    assert not is_due(before, after)
+    assert is_due(replace(before, patients={"lesions": {}}), after)
+
+
 def test_numbers_of_few_are_taken_back() -> None:
     assert is_due(Holdings(individuals=6), Holdings(individuals=4))
 

@@ -115,6 +115,30 @@ def test_a_boolean_answer_has_no_number():
     assert told["meta"]["returnedGranularity"] == "boolean"
 
 
+@pytest.mark.parametrize("name", ["filters", "ast", "Query"])
+def test_what_is_asked_under_another_name_asks_not_for_everybody(name):
+    with pytest.raises(BadRequest):
+        parse_body({"meta": {}, name: {"filters": [{"id": "DCM:US"}]}})
+
+
+@pytest.mark.parametrize("address", [[("testMode", "true")], [("testMode", "false")], []])
+def test_an_answer_says_whether_it_is_one_of_a_test(address):
+    """Framework, beaconCommonComponents.json: TestMode."""
+    asked = parse_address(address)
+    told = beacon.counted(URL, asked, beacon.EXAMPLES)
+    is_test = address == [("testMode", "true")]
+    assert told["meta"]["testMode"] is told["meta"]["receivedRequestSummary"]["testMode"] is is_test
+    assert ("testMode" in told["info"]) is is_test
+
+
+@pytest.mark.parametrize("value", ["true", 1, None, []])
+def test_test_mode_is_a_boolean(value):
+    with pytest.raises(BadRequest):
+        parse_body({"query": {"testMode": value}})
+    with pytest.raises(BadRequest):
+        parse_address([("testMode", "1")])
+
+
 def test_what_may_not_be_told_does_not_exist():
     assert beacon.counted(URL, Asked(), ROWS[1:2])["responseSummary"] == {"exists": False}
 

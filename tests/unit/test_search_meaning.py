@@ -13,6 +13,12 @@ from tests.unit.searched import QUESTIONS, Study, holds, studies
 OVER_50 = Condition("age", None, 50)
 DENSE = Condition("density", ("c", "d"))
 MG = Condition("modality", ("MG",))
+
+
+def made_by(*names: str) -> Condition:
+    return Condition("manufacturer", names)
+
+
 SAME: dict[str, tuple[Question, Question]] = {
     "order": (All((OVER_50, DENSE)), All((DENSE, OVER_50))),
     "repetition": (DENSE, All((DENSE, All((DENSE, DENSE))))),
@@ -39,6 +45,25 @@ SAME: dict[str, tuple[Question, Question]] = {
         Condition("modality", ("MG", "US")),
         Either((MG, Condition("modality", ("US",)))),
     ),
+    "tomosynthesis, which is mammography": (MG, Condition("modality", ("MG", "DBT"))),
+    "tomosynthesis apart": (MG, Either((Condition("modality", ("DBT",)), MG))),
+    "small letters": (MG, Condition("modality", ("mg",))),
+    "a maker's other name": (made_by("GE"), made_by("General Electric")),
+    "a maker's longer name beside a shorter one": (made_by("GE"), made_by("ge", "GE medical")),
+    "marks between words": (made_by("GE MEDICAL"), made_by("GE, Medical-")),
+    "modalities of one series, twice": (
+        All((MG, made_by("GE"))),
+        All((MG, Condition("modality", ("MG", "US")), made_by("GE"))),
+    ),
+    "modalities that no series has both": (Either(), All((MG, Condition("modality", ("US",))))),
+    "up to a year, and not from the next": (
+        Condition("year", None, None, 2023),
+        All((Condition("year", None, 0), Not(Condition("year", None, 2024)))),
+    ),
+    "up to the end of a February, and not from March": (
+        Condition("date", None, None, 20230228),
+        All((Condition("date", None, 10101), Not(Condition("date", None, 20230301)))),
+    ),
 }
 
 
@@ -60,6 +85,12 @@ def test_what_has_one_digest_means_the_same(one: Question, other: Question, held
 def test_another_way_to_write_it_has_the_same_digest(question: Question) -> None:
     written = read_question(json.loads(json.dumps(to_json(question))))
     assert digest(question) == digest(written) == digest(Not(Not(question)))
+
+
+def test_who_is_not_known_is_not_somebody_of_that_name() -> None:
+    for criterion in ("modality", "manufacturer", "body_part"):
+        one, other = (Condition(criterion, (value,)) for value in ("unknown", "UNKNOWN"))
+        assert digest(one) != digest(other)
 
 
 def test_one_year_more_is_another_question() -> None:
