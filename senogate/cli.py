@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import logs
 from archive import settings as site_settings
@@ -24,6 +23,9 @@ from senogate.cluster import complete
 from senogate.groups import Commands
 from senogate.home import running_pid
 from senogate.operator import AsJson, err, out, say, seconds, site_of_home
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False
@@ -352,6 +354,8 @@ def _ending_on_signals() -> Iterator[None]:
     yield
 
 
-def _progress(disable: bool = False) -> Progress:
+def _progress(disable: bool = False) -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, disable=disable, transient=True)
