@@ -6,6 +6,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from archive.loading import loading
+
 GROUPS = {
     "client": "tokens.client_app",
     "key": "tokens.key_app",
@@ -50,6 +52,8 @@ class Commands(TyperGroup):
 
 def _load(name: str) -> Any:
     module, _, variable = GROUPS[name].partition(".")
-    group = typer.main.get_group(getattr(import_module(f"senogate.{module}"), variable))
+    with loading():
+        loaded = import_module(f"senogate.{module}")
+    group = typer.main.get_group(getattr(loaded, variable))
     group.name = name
     return group

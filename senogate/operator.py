@@ -5,12 +5,11 @@ import getpass
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from psycopg import AsyncConnection, OperationalError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archive import settings as site_settings
 from archive.audit import Detail, Event, write_async
@@ -19,6 +18,9 @@ from archive.pool import connection_string
 from archive.settings import Settings
 from senogate.cluster import complete
 from senogate.user import user
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 out = Console(highlight=False, soft_wrap=True, emoji=False)
@@ -69,8 +71,10 @@ def say(message: str) -> None:
     out.print(message, markup=False)
 
 
-def bar(disable: bool = False) -> Progress:
+def bar(disable: bool = False) -> "Progress":
     """A bar beside a number of things that are done, on standard error."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=err, disable=disable, transient=True)
 

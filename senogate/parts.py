@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from archive import secrets
 from archive.collector import open_spans
 from archive.errors import ConfigurationError
+from archive.loading import loading
 from archive.measure_sockets import published
 from archive.pool import SESSION, connection_string
 from archive.settings import Settings
@@ -49,13 +50,14 @@ def run_gateway(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, spans: Spans) -> None:
-    import uvicorn
-    from psycopg_pool import AsyncConnectionPool
+    with loading():
+        import uvicorn
+        from psycopg_pool import AsyncConnectionPool
 
-    from gateway import app
-    from gateway.search.counting import keep_up_to_date
-    from gateway.signing import SigningKeys
-    from gateway.transport import Protocol, Server, renew_certificate
+        from gateway import app
+        from gateway.search.counting import keep_up_to_date
+        from gateway.signing import SigningKeys
+        from gateway.transport import Protocol, Server, renew_certificate
 
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_READING, "read"))
     keys = SigningKeys.load(Path(settings.secrets, secrets.SIGNING_KEY))
@@ -171,24 +173,25 @@ def _shared_socket(settings: Settings) -> socket.socket:
 
 def run_worker(settings: Settings) -> None:
     """Index, clean, read and deliver until SIGTERM. Raises ConfigurationError or Unavailable."""
-    from federation.jobs.files import hide
-    from federation.jobs.running import JobRunner
-    from inference.cleaning.spooled import Cleaning, Sealed
-    from inference.cleaning.text import Finder
-    from inference.cues import Cues
-    from inference.delivery.delivering import delivering
-    from inference.duties import Duties
-    from inference.execution.host import Host
-    from inference.following import Following
-    from inference.moving import Mover
-    from inference.notification.lanes import Notifier
-    from inference.notification.sending import Sender
-    from inference.notification.tracing import Tracer
-    from inference.queues import Queues
-    from inference.reader import Reader
-    from inference.reviews import ReviewWriter
-    from inference.worker import Worker
-    from senogate.erasure import go_on
+    with loading():
+        from federation.jobs.files import hide
+        from federation.jobs.running import JobRunner
+        from inference.cleaning.spooled import Cleaning, Sealed
+        from inference.cleaning.text import Finder
+        from inference.cues import Cues
+        from inference.delivery.delivering import delivering
+        from inference.duties import Duties
+        from inference.execution.host import Host
+        from inference.following import Following
+        from inference.moving import Mover
+        from inference.notification.lanes import Notifier
+        from inference.notification.sending import Sender
+        from inference.notification.tracing import Tracer
+        from inference.queues import Queues
+        from inference.reader import Reader
+        from inference.reviews import ReviewWriter
+        from inference.worker import Worker
+        from senogate.erasure import go_on
 
     warnings.filterwarnings("ignore", module="pydicom")  # their texts can quote values
     hide()

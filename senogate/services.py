@@ -6,6 +6,7 @@ import typer
 
 from archive import logs
 from archive import settings as site_settings
+from archive.loading import loading
 from archive.settings import Settings
 from senogate import orthanc as orthanc_of_site
 from senogate import site_secrets
@@ -53,7 +54,8 @@ def worker() -> None:
 @app.command(hidden=True)
 def keeper() -> None:
     """Run what counts and checks datasets and looks at exams (part of `up`, and of docker-compose.yml)."""
-    from gateway.catalogue import keeping
+    with loading():
+        from gateway.catalogue import keeping
 
     keeping.main(_settings_of("keeper"))
 

@@ -9,7 +9,6 @@ from archive import secrets
 from archive.errors import ConfigurationError
 from archive.settings import Settings
 from deidentification.seal import generate_keypair
-from gateway.signing import SigningKeys
 
 
 def prepare(settings: Settings) -> None:
@@ -17,6 +16,8 @@ def prepare(settings: Settings) -> None:
 
     Raises ConfigurationError.
     """
+    from gateway.signing import SigningKeys  # which takes a library that most commands do without
+
     keys = Path(settings.secrets)
     keys.mkdir(mode=0o700, parents=True, exist_ok=True)
     if crosswalk_key_to_come(settings).exists():

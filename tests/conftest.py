@@ -1,6 +1,6 @@
 """Fixtures for every test: the shared data, and a real site of its own for those that need one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 import inference  # noqa: F401 - before any test imports onnxruntime: it keeps it silent
+from archive.loading import loading
 from tests.live import LiveSite, find_free_ports, temporary_home
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -37,6 +38,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What the tests import, and the tests themselves, are there for as long as the run."""
+    with loading():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

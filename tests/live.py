@@ -25,6 +25,7 @@ from senogate.site_keys import keys_of
 from tests import commands
 
 PATIENCE = 120.0  # seconds; no test is about how long a thing takes
+_KEPT = 300.0  # seconds that a token is used again, of the 900 that it is valid
 
 
 class LiveSite:
@@ -56,9 +57,11 @@ class LiveSite:
         self.orthanc_url = self.settings.orthanc_url
         self._process: subprocess.Popen[str] | None = None
         self._output: list[str] = []
+        self._tokens: dict[str | None, tuple[float, str]] = {}
 
     def start(self, *arguments: str) -> "LiveSite":
         """Run `senogate up` and return when it says that it is ready."""
+        self._tokens.clear()
         tied = ["setpriv", "--pdeathsig", "TERM", "--"]  # a test run that is killed takes its sites with it
         command = [*tied, *self._inside, sys.executable, "-m", "senogate", "up", *arguments]
         self._process = subprocess.Popen(
@@ -91,6 +94,8 @@ class LiveSite:
 
     def run(self, *arguments: str, check: bool = True, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Run one `senogate` command in this site's home, with `stdin` as its standard input."""
+        if arguments[0] == "key":
+            self._tokens.clear()
         if self._inside:
             command = [*self._inside, sys.executable, "-m", "senogate", *arguments]
             done = subprocess.run(command, env=self.environment, input=stdin, text=True, capture_output=True)
@@ -112,7 +117,12 @@ class LiveSite:
         return json.loads(done.stdout)
 
     def token(self, scope: str | None = None) -> str:
-        return self.run("token", *(["--scope", scope] if scope else [])).stdout.strip()
+        """A token of the administrator's, the same for a while."""
+        made, token = self._tokens.get(scope, (0.0, ""))
+        if not token or time.monotonic() - made > _KEPT:
+            token = self.run("token", *(["--scope", scope] if scope else [])).stdout.strip()
+            self._tokens[scope] = time.monotonic(), token
+        return token
 
     def client(self, scope: str | None = None) -> httpx.Client:
         """An HTTP client at DICOMweb's base URL, with a token."""

@@ -16,6 +16,7 @@ from traceback import walk_tb
 from types import TracebackType
 
 from archive.errors import SenogateError
+from archive.loading import loading
 from federation.jobs.confinement import limit
 from federation.jobs.files import allow_only
 
@@ -47,7 +48,8 @@ def _tell(kind: type[BaseException], error: BaseException, traceback: TracebackT
 
 def serve(connection: Connection, folder: str, threads: int) -> None:
     """Answer each exam of the order in turn. Its libraries begin threads, which are held to the rules that are made."""
-    from federation.jobs.serving import answer
+    with loading():
+        from federation.jobs.serving import answer
 
     answer(connection, folder, threads)
 

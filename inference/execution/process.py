@@ -14,9 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from inference.devices import Device, Kind
-from inference.execution.engine import Engine
-from inference.execution.messages import Order
+from archive.loading import loading
+
+with loading():
+    from inference.devices import Device, Kind
+    from inference.execution.engine import Engine
+    from inference.execution.messages import Order
 
 
 def main() -> None:

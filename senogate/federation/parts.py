@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from archive.federation_roles import HUB, SITE
+from archive.loading import loading
 from archive.measure_sockets import published
 from archive.settings import Settings
 from gateway.fleet import flower, loopback
@@ -165,7 +166,8 @@ def _become(settings: Settings, command: list[str], told: Mapping[str, str]) -> 
 
 def run_relay(settings: Settings) -> None:
     """Carry what the site's SuperNode says to the hub, until SIGTERM. Raises ConfigurationError."""
-    from gateway.fleet import outward
+    with loading():
+        from gateway.fleet import outward
 
     with published(settings, "relay"):
         outward.run(_prepared(settings))
@@ -173,11 +175,15 @@ def run_relay(settings: Settings) -> None:
 
 def run_conductor(settings: Settings) -> None:
     """Conduct the hub's runs until SIGTERM. Raises ConfigurationError."""
+    with loading():
+        conductor = import_module("federation.hub.conductor")
     with published(settings, "conductor"):
-        import_module("federation.hub.conductor").main(_prepared(settings))
+        conductor.main(_prepared(settings))
 
 
 def run_trainer(settings: Settings) -> None:
     """Train at this site until SIGTERM. Raises ConfigurationError."""
+    with loading():
+        trainer = import_module("federation.site.trainer")
     with published(settings, "trainer"):
-        import_module("federation.site.trainer").main(_prepared(settings))
+        trainer.main(_prepared(settings))

@@ -12,12 +12,10 @@ from typing import Any
 
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from psycopg.conninfo import make_conninfo
 
 from archive import evaluations, runs
 from archive.federation_keys import fingerprint
 from archive.federation_roles import Hub, Joined, write_role
-from archive.migration import migrate
 from archive.purpose import Purpose
 from archive.settings import Settings
 from federation.evaluation.packages import join
@@ -25,6 +23,7 @@ from federation.evaluation.release import Seen, protect, to_text
 from federation.evaluation.scoring import ANSWERS, FATTY, LABELS, NEGATIVE, POSITIVE, answers_of, plan_of
 from federation.manifest import Kind, Manifest
 from gateway import oauth
+from tests import databases
 from tests.conformance.conftest import serve_in_thread
 from tests.live import LiveSite, find_free_ports
 
@@ -144,12 +143,8 @@ def release(package: str, skill: float, number: int) -> bytes:
 @contextmanager
 def serve_node(site: LiveSite, home: Path) -> Iterator[Node]:
     """A hub that is a site as well, on the shared site's PostgreSQL; none of its other parts runs."""
-    name = f"pages_{uuid.uuid4().hex}"
-    with site.database() as connection:
-        connection.execute(f'create database "{name}"')  # noqa: S608
-    address = make_conninfo(site.settings.database_url, dbname=name)
+    address = databases.create(site.settings.database_url)
     settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
-    migrate(address)
     write_role(settings, Hub("hub", datetime.now(UTC).isoformat()))
     write_role(settings, Joined("north", "https://hub.example", "hub", "AAAA", datetime.now(UTC).isoformat()))
     stop = serve_in_thread(settings, oauth.SigningKeys.create(home / "signing.pem"))

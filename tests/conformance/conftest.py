@@ -19,7 +19,6 @@ import httpx
 import psycopg
 import pytest
 import uvicorn
-from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGLosslessSV1
@@ -27,7 +26,6 @@ from pydicom.uid import JPEGLosslessSV1
 from archive import instances, secrets
 from archive.dicom_json import read_instance
 from archive.follow import orthanc_id
-from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.policy import Role
 from archive.pool import SESSION
@@ -38,6 +36,7 @@ from archive.trail import Trail
 from deidentification.stored import is_proven
 from gateway import app, oauth
 from gateway.transport import Server
+from tests import databases
 from tests.conformance.cases import is_standard
 from tests.conformance.peer import Peer, serve_peer
 from tests.live import LiveSite, find_free_ports
@@ -192,10 +191,7 @@ def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> S
     @contextmanager
     def serve(parts: list[bytes]) -> Iterator[Gateway]:
         home = tmp_path_factory.mktemp("gateway")
-        name = f"conformance_{uuid.uuid4().hex}"
-        with site.database() as connection:
-            connection.execute(f'create database "{name}"')  # noqa: S608
-        address = make_conninfo(site.settings.database_url, dbname=name)
+        address = databases.create(site.settings.database_url)
         settings = Settings(home=home, port=find_free_ports(1)[0], database_url=address)
         files, paths = fill(settings, parts)
         keys = oauth.SigningKeys.create(home / "signing.pem")
@@ -211,7 +207,6 @@ def serve_gateway(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> S
 
 def fill(settings: Settings, parts: list[bytes]) -> tuple[dict[str, bytes], dict[str, Path]]:
     """Index instances past the door: their bytes and their places, by SOP Instance UID."""
-    migrate(settings.database_url)
     files, paths, places = {}, {}, {}
     for exam in (prove(each, PROOF_KEY) for each in parts):
         uid, place = read_instance(exam).sop_instance_uid, str(uuid.uuid4())

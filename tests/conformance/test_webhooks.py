@@ -253,7 +253,8 @@ class TestHowOften:
         hook.execute("update notice set attempts = %s", notices.MOST_ATTEMPTS - 1)
         hook.fail()
         rows = hook.execute(
-            "select content::json ->> 'outcome' from audit where content like %s", f"%{hook.name}%"
+            "select content::json ->> 'outcome' from audit where content like %s order by number",
+            f"%{hook.name}%",
         )
         assert rows == [("success",), ("failed",)]
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,13 @@ from typing import Any
 
 import httpx
 import psycopg
-from psycopg.conninfo import make_conninfo
 
 from archive import secrets
 from archive.federation_roles import read_site
-from archive.migration import migrate
 from archive.settings import load
 from gateway import oauth
 from gateway.fleet.identity import Identity
-from tests import commands
+from tests import commands, databases
 from tests.conformance.conftest import serve_in_thread
 from tests.live import PATIENCE, LiveSite, find_free_ports
 
@@ -82,11 +79,7 @@ class Node:
 @contextmanager
 def serve_node(site: LiveSite, home: Path) -> Iterator[Node]:
     """A node whose database is on the site's PostgreSQL."""
-    name = f"node_{uuid.uuid4().hex}"
-    with site.database() as connection:
-        connection.execute(f'create database "{name}"')
-    node = Node(home, make_conninfo(site.settings.database_url, dbname=name))
-    migrate(node.settings.database_url)
+    node = Node(home, databases.create(site.settings.database_url))
     stop = serve_in_thread(
         node.settings, oauth.SigningKeys.create(Path(node.settings.secrets, secrets.SIGNING_KEY))
     )

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 pytest.importorskip("flwr")
 
 from flwr.cli.build import build_fab_from_files
 
 from archive import federation_keys, permits
-from archive.migration import migrate
 from archive.permits import Terms, Wanted
 from archive.purpose import Purpose
 from archive.settings import Settings, load
@@ -29,6 +27,7 @@ from federation.provenance import statement as statements
 from federation.site.approval import NEEDED, Refusal
 from federation.site.following import connected
 from federation.training.weights import weights_hash
+from tests import databases
 from tests.federation import works
 from tests.federation.flower import HUB, WEIGHTS, Link, Server, linked, manifest_of, offer, question
 from tests.live import LiveSite, eventually
@@ -36,18 +35,14 @@ from tests.live import LiveSite, eventually
 
 @pytest.fixture(scope="module")
 def settings(site: LiveSite, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    name = f"node_{uuid.uuid4().hex}"
-    with site.database() as database:
-        database.execute(f'create database "{name}"')
     environment = {
         "SENOGATE_HOME": str(tmp_path_factory.mktemp("home")),
-        "SENOGATE_DATABASE_URL": make_conninfo(site.settings.database_url, dbname=name),
+        "SENOGATE_DATABASE_URL": databases.create(site.settings.database_url),
         "SENOGATE_FEDERATION_TRAINING_SECONDS": "3",
         "SENOGATE_FEDERATION_TRAINING_MEMORY": "1024",
     }
     settings = load(environment)
     Path(settings.secrets).mkdir(mode=0o700)
-    migrate(settings.database_url)
     return settings
 
 

@@ -35,30 +35,19 @@ from archive.follow import FOLLOWER_LOCK
 from archive.migration import migrate
 from archive.settings import Settings
 from archive.trail import Trail
+from tests import databases
 from tests.live import LiveSite, eventually
 from tests.unit.dicom_files import dataset, part10, pixels
 
 KEY = Ed25519PrivateKey.generate()
 
 
-@pytest.fixture(scope="module")
-def schema(site: LiveSite) -> str:
-    """The name of a database with the schema and an empty trail."""
-    name = f"audit_{uuid.uuid4().hex}"
-    with site.database() as connection:
-        connection.execute(f'create database "{name}"')  # noqa: S608
-    migrate(make_conninfo(site.settings.database_url, dbname=name))
-    return name
-
-
 @pytest.fixture
-def address(site: LiveSite, schema: str) -> Iterator[str]:
+def address(site: LiveSite) -> Iterator[str]:
     """The address of a database of its own with an empty trail."""
-    name = f"audit_{uuid.uuid4().hex}"
-    with site.database() as connection:
-        connection.execute(f'create database "{name}" template "{schema}"')  # noqa: S608
-        yield make_conninfo(site.settings.database_url, dbname=name)
-        connection.execute(f'drop database "{name}" with (force)')  # noqa: S608
+    made = databases.create(site.settings.database_url)
+    yield made
+    databases.drop(made)
 
 
 @pytest.fixture

@@ -8,14 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from archive import instances
 from archive.bucket import Bucket
 from archive.durable import DurableConnection
 from archive.errors import Conflict, Unavailable
 from archive.follow import Follower
-from archive.migration import migrate
 from archive.orthanc import IndexState
 from archive.pool import queries
 from archive.reindexing import Reindexing
@@ -26,6 +24,7 @@ from inference import moving
 from inference.moving import Mover
 from orthanc_plugin.moved import Moved
 from senogate import rebuilding
+from tests import databases
 from tests.buckets import S3, held, serving
 from tests.integration.test_reindex import Listing, made, rows
 from tests.unit.fake_site import PROOF_KEY
@@ -104,14 +103,10 @@ class _lay:  # noqa: N801 - used as a function
         self, server: str, s3: S3, folder: Path, monkeypatch: pytest.MonkeyPatch, *, days: int
     ) -> None:
         self._given = server, s3, folder, monkeypatch, days
-        self._name = f"moving_{os.urandom(8).hex()}"
 
     def __enter__(self) -> Ground:
         server, s3, folder, monkeypatch, days = self._given
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"create database {self._name}")
-        address = make_conninfo(server, dbname=self._name)
-        migrate(address)
+        self._address = address = databases.create(server)
         orthanc, bucket = Held(folder / "storage"), s3.bucket()
         for study, numbers in STUDIES.items():
             for number in numbers:
@@ -138,8 +133,7 @@ class _lay:  # noqa: N801 - used as a function
 
     def __exit__(self, *error: object) -> None:
         self._connection.close()
-        with psycopg.connect(self._given[0], autocommit=True) as connection:
-            connection.execute(f"drop database {self._name} with (force)")
+        databases.drop(self._address)
 
 
 def test_what_came_long_ago_lies_in_the_bucket_alone(ground: Ground) -> None:

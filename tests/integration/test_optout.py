@@ -91,7 +91,8 @@ class TestAnOptOut:
         pseudonym = site.pseudonyms().patient_id(patient_id)
         with site.database() as database:
             rows = database.execute(
-                "select content from audit where content::jsonb ->> 'patient' = %s", [pseudonym]
+                "select content from audit where content::jsonb ->> 'patient' = %s order by number",
+                [pseudonym],
             )
             events = [json.loads(content)["event"] for (content,) in rows]
         assert events == ["optout.added", "optout.withdrawn"]

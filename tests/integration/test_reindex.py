@@ -7,17 +7,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from archive import instances, reindexing
 from archive.dicom_json import read_instance
 from archive.errors import Conflict, Unavailable
 from archive.follow import Follower, orthanc_id
-from archive.migration import migrate
 from archive.orthanc import Orthanc
 from archive.reindexing import IsProven, Reindexing, Seen
 from archive.tiers import Tiers
 from deidentification.stored import is_proven
+from tests import databases
 from tests.live import LiveSite
 from tests.unit.dicom_files import dataset, part10, pixels, prove
 from tests.unit.fake_site import PROOF_KEY
@@ -84,24 +83,17 @@ def orthanc(tmp_path: Path) -> Listing:
 @pytest.fixture
 def database(site: LiveSite) -> Iterator[Callable[[], psycopg.Connection]]:
     """A callable that makes an empty index."""
-    names: list[str] = []
-    opened: list[psycopg.Connection] = []
+    opened: dict[str, psycopg.Connection] = {}
 
     def make() -> psycopg.Connection:
-        names.append(f"reindex_{uuid.uuid4().hex}")
-        with site.database() as connection:
-            connection.execute(f"create database {names[-1]}")
-        address = make_conninfo(site.settings.database_url, dbname=names[-1])
-        migrate(address)
-        opened.append(psycopg.connect(address, autocommit=True))
-        return opened[-1]
+        address = databases.create(site.settings.database_url)
+        opened[address] = psycopg.connect(address, autocommit=True)
+        return opened[address]
 
     yield make
-    for connection in opened:
+    for address, connection in opened.items():
         connection.close()
-    with site.database() as connection:
-        for name in names:
-            connection.execute(f"drop database {name} with (force)")
+        databases.drop(address)
 
 
 def rows(connection: psycopg.Connection) -> dict[str, list[object]]:
