@@ -18,8 +18,10 @@ from archive.pool import queries
 
 LONGEST = 256  # characters of a name or a value; what is longer is cut
 MOST_DETAILS = 32
+MARK = 16  # digits of the end of a study's UID by which a record of a search names it
 UNKNOWN = "unknown"
 WORKER = "site:worker"  # the subject of what no person and no program asked for
+_RANDOM = 38  # characters; no UID of 2.25 that is not random is longer
 _UNWRITABLE = re.compile(
     "[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]"
 )  # in PostgreSQL, XML or FHIR, or on a terminal
@@ -103,7 +105,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One entry of the trail. UIDs and the PatientID are pseudonyms; `detail` holds no attribute's value."""
+    """One entry of the trail. UIDs and the PatientID are pseudonyms; `detail` holds no attribute's value.
+
+    `shown` are the studies that an answer listed, by their UIDs; None of what lists no studies.
+    """
 
     event: Event
     subject: str
@@ -113,9 +118,10 @@ class Record:
     patient_id: str | None = None
     detail: Detail = field(default_factory=dict)
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    shown: Sequence[str] | None = None
 
     def content(self) -> str:
-        """The canonical form: JSON, names in order, nothing empty, no white space; times in UTC."""
+        """Canonical JSON, names in order, nothing empty but a list of studies, no white space; times in UTC."""
         members: dict[str, object] = {
             "event": self.event,
             "outcome": self.outcome,
@@ -128,9 +134,21 @@ class Record:
             members["patient"] = _clean(self.patient_id)
         if permits := [_clean(permit) for permit in self.permits if permit]:
             members["permits"] = permits
+        if self.shown is not None:
+            members["shown"] = [mark_of(study) for study in dict.fromkeys(self.shown)]
         if self.study_instance_uid:
             members["study"] = _clean(self.study_instance_uid)
         return canonical(members)
+
+
+def mark_of(study_instance_uid: str) -> str:
+    """What a record names one of many studies by: the last digits of a UID that is a random number, else the UID.
+
+    UIDs of 2.25 hold 122 random bits in 39 digits (DICOM PS3.5 section B.2), the last 16 of them more than 53, so that
+    among a million studies the chance that another one has this study's mark is one in ten thousand million.
+    """
+    is_random = study_instance_uid.startswith("2.25.") and len(study_instance_uid) > _RANDOM
+    return study_instance_uid[-MARK:] if is_random else _clean(study_instance_uid)
 
 
 def canonical(members: Mapping[str, object]) -> str:

@@ -103,7 +103,10 @@ KINDS: dict[Event, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record as it is read from the trail; `patient` is the pseudonym of whom the study is about, where known."""
+    """A record as it is read from the trail; `patient` is the pseudonym of whom the study is about, where known.
+
+    `shown` are the marks of the studies that an answer listed (`archive.audit.mark_of`).
+    """
 
     number: int
     event: Event
@@ -114,6 +117,7 @@ class Entry:
     study: str | None
     patient: str | None
     detail: Mapping[str, str | int]
+    shown: tuple[str, ...] = ()
 
     @property
     def client_id(self) -> str | None:
@@ -123,7 +127,10 @@ class Entry:
 
     def to_json(self) -> dict[str, Any]:
         """As `senogate audit list --json` prints it."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"permits": list(self.permits)}
+        return {name: getattr(self, name) for name in self.__slots__} | {
+            "permits": list(self.permits),
+            "shown": list(self.shown),
+        }
 
 
 def read_entry(number: int, content: str, patient: str | None = None) -> Entry:
@@ -139,4 +146,5 @@ def read_entry(number: int, content: str, patient: str | None = None) -> Entry:
         found.get("study"),
         found.get("patient") or patient,
         found.get("detail", {}),
+        tuple(found.get("shown", ())),
     )

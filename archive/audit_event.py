@@ -74,7 +74,7 @@ def _restful(entry: Entry, interaction: str, site: str) -> Json:
         "subtype": [_coding(_INTERACTIONS, interaction, interaction)],
         "action": _ACTIONS[interaction],
         "agent": _requestors(entry, interaction, site),
-        "entity": entities + _patient(entry, site) + _permits(entry, site),
+        "entity": entities + _shown(entry) + _patient(entry, site) + _permits(entry, site),
     }
 
 
@@ -137,6 +137,13 @@ def _query(entry: Entry) -> Json:
     keys = str(entry.detail.get("keys", "")).split()
     text = f"{entry.detail.get('route', '')}?{'&'.join(f'{key}=' for key in keys)}".encode()
     return _entity("2", "System Object", "24", "Query") | {"query": base64.b64encode(text).decode()}
+
+
+def _shown(entry: Entry) -> list[Json]:
+    """The studies that the answer listed, as an entity of their own: that of a query has no details."""
+    marks = [{"type": "shown", "valueString": mark} for mark in entry.shown]
+    what = {"what": {"display": "studies that were listed"}, "detail": marks}
+    return [_entity("2", "System Object", "4", "Domain Resource") | what] if marks else []
 
 
 def _patient(entry: Entry, site: str) -> list[Json]:

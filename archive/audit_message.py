@@ -85,6 +85,8 @@ def _add_object(
 def _add_details(added: Element, entry: Entry) -> None:
     for name, value in sorted(entry.detail.items()):
         SubElement(added, "ParticipantObjectDetail", type=name, value=_base64(str(value)))
+    for mark in entry.shown:
+        SubElement(added, "ParticipantObjectDetail", type="shown", value=_base64(mark))
 
 
 def _add_code(parent: Element, name: str, code: Code, system: str = "DCM") -> None:

@@ -65,10 +65,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of DICOM JSON, in the order of the search, and whether more match than one answer may have."""
+    """Rows of DICOM JSON, in the order of the search, and whether more match than one answer may have.
+
+    `studies` are the UIDs of the studies that the rows tell of, some of them more than once.
+    """
 
     rows: list[bytes]
     more: bool
+    studies: list[str]
 
 
 async def find(connection: AsyncConnection, scope: Scope, resource: Resource, query: Query) -> Page:
@@ -77,7 +81,7 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     if query.offset >= DEEP and scope.numbers and not scope.everything and is_counted(resource, query):
         begin = await begin_of_page(connection, scope, query)
         if begin is None:
-            return Page([], more=False)
+            return Page([], more=False, studies=[])
         query = replace(query, offset=begin.skipped)
     parameters = Parameters()
     matches = [
@@ -101,7 +105,8 @@ async def find(connection: AsyncConnection, scope: Scope, resource: Resource, qu
     rows = await fetch(connection, statement, values, prepare=is_prepared)
     more = len(rows) > query.page_size
     rows = rows[: query.page_size]
-    return Page(_widen(rows, above, query) if above else [row[0] for row in rows], more)
+    answers = _widen(rows, above, query) if above else [row[0] for row in rows]
+    return Page(answers, more, [row[1] for row in rows])
 
 
 def _begin(
@@ -274,7 +279,7 @@ def _widen(rows: Sequence[tuple[Any, ...]], levels: Mapping[Level, bool], query:
     """The rows' answers with what the levels beside them tell; rows of one study or series share that."""
     shared: dict[tuple[Any, ...], Attributes] = {}
     answers = []
-    for answer, *beside in rows:
+    for answer, _, *beside in rows:
         key = tuple(beside)
         if key not in shared:
             shared[key] = _told(beside, levels, query)

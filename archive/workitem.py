@@ -1,6 +1,6 @@
 """A Unified Procedure Step as a value: its states, what a request may set, its events (PS3.4 annex CC)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -56,6 +56,7 @@ class Reading:
     task: Task
 
 
+_STUDY = tag("StudyInstanceUID")
 FINAL = frozenset({State.COMPLETED, State.CANCELED})
 _REQUIRED = tuple(
     map(
@@ -272,6 +273,16 @@ def clean(payload: Attributes) -> Attributes:
 def _clean(each: Attribute) -> Attribute:
     items = [clean(item) if isinstance(item, dict) else item for item in each.get("Value", ())]
     return attribute(each["vr"], *items)
+
+
+def studies_of(attributes: Attributes) -> Iterator[str]:
+    """The studies that a workitem names, at whatever depth."""
+    for name, each in attributes.items():
+        for value in each.get("Value", ()):
+            if isinstance(value, dict) and each.get("vr") == "SQ":
+                yield from studies_of(value)
+            elif name == _STUDY and isinstance(value, str):
+                yield value
 
 
 def values(attributes: Mapping[str, Attribute], name: str) -> list[Any]:

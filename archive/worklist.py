@@ -20,7 +20,7 @@ from archive.policy import Scope
 from archive.pool import queries
 from archive.query import Query, parse_parameters, parse_query
 from archive.resource import Resource
-from archive.search import find
+from archive.search import Page, find
 from archive.workitem import FILTERED_WORKLIST, GLOBAL_WORKLIST, Event, State, Workitem
 
 EVENTS = "workitem_event"
@@ -196,11 +196,13 @@ async def tell_cancel_requested(
         raise Conflict("The performer cannot be contacted.")
 
 
-async def search(connection: AsyncConnection, viewer: Viewer, query: Query) -> list[bytes]:
-    """The workitems that match, as DICOM JSON, the last changed first; one more than the page has where more match."""
+async def search(connection: AsyncConnection, viewer: Viewer, query: Query) -> Page:
+    """The workitems that match, the last changed first."""
     row = {"limit": query.page_size + 1, "offset": query.offset}
     rows = await _fetch_seen(connection, viewer, "search", row, query)
-    return [encode(attributes) for (attributes,) in rows]
+    page = [attributes for (attributes,) in rows[: query.page_size]]
+    studies = [study for attributes in page for study in ups.studies_of(attributes)]
+    return Page([encode(attributes) for attributes in page], len(rows) > query.page_size, studies)
 
 
 async def subscribe(

@@ -5,7 +5,7 @@ resource, its UIDs and the names of a query's keys, and never an attribute's val
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
@@ -66,6 +66,11 @@ def note(request: HTTPConnection, **details: str | int) -> None:
     request.scope.setdefault("audited", {}).update(details)
 
 
+def note_shown(request: HTTPConnection, studies: Sequence[str]) -> None:
+    """Say which studies an answer lists, by their UIDs: it is told in the reports of their patients."""
+    request.scope["studies_shown"] = studies
+
+
 class Auditing:
     """Holds an answer, or the error that becomes one, until its record is durable.
 
@@ -115,15 +120,17 @@ class Auditing:
         }
         principal = scope.get("principal")
         study = named.get("study") or asked.get("study") or _study_of(scope["path"])
+        study = study if study and is_uid(study) else None
         patient = asked.get("patient", "")
         return Record(
             _event(scope, status),
             principal.subject if principal is not None else ANONYMOUS,
             _outcome(status),
             scope.get("permits_used", ()),
-            study if study and is_uid(study) else None,
+            study,
             patient if self._is_pseudonym(patient) else None,
             details,
+            shown=None if study or status >= HTTPStatus.BAD_REQUEST else scope.get("studies_shown"),
         )
 
     def _route(self, scope: Scope, named: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from archive.query import parse_parameters, parse_query
 from archive.resource import parse_resource
 from archive.search import find
 from gateway import datasets
-from gateway.auditing import note
+from gateway.auditing import note, note_shown
 from gateway.services import scope_of, services_of
 
 _MORE = (
@@ -41,6 +41,7 @@ async def _search(request: Request, level: Level) -> Response:
     async with services_of(request).connection() as connection:
         page = await find(connection, scope, resource, query)
     note(request, results=len(page.rows))
+    note_shown(request, page.studies)
     headers = {"warning": f'299 {services_of(request).settings.dicomweb_url} "{_MORE}"'} if page.more else {}
     return await datasets.respond(request, page.rows, chosen, headers)
 

@@ -12,6 +12,7 @@ from archive.quality import exams, kept
 from archive.quality.exams import Exam
 from archive.quality.kept import Kept
 from archive.settings import Settings
+from gateway.auditing import note_shown
 from gateway.services import services_of
 
 
@@ -20,7 +21,10 @@ async def of_dataset(request: Request, name: str) -> tuple[Dataset, Kept | None]
     services = services_of(request)
     async with services.connection() as connection:
         found = await datasets.show(connection, name)
-    return found, await run_sync(partial(_report, services.settings, found.number))
+    report = await run_sync(partial(_report, services.settings, found.number))
+    if report:
+        note_shown(request, [exam.study_instance_uid for exam in report.report.worst])
+    return found, report
 
 
 async def of_study(request: Request, study: str) -> Exam:

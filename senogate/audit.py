@@ -15,6 +15,7 @@ from archive import audit_log, checkpoints, state
 from archive.audit import Event, write
 from archive.audit_codes import Entry
 from archive.audit_event import audit_event
+from archive.audit_log import Gaps
 from archive.audit_message import audit_message
 from archive.chain import Fault, not_ours
 from archive.errors import BadRequest
@@ -118,7 +119,10 @@ def report(
     permit: Annotated[str | None, typer.Option(help="A permit's identifier.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every access to a patient's studies, or every use of a permit; that it was asked for is recorded."""
+    """Every access to a patient's studies, or every use of a permit; that it was asked for is recorded.
+
+    A search is told where its answer listed studies of the patient: the ends of their UIDs are in `shown`.
+    """
     if (patient is None) == (permit is None):
         raise typer.BadParameter("name a patient or a permit", param_hint="--patient")
     settings = site_of_home()
@@ -137,6 +141,8 @@ def report(
             )
             found = audit_log.of_patient(connection, pseudonym)
         _print(found, as_json)
+        if permit is None:
+            _print_gaps(audit_log.gaps(connection), as_json)
 
 
 @app.command()
@@ -200,10 +206,20 @@ def _print(found: Iterable[Entry], as_json: bool) -> None:
             typer.echo(json.dumps(entry.to_json(), ensure_ascii=False))
             continue
         about = " ".join(filter(None, (entry.study, entry.patient, *entry.permits)))
-        details = " ".join(f"{name}={value}" for name, value in sorted(entry.detail.items()))
+        shown = {"shown": ",".join(entry.shown)} if entry.shown else {}
+        details = " ".join(f"{name}={value}" for name, value in sorted((dict(entry.detail) | shown).items()))
         typer.echo(
             f"{entry.number}  {entry.time}  {entry.event}  {entry.outcome}  {entry.subject}  {about}  {details}"
         )
+
+
+def _print_gaps(gaps: Gaps, as_json: bool) -> None:
+    """What the report can't tell; beside the lines for programs, not among them."""
+    if gaps.searches:
+        silent = f"{gaps.searches} searches, the last {gaps.until} (record {gaps.last}),"
+        typer.echo(f"{silent} do not say which studies they listed", err=as_json)
+    if gaps.first is not None and gaps.first > 1:
+        typer.echo(f"records before {gaps.first} were moved to files and are not in this report", err=as_json)
 
 
 def _extent(connection: psycopg.Connection) -> str:

@@ -57,21 +57,36 @@ left join study on study.study_instance_uid = audit.content::jsonb ->> 'study'
 where audit.content like '%%"permits":%%' and audit.content::jsonb -> 'permits' @> to_jsonb(%(permit)s::text)
 order by audit.number
 
+-- name: studies_of_patient
+-- Those that are the patient's, and those that a record says were.
+select study_instance_uid from study where patient_id = %(patient)s
+union
+select content::jsonb ->> 'study' from audit
+where content like '%%"patient":%%' and content::jsonb ->> 'patient' = %(patient)s
+    and content::jsonb ->> 'study' is not null
+
 -- name: of_patient
--- What names the patient, and what names a study that is the patient's or that a record says was.
-with mine as materialized (
-    select number, content::jsonb ->> 'study' as study from audit
-    where content like '%%"patient":%%' and content::jsonb ->> 'patient' = %(patient)s
-), studies as materialized (
-    select study_instance_uid as uid from study where patient_id = %(patient)s
-    union
-    select study from mine where study is not null
-)
+-- What names the patient, what names a study of hers, and what listed one.
 select audit.number, audit.content, %(patient)s
 from audit
-where audit.number in (select number from mine union select number from audit join studies
-    on audit.content like '%%"study":%%' and audit.content::jsonb ->> 'study' = studies.uid)
+where audit.number in (
+    select number from audit where content like '%%"patient":%%' and content::jsonb ->> 'patient' = %(patient)s
+    union
+    select number from audit join unnest(%(studies)s::text[]) uid
+        on audit.content like '%%"study":%%' and audit.content::jsonb ->> 'study' = uid
+    union
+    select number from audit join unnest(%(marks)s::text[]) mark
+        on audit.content like '%%"shown":["%%' and audit.content::jsonb -> 'shown' @> to_jsonb(mark))
 order by audit.number
+
+-- name: unlisted
+-- How many searches don't say which studies they listed, the last of them, and the first record that the table has.
+select count(*), max(number),
+    (select content::jsonb ->> 'time' from audit last where last.number = max(audit.number)),
+    (select min(number) from audit)
+from audit
+where content like '%%"event":"access.search"%%' and content not like '%%"shown":%%' and content not like '%%"study":"%%'
+    and (content like '%%"results":%%' or content like '%%/workitems"%%') and content not like '%%"results":0,%%'
 
 -- name: extent
 select count(*), min(number), max(number) from audit

@@ -1,24 +1,25 @@
 -- {scope} is what the caller may see and {matches} what was asked for; both are conditions composed of constants, their
--- values being parameters. {beside} adds columns of the levels above. {start} and {offset} say where the page begins:
--- the number of rows before it, or after the beginning of the study that `begin_of_page` finds. {among} joins the datasets
--- that a search begins with, and {first} is then their name, which gives the order.
+-- values being parameters. A row is its answer and the study that it tells of; {beside} adds columns of the levels above.
+-- {start} and {offset} say where the page begins: the number of rows before it, or after the beginning of the study that
+-- `begin_of_page` finds. {among} joins the datasets that a search begins with, and {first} is then their name, which
+-- gives the order.
 
 -- name: find_studies
-{start} select study.dicom_json {beside}
+{start} select study.dicom_json, study.study_instance_uid {beside}
 from study {among}
 where {scope} and {matches}
 order by {first}.study_date desc, {first}.study_instance_uid desc
 limit %(limit)s offset {offset}
 
 -- name: find_series
-{start} select series.dicom_json {beside}
+{start} select series.dicom_json, study.study_instance_uid {beside}
 from series join study on study.study_instance_uid = series.study_instance_uid {among}
 where {scope} and {matches}
 order by {first}.study_date desc, {first}.study_instance_uid desc, series.series_number, series.series_instance_uid
 limit %(limit)s offset {offset}
 
 -- name: find_instances
-{start} select instance.dicom_json {beside}
+{start} select instance.dicom_json, study.study_instance_uid {beside}
 from instance join series using (series_instance_uid) join study on study.study_instance_uid = instance.study_instance_uid {among}
 where {scope} and {matches}
 order by

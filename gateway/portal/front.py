@@ -17,7 +17,7 @@ from archive.policy import Action
 from archive.state_item import Item, Level
 from archive.summaries import Filters, Order
 from gateway.api.state import node_state
-from gateway.auditing import note
+from gateway.auditing import note, note_shown
 from gateway.catalogue.plots import MODALITIES
 from gateway.portal.languages import marked
 from gateway.portal.pages import page, render
@@ -104,6 +104,7 @@ async def latest_exams(request: Request) -> Response:
         found = await summaries.list_studies(connection, scope, principal_of(request).subject, filters)
     studies = found.studies[:LATEST]
     note(request, results=len(studies))
+    note_shown(request, [study.study_instance_uid for study in studies])
     text = render("front_exams.html", studies=studies)
     return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
 

@@ -13,7 +13,7 @@ from archive.findings import Task
 from archive.policy import Action, decide
 from archive.resource import is_uid
 from archive.summaries import DENSITIES, STATUSES, Filters, Order, Page, Summary
-from gateway.auditing import note
+from gateway.auditing import note, note_shown
 from gateway.portal.events import StudyEvents, Watched
 from gateway.portal.forms import back_to, read_form, refusal, signed_page
 from gateway.portal.languages import gettext, told
@@ -41,6 +41,7 @@ async def worklist_page(request: Request) -> Response:
     except BadRequest as error:
         return _show(request, asked, Filters(), _NOWHERE, told(error), HTTPStatus.BAD_REQUEST)
     note(request, results=len(page.studies))
+    note_shown(request, [study.study_instance_uid for study in page.studies])
     return _show(request, asked, filters, page)
 
 
@@ -103,6 +104,7 @@ async def rows(request: Request) -> Response:
     async with services_of(request).connection() as connection:
         found = await summaries.find_studies(connection, scope, principal_of(request).subject, studies)
     note(request, results=len(found))
+    note_shown(request, [study.study_instance_uid for study in found])
     text = render("worklist_rows.html", studies=found)
     return Response(text, media_type="text/html", headers={"cache-control": "no-store"})
 

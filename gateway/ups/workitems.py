@@ -20,6 +20,7 @@ from archive.policy import Action
 from archive.query import parse_parameters, parse_query
 from archive.resource import is_uid, parse_uid
 from gateway import datasets
+from gateway.auditing import note, note_shown
 from gateway.problem import ProblemResponse
 from gateway.services import services_of
 from gateway.ups.access import viewer_of
@@ -37,11 +38,11 @@ class Workitems(HTTPEndpoint):
         query = parse_query(None, parse_parameters(request.scope["query_string"]))
         chosen = datasets.choose(request)
         async with services_of(request).connection() as connection:
-            rows = await worklist.search(connection, viewer, query)
+            page = await worklist.search(connection, viewer, query)
+        note(request, results=len(page.rows))
+        note_shown(request, page.studies)
         more = _warning(request, "There are additional results that can be requested.")
-        return await datasets.respond(
-            request, rows[: query.page_size], chosen, more if len(rows) > query.page_size else None
-        )
+        return await datasets.respond(request, page.rows, chosen, more if page.more else None)
 
     async def post(self, request: Request) -> Response:
         """Create a workitem; its UID is the query, or the data set's, or made here."""
@@ -66,6 +67,7 @@ class OneWorkitem(HTTPEndpoint):
         uid, chosen = _workitem(request), datasets.choose(request, single=True)
         async with services_of(request).connection() as connection:
             found = await worklist.retrieve(connection, viewer, uid)
+        note_shown(request, list(ups.studies_of(found.attributes)))
         return await datasets.respond(request, [encode(found.attributes)], chosen)
 
     async def post(self, request: Request) -> Response:

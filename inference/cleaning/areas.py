@@ -6,7 +6,7 @@ are put side by side into one smaller image.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import cv2
 import numpy as np
@@ -61,8 +61,8 @@ class Areas:
 
 def uneven(*looks: Grey) -> Mask:
     """Blocks of a frame in which text could be: those where one of its looks is not flat."""
-    steps = [ranges_of(cv2.blur(each, (3, 3)).astype(np.uint8, copy=False)) for each in looks]
-    return _count(np.maximum.reduce(steps) > _FLAT) >= _FEWEST
+    steps = (ranges_of(cv2.blur(each, (3, 3)).astype(np.uint8, copy=False)) for each in looks)
+    return _count(reduce(np.maximum, steps) > _FLAT) >= _FEWEST
 
 
 def blocks_of(mask: Mask) -> Mask:
@@ -156,13 +156,16 @@ def _cut(frame: Grey, box: Box) -> Grey:
 def _count(mask: Mask) -> npt.NDArray[np.int32]:
     """How many pixels of each block are true."""
     rows, columns = (-(-side // _BLOCK) for side in mask.shape)
-    whole = np.zeros((rows * _BLOCK, columns * _BLOCK), np.bool_)
-    whole[: mask.shape[0], : mask.shape[1]] = mask
-    return whole.reshape(rows, _BLOCK, columns, _BLOCK).sum((1, 3), dtype=np.int32)
+    if mask.shape != (rows * _BLOCK, columns * _BLOCK):
+        whole = np.zeros((rows * _BLOCK, columns * _BLOCK), np.bool_)
+        whole[: mask.shape[0], : mask.shape[1]] = mask
+        mask = whole
+    down = mask.reshape(rows, _BLOCK, -1).sum(1, dtype=np.uint8)  # long lines are added at once
+    return down.reshape(rows, columns, _BLOCK).sum(2, dtype=np.int32)
 
 
 def ranges_of(image: Grey) -> Grey:
     """How far grey levels lie apart around each pixel."""
     kernel = np.ones((9, 9), np.uint8)
-    ranges: Grey = np.subtract(cv2.dilate(image, kernel), cv2.erode(image, kernel), dtype=np.uint8)
-    return ranges
+    ranges = cv2.subtract(cv2.dilate(image, kernel), cv2.erode(image, kernel))
+    return ranges.astype(np.uint8, copy=False)

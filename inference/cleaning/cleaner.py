@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from inference.cleaning.detection import scattered
+from inference.cleaning.detection import Scatter
 from inference.cleaning.frames import Frames, decode, encode, fill_of, looks
 from inference.cleaning.mask import Box, Mask, boxes_of, covered, outside_of_regions
 from inference.cleaning.text import Finder
@@ -39,7 +39,8 @@ def clean(instance: bytes, finder: Finder) -> Cleaned:
         beside = outside_of_regions(dataset, frames.shape)
     fill(frames, beside)
     texts = _find_all(frames, finder, beside)
-    if (texts & ~beside).sum() > _MOST * (~beside).sum():
+    looked_at = beside.size - np.count_nonzero(beside)
+    if np.count_nonzero(texts > beside) > _MOST * looked_at:
         raise Unsure(Doubt.TOO_MUCH_TEXT)
     fill(frames, texts)
     with _understood():
@@ -58,7 +59,7 @@ def cover(instance: bytes, boxes: Sequence[Box]) -> bytes:
 def fill(frames: Frames, mask: Mask) -> None:
     """Set the masked pixels of every frame to the darkest of that frame."""
     for number in range(len(frames.values) if mask.any() else 0):
-        frames.values[number][mask] = fill_of(frames, number)
+        np.copyto(frames.values[number], fill_of(frames, number), where=mask[..., None])
 
 
 def _find_all(frames: Frames, finder: Finder, beside: Mask) -> Mask:
@@ -72,7 +73,7 @@ def _find_all(frames: Frames, finder: Finder, beside: Mask) -> Mask:
         markers += kept
     spared = covered([box.grown(_BLUR, frames.shape) for box in markers], frames.shape)
     for _ in range(_CHECKS):
-        more = _find_again(frames, finder, texts, beside) & ~texts & ~spared
+        more = _find_again(frames, finder, texts, beside) > (texts | spared)
         if not more.any():
             return texts
         texts |= more
@@ -84,9 +85,9 @@ def _find_again(frames: Frames, finder: Finder, texts: Mask, beside: Mask) -> Ma
     found = np.zeros(frames.shape, np.bool_)
     if not texts.any():
         return found
-    last = len(frames.values) - 1
+    last, unseen = len(frames.values) - 1, Scatter(texts | beside)
     for number in sorted({round(step * last / (_CHECKED - 1)) for step in range(_CHECKED)}):
-        light, dark = (scattered(seen, texts | beside) for seen in looks(frames, number))
+        light, dark = map(unseen.over, looks(frames, number))
         remains = finder.find(light, dark, texts)
         found |= covered((text.box for text in remains if not text.is_marker), frames.shape)
     return found

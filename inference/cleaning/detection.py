@@ -25,6 +25,7 @@ _HIGHEST = 64  # pixels of what detection is given: the core of a line is never 
 _MULTIPLE = 32  # the sides of what detection is given
 _AROUND = 41  # pixels, odd: the neighbourhood over which contrast is evened out
 _EVEN, _QUIET = 48.0, 16.0  # grey levels of one deviation afterwards; the least variance taken for contrast
+_SCALED = np.arange(256, dtype=np.uint8).astype(np.float32) / 127.5 - 1
 _POOL = 65536  # pixels that others are drawn from
 
 
@@ -56,9 +57,9 @@ class Detector:
         rows, columns = image.shape
         height, width = (max(1, -(-round(side * scale) // _MULTIPLE)) * _MULTIPLE for side in (rows, columns))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        resized = cv2.resize(image, (width, height), interpolation=method)
-        given = np.vstack((resized, _example(width, light=bool(np.median(resized) < 128)))).astype(np.float32)
-        (answer,) = self._network.run(None, {"x": np.repeat(given[None, None] / 127.5 - 1, 3, axis=1)})
+        resized = cv2.resize(image, (width, height), interpolation=method).astype(np.uint8, copy=False)
+        given = np.vstack((resized, _example(width, light=_median(resized) < 128)))
+        (answer,) = self._network.run(None, {"x": _planes(given)})
         by_x, by_y = columns / width, rows / height
         found = []
         for x, y, wide, high in _components(answer[0, 0, :height]):
@@ -67,6 +68,22 @@ class Detector:
             box = Box(int(left), int(top), int(np.ceil(right)), int(np.ceil(bottom)))
             found.append((box.grown(margin, (rows, columns)), min(wide, high) <= _HIGHEST))
         return found
+
+
+def _planes(image: Grey) -> npt.NDArray[np.float32]:
+    """Grey as three equal planes of -1 to 1, as the network takes them."""
+    planes = np.empty((1, 3, *image.shape), np.float32)
+    planes[0] = cv2.LUT(image, _SCALED)
+    return planes
+
+
+def _median(image: Grey) -> float:
+    """As numpy's, by counting."""
+    reached = np.cumsum(cv2.calcHist([image], [0], None, [256], (0, 256)), dtype=np.int64)
+    lower, upper = (
+        int(np.searchsorted(reached, place, "right")) for place in ((image.size - 1) // 2, image.size // 2)
+    )
+    return (lower + upper) / 2
 
 
 def open_network(name: str) -> Any:
@@ -93,22 +110,32 @@ def evened(image: Grey) -> Grey:
     return np.clip((image - mean) * steepness + 128, 0, 255).astype(np.uint8)
 
 
-def scattered(image: Grey, where: Mask) -> Grey:
-    """The image with pixels of its other places, at random and the same ones each time, where the mask is true."""
-    if not where.any() or where.all():
-        return image
-    random = np.random.default_rng(0)
-    places = random.integers(image.size, size=_POOL)
-    others = image.reshape(-1)[places[~where.reshape(-1)[places]]]
-    others = others if others.size else image[~where]
-    rough = image.copy()
-    rough[where] = others[random.integers(others.size, size=int(where.sum()))]
-    return rough
+class Scatter:
+    """Puts pixels of an image's other places, at random and the same ones each time, where a mask is true."""
+
+    def __init__(self, where: Mask) -> None:
+        self._filled = np.flatnonzero(where)
+        self._is_all_or_none = self._filled.size in (0, where.size)
+        if self._is_all_or_none:
+            return
+        random = np.random.default_rng(0)
+        places = random.integers(where.size, size=_POOL)
+        others = places[~where.reshape(-1)[places]]
+        others = others if others.size else np.flatnonzero(~where)
+        self._taken = others[random.integers(others.size, size=self._filled.size)]
+
+    def over(self, image: Grey) -> Grey:
+        """An image of the mask's shape, so filled; the image itself where there is nothing to fill or to fill with."""
+        if self._is_all_or_none:
+            return image
+        rough = image.copy()
+        rough.reshape(-1)[self._filled] = image.reshape(-1)[self._taken]
+        return rough
 
 
 def _roughen(image: Grey) -> Grey:
     """The image with grains of its own in place of flat areas, beside which detection takes texture for text."""
-    return scattered(image, ranges_of(image) == 0)
+    return Scatter(ranges_of(image) == 0).over(image)
 
 
 def _components(probabilities: npt.NDArray[np.float32]) -> list[tuple[int, int, int, int]]:
@@ -116,7 +143,7 @@ def _components(probabilities: npt.NDArray[np.float32]) -> list[tuple[int, int, 
     likely = probabilities > _LIKELY
     count, labels, stated, _ = cv2.connectedComponentsWithStats(likely.astype(np.uint8))
     peaks = np.zeros(count, np.float32)
-    np.maximum.at(peaks, labels.astype(np.intp)[likely], probabilities[likely])
+    np.maximum.at(peaks, labels[likely].astype(np.intp), probabilities[likely])
     found = [tuple(map(int, each[:4])) for each in stated[peaks >= _PEAK]]
     return [(x, y, wide, high) for x, y, wide, high in found if min(wide, high) >= _LEAST]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataelem import DataElement
@@ -95,9 +96,9 @@ def looks(frames: Frames, number: int) -> tuple[Grey, Grey]:
     if frames.layout.photometric == "RGB":
         red, green, blue = (values[..., sample] for sample in range(3))
         brightest = np.maximum(np.maximum(red, green), blue)
-        return _to_grey(brightest), 255 - _to_grey(red.astype(np.uint32) + green + blue)
+        return _to_grey(brightest), _to_grey(red.astype(np.uint32) + green + blue, reverses=True)
     plain = raised_values(values[..., 0], frames.layout)
-    return _to_grey(plain), 255 - _to_grey(plain, most=99.5)
+    return _to_grey(plain), _to_grey(plain, most=99.5, reverses=True)
 
 
 def fill_of(frames: Frames, number: int) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -162,12 +163,26 @@ def _clear_unused_bits(dataset: Dataset, frames: Frames) -> None:
         raise Unsure(Doubt.PIXELS_UNREADABLE)
 
 
-def _to_grey(values: npt.NDArray[np.unsignedinteger[Any]], most: float = 100.0) -> Grey:
-    """Values stretched to 0 to 255; `most` is the percentile that becomes white."""
+def _to_grey(
+    values: npt.NDArray[np.unsignedinteger[Any]], most: float = 100.0, *, reverses: bool = False
+) -> Grey:
+    """Values stretched to 0 to 255; `most` is the percentile that becomes white, or black where that reverses."""
     low, last = int(values.min()), int(values.max())
     high = last if most == 100 else float(np.percentile(values[::4, ::4], most))
     stretched = (np.arange(last + 1) - low) * (255 / max(high - low, 1))
-    return np.take(np.clip(stretched, 0, 255).astype(np.uint8), values)
+    table = np.clip(stretched, 0, 255).astype(np.uint8)
+    return _looked_up(255 - table if reverses else table, values)
+
+
+def _looked_up(table: Grey, values: npt.NDArray[np.unsignedinteger[Any]]) -> Grey:
+    """What the table has for each value; it has all of them."""
+    if values.dtype != np.uint8:
+        return np.take(
+            table, values, mode="clip"
+        )  # none is clipped; to look whether one is costs more than to take it
+    whole = np.zeros(256, np.uint8)
+    whole[: len(table)] = table
+    return cv2.LUT(np.ascontiguousarray(values), whole).astype(np.uint8, copy=False)
 
 
 def _brightness(dataset: Dataset, layout: Layout) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ from archive import audit_log
 from archive.audit import Event, Outcome
 from archive.audit_codes import Entry
 from tests.conformance.conftest import Gateway, exams
+from tests.conformance.test_ups import Worklist, workitem
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,47 @@ def test_it_goes_on_once_the_trail_is_back(audited: Gateway, client: httpx.Clien
         assert client.get("/studies").status_code == 503
         connection.execute("alter table lost rename to audit")
     assert client.get("/studies").status_code == 200
+
+
+LISTED = {
+    "/studies": {"1.1", "1.2", "1.3"},
+    "/studies?StudyDate=20210101-&includefield=all": {"1.2"},
+    "/studies?PatientName=nobody": set(),
+    "/series?Modality=MG": {"1.1", "1.2"},
+    "/instances": {"1.1", "1.2", "1.3"},
+}
+
+
+@pytest.mark.parametrize("path", LISTED)
+def test_a_search_says_which_studies_it_listed(audited: Gateway, client: httpx.Client, path: str) -> None:
+    rows = client.get(path).json()
+    assert {row["0020000D"]["Value"][0] for row in rows} == LISTED[path] == set(last(audited).shown)
+
+
+PAGES = {
+    "/worklist/": {"1.1", "1.2", "1.3"},
+    "/worklist/latest": {"1.1", "1.2", "1.3"},
+    "/worklist/rows?StudyInstanceUID=1.1,1.2,1.9": {"1.1", "1.2"},
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_so_does_a_page_of_the_worklist(audited: Gateway, client: httpx.Client, path: str) -> None:
+    assert client.get(f"{audited.settings.public_url}{path}").status_code == 200
+    assert set(last(audited).shown) == PAGES[path]
+
+
+def test_a_patients_report_has_the_searches_that_listed_hers(audited: Gateway, client: httpx.Client) -> None:
+    for date in ("20210620", "20200110"):
+        client.get("/studies", params={"StudyDate": date})
+    with psycopg.connect(audited.settings.database_url) as connection:
+        *_, told = audit_log.of_patient(connection, "P2")
+    assert (told.event, told.shown, told.number) == (Event.SEARCH, ("1.2",), last(audited).number - 1)
+
+
+def test_a_workitem_says_whose_study_it_told_of(audited: Gateway, client: httpx.Client) -> None:
+    study = {"0020000D": {"vr": "UI", "Value": ["1.2"]}}
+    uid, _ = Worklist(client).create(workitem(InputInformationSequence=study))
+    for path in (f"/workitems/{uid}", "/workitems"):
+        assert client.get(path).status_code == 200
+        assert last(audited).shown == ("1.2",)

@@ -33,6 +33,7 @@ from archive.configuration import record_configuration
 from archive.errors import Unavailable
 from archive.follow import FOLLOWER_LOCK
 from archive.migration import migrate
+from archive.pool import queries
 from archive.settings import Settings
 from archive.trail import Trail
 from tests import databases
@@ -54,6 +55,18 @@ def address(site: LiveSite) -> Iterator[str]:
 def connection(address: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(address, autocommit=True) as connection:
         yield connection
+
+
+def record_shown(address: str, *lists: list[str]) -> None:
+    """A search for each list of studies that an answer had, by b0, b1 and so on, as a gateway records it."""
+
+    async def write_all() -> None:
+        trail = Trail(address)
+        for number, shown in enumerate(lists):
+            await trail.write(Record(Event.SEARCH, f"b{number}", detail={"results": len(shown)}, shown=shown))
+        await trail.aclose()
+
+    asyncio.run(write_all())
 
 
 def record(connection: psycopg.Connection, count: int = 10) -> None:
@@ -345,6 +358,38 @@ class TestReports:
         write(connection, Event.READ, subject="c", study_instance_uid="1.2")
         write(connection, Event.READ, subject="d", study_instance_uid="1.3")
         assert [entry.subject for entry in audit_log.of_patient(connection, "P1")] == ["a", "b", "c"]
+
+    def test_a_patients_has_searches_that_listed_hers_and_of_others_nothing(
+        self, connection: psycopg.Connection, address: str
+    ) -> None:
+        hers, others = (f"2.25.{uuid.uuid4().int:039}" for _ in range(2))
+        write(connection, Event.ARRIVED, subject="a", patient_id="P1", study_instance_uid=hers)
+        record_shown(address, [others, hers], [others], [])
+        report = list(audit_log.of_patient(connection, "P1"))
+        assert [(entry.subject, entry.shown) for entry in report] == [("a", ()), ("b0", (hers[-16:],))]
+        assert find_faults(connection, Signers(KEY.public_key()), []) == []
+
+    def test_a_report_knows_of_searches_that_do_not_say_what_they_listed(
+        self, connection: psycopg.Connection, address: str
+    ) -> None:
+        page = {"results": 2, "route": "/dicom-web/studies"}
+        write(connection, Event.SEARCH, subject="a", detail=page)
+        write(connection, Event.SEARCH, subject="b", detail=page | {"results": 0})
+        write(connection, Event.SEARCH, subject="c", detail=page, study_instance_uid="1.2")
+        write(connection, Event.SEARCH, subject="counted", detail={"criteria": "age", "route": "/api/search"})
+        record_shown(address, ["1.2"], [])
+        gaps = audit_log.gaps(connection)
+        assert (gaps.searches, gaps.last, gaps.first) == (1, 1, 1)
+        assert gaps.until == next(audit_log.entries(connection)).time
+
+    def test_the_index_finds_what_was_listed_among_many(
+        self, connection: psycopg.Connection, address: str
+    ) -> None:
+        record_shown(address, *([f"1.2.{number}"] for number in range(2000)))
+        connection.execute("analyze audit")
+        asked = {"patient": "P1", "studies": [], "marks": ["1.2.7"]}
+        plan = connection.execute("explain " + queries("audit.sql")["of_patient"], asked).fetchall()
+        assert any("audit_by_shown" in line for (line,) in plan)
 
     def test_a_permits_has_every_use_of_it(self, connection: psycopg.Connection) -> None:
         write(connection, Event.PERMIT_GRANTED, subject="a", permits=["P-1"])

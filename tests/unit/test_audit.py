@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archive.audit import LONGEST, Event, Outcome, Record, canonical, instant
+from archive.audit import LONGEST, Event, Outcome, Record, canonical, instant, mark_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 VALUES = st.one_of(st.text(max_size=400), st.integers(-(2**53), 2**53))
@@ -39,3 +39,23 @@ def test_whatever_is_in_it_can_be_stored_and_read_again(detail, subject, permits
 @given(st.text(min_size=LONGEST + 1))
 def test_a_name_is_cut(subject: str) -> None:
     assert len(json.loads(record(subject=subject).content())["subject"]) == LONGEST
+
+
+RANDOM = "2.25.239482743829473829473829473829473829"
+
+
+class TestStudiesListed:
+    def test_are_named_by_the_end_of_uids_that_are_random_each_once(self) -> None:
+        text = record(shown=[RANDOM, "1.2.840.1", RANDOM]).content()
+        assert json.loads(text)["shown"] == [RANDOM[-16:], "1.2.840.1"]
+
+    def test_a_uid_of_few_digits_is_named_whole(self) -> None:
+        assert mark_of("2.25.1234567890123456789012345") == "2.25.1234567890123456789012345"
+
+    def test_no_study_is_another_thing_than_no_list(self) -> None:
+        assert json.loads(record(shown=[]).content())["shown"] == []
+        assert "shown" not in record().content()
+
+    def test_a_page_of_a_hundred_is_at_most_two_kilobytes_more(self) -> None:
+        page = [f"{RANDOM[:-3]}{number:03}" for number in range(100)]
+        assert len(record(shown=page).content()) - len(record().content()) < 2048

@@ -108,6 +108,14 @@ class TestAuditEvent:
         assert base64.b64decode(query["query"]).endswith(b"?PatientName=&limit=")
         assert set(query) == {"type", "role", "query"}
 
+    def test_the_studies_that_were_listed_are_an_entity(self) -> None:
+        made = audit_event(entry(Event.SEARCH, study_instance_uid=None, shown=["1.2", "1.3"]), SITE)
+        _, listed, _ = made["entity"]
+        assert [(each["type"], each["valueString"]) for each in listed["detail"]] == [
+            ("shown", "1.2"),
+            ("shown", "1.3"),
+        ]
+
     def test_one_entity_of_a_type_is_the_patient_and_one_the_data(self) -> None:
         made = audit_event(entry(Event.READ, PATIENT), SITE)
         assert [entity["type"]["code"] for entity in made["entity"]] == ["2", "1", "Consent"]
@@ -172,6 +180,12 @@ class TestAuditMessage:
         assert [each.get("ParticipantObjectID") for each in objects] == ["1.2.3", PATIENT, "HDAB-7"]
         roles = [each.get("csd-code") for each in message.findall("ActiveParticipant/RoleIDCode")]
         assert roles == ["110152", "110153"]
+
+    def test_a_query_has_the_studies_that_were_listed(self) -> None:
+        made = entry(Event.SEARCH, study_instance_uid=None, shown=["1.2", "1.3"])
+        details = ElementTree.fromstring(audit_message(made, SITE)).iter("ParticipantObjectDetail")
+        listed = [each.get("value") for each in details if each.get("type") == "shown"]
+        assert [base64.b64decode(value) for value in listed] == [b"1.2", b"1.3"]
 
 
 def test_every_event_has_a_code() -> None:

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from archive.audit import Event, Outcome, Record
 from archive.errors import NotFound, Unavailable
 from archive.policy import Principal
-from gateway.auditing import ANONYMOUS, Auditing, note
+from gateway.auditing import ANONYMOUS, Auditing, note, note_shown
 from gateway.problem import HANDLERS, LastResort
 from tests.unit.fake_site import FakeSite, FakeTrail, build
 
@@ -39,7 +39,8 @@ def client(trail: FakeTrail) -> Iterator[TestClient]:
         request.scope["principal"] = Principal("client:a", frozenset())
         request.scope["permits_used"] = ("P-1",)
         note(request, results=3)
-        return Response(b"x")
+        note_shown(request, ["1.2", "1.3"])
+        return Response(b"x", int(request.query_params.get("limit", 200)))
 
     async def stream(request: Request) -> Response:
         async def parts() -> AsyncIterator[bytes]:
@@ -83,7 +84,7 @@ def only(trail: FakeTrail) -> Record:
 
 class TestRecord:
     def test_says_who_under_which_permit_and_with_how_many_results(self, client, trail) -> None:
-        client.get("/studies?limit=3")
+        client.get("/studies?limit=203")
         record = only(trail)
         assert (record.event, record.subject, record.permits) == (Event.SEARCH, "client:a", ("P-1",))
         assert record.outcome == Outcome.SUCCESS
@@ -94,6 +95,18 @@ class TestRecord:
         record = only(trail)
         assert (record.event, record.study_instance_uid) == (Event.READ, "1.2.3")
         assert record.detail["route"] == "/dicom-web/studies/{study}"
+
+    def test_names_the_studies_that_an_answer_lists(self, client, trail) -> None:
+        client.get("/studies")
+        assert only(trail).shown == ["1.2", "1.3"]
+
+    def test_a_study_that_is_named_is_not_listed_as_well(self, client, trail) -> None:
+        client.get("/studies?StudyInstanceUID=1.2")
+        assert (only(trail).study_instance_uid, only(trail).shown) == ("1.2", None)
+
+    def test_an_error_lists_none(self, client, trail) -> None:
+        client.get("/studies?limit=406")
+        assert only(trail).shown is None
 
     def test_what_is_stored_is_a_write(self, client, trail) -> None:
         client.post("/studies")
