@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 import pytest
 from pydicom import Dataset
-from pydicom.uid import generate_uid
 
 from tests.integration.conftest import edit
 from tests.integration.test_optout import ABSENT, answers
