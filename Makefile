@@ -9,7 +9,7 @@ test: setup-test
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -n 2 -m "not fault" tests
+	.venv/bin/pytest -n 3 -m "not fault" tests
 
 fault: setup-test  ## a site is broken in a hundred ways while exams arrive, a federation while it trains: an hour
 	.venv/bin/python -m tests.fault --rounds 100 --output benchmarks/results/fault.json

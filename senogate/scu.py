@@ -29,6 +29,8 @@ _STATUS = {
     0xA900: "data set does not match its SOP class",
     0xC000: "not understood",
 }
+_NO_ANSWER = "the association ended before an answer came"
+_REASONS = {ValueError: "its SOP class or transfer syntax is not accepted", RuntimeError: _NO_ANSWER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,17 @@ def _send_waiting(
     with suppress(queue.Empty):
         while True:
             item = waiting.get_nowait()
+            is_first = False
             if association is None or not association.is_established:
-                association = _associate(items, receiver)
-            report(_send_one(item, association, receiver))
+                association, is_first = _associate(items, receiver), True
+            outcome = _send_one(item, association, receiver)
+            if outcome.reason == _NO_ANSWER and association is not None:
+                association.abort()  # it looks established until its thread has seen that the receiver ended it
+                association = None
+                if not is_first:  # what an earlier file did to it is not this one's fault
+                    association = _associate(items, receiver)
+                    outcome = _send_one(item, association, receiver)
+            report(outcome)
     if association is not None and association.is_established:
         association.release()
 
@@ -185,14 +195,9 @@ def _send_one(item: Item, association: Association | None, receiver: Receiver) -
     try:
         answer = association.send_c_store(item.path)
     except (ValueError, RuntimeError, AttributeError, OSError) as error:
-        reason = (
-            "its SOP class or transfer syntax is not accepted"
-            if isinstance(error, ValueError)
-            else type(error).__name__
-        )
-        return Outcome(item, None, reason)
+        return Outcome(item, None, _REASONS.get(type(error), type(error).__name__))
     if "Status" not in answer:
-        return Outcome(item, None, "the association ended before an answer came")
+        return Outcome(item, None, _NO_ANSWER)
     status = int(answer.Status)
     stored = status == 0 or status & 0xF000 == 0xB000  # success or a warning (PS3.4 table B.2-1)
     return Outcome(item, status, "" if stored else _STATUS.get(status, f"status 0x{status:04X}"))

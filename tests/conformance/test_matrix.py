@@ -445,6 +445,8 @@ def ask(client: httpx.Client, method: str, address: str, asker: Asker) -> Outcom
     kind = JSON if "workitems" in address else {"Content-Type": "application/json"}
     if address.endswith("/api/jobs"):
         state = {"dataset": "everything", "kind": "counts", "groups": ["age"]}
+    if "/api/beacon/" in address:
+        state = {"query": {}}
     content = None if method in ("GET", "DELETE") or "studies" in address else json.dumps(state)
     if method == "DELETE" and "subscribers" in address:
         client.post(address, headers=asker.headers)  # there is a subscription to end

@@ -14,7 +14,6 @@ from gateway.search.budget import forget_spent
 from gateway.search.counting import Counting
 from gateway.search.question import EVERYTHING, All, Condition, Not, Question
 from tests.integration.test_erasure import rows_with
-from tests.integration.test_optout import exam, patient_id  # noqa: F401 - fixtures
 from tests.integration.test_whole_way import write
 from tests.live import LiveSite
 
@@ -44,7 +43,7 @@ def counting(site: LiveSite) -> Iterator[Counting]:
 
 
 @pytest.fixture
-def sent(site: LiveSite, exam: list[bytes], tmp_path: Path) -> str:  # noqa: F811
+def sent(site: LiveSite, exam: list[bytes], tmp_path: Path) -> str:
     return str(site.send(write(tmp_path, exam))["studies"][0]["study_instance_uid"])
 
 
@@ -91,7 +90,7 @@ def test_an_opt_out_counts_no_more(
     site: LiveSite,
     counting: Counting,
     sent: str,
-    patient_id: str,  # noqa: F811
+    patient_id: str,
 ) -> None:
     before = count(site, counting)
     site.run("optout", "add", patient_id)

@@ -86,3 +86,25 @@ def test_what_is_passed_over_fails_no_sending_of_something(stored: int, is_compl
     result = Result([Outcome(Item(Path("a")), 0)] * stored + [Outcome(other, None, other.problem)])
     assert (result.is_complete, result.to_json()["skipped"]) == (is_complete, ["truth.json"])
     assert f"{stored} instances sent, 0 refused" in result.to_text()
+
+
+def test_a_file_that_ends_the_association_takes_no_other_with_it(tmp_path: Path) -> None:
+    """PS3.8 section 9.3.8: a receiver may end the association at any moment; each other file is sent over a new one."""
+    uid = DigitalMammographyXRayImageStorageForPresentation
+    for number in range(6):
+        (tmp_path / f"{number}.dcm").write_bytes(
+            part10(dataset(SOPClassUID=uid, SOPInstanceUID=f"1.2.{number}"))
+        )
+
+    def take(event: evt.Event) -> int:
+        if event.request.AffectedSOPInstanceUID in ("1.2.1", "1.2.3"):
+            event.assoc.abort()
+        return 0
+
+    listening = AE(ae_title="SINK")
+    listening.add_supported_context(uid, ExplicitVRLittleEndian)
+    server = listening.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+    outcomes: list[Outcome] = []
+    send(find_items([tmp_path]), Receiver(*server.server_address[:2], "SINK"), 1, outcomes.append)
+    server.shutdown()
+    assert [outcome.is_stored for outcome in outcomes] == [True, False, True, False, True, True]

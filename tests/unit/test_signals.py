@@ -5,7 +5,7 @@ import sys
 
 WHILE_PRINTING = """
 import io, os, signal, sys
-from senogate import cli
+from senogate import operation
 
 class Screen(io.RawIOBase):
     def writable(self):
@@ -19,7 +19,7 @@ class Screen(io.RawIOBase):
         return len(data)
 
 sys.stdout = io.TextIOWrapper(io.BufferedWriter(Screen()))
-with cli._ending_on_signals():
+with operation._ending_on_signals():
     print("a line", flush=True)
     sys.exit(3)
 """
