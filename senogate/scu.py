@@ -16,6 +16,8 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from archive.dimse import WAKE
+
 _config.STORE_SEND_CHUNKED_DATASET = True  # the data set goes out as it lies in the file
 _CONTEXTS = 120  # presentation contexts an association asks for; PS3.8 allows 128
 _IDENTIFIERS = ["StudyInstanceUID", "SOPClassUID", "SOPInstanceUID"]
@@ -164,7 +166,7 @@ def _send_waiting(
 
 
 def _associate(items: list[Item], receiver: Receiver) -> Association | None:
-    """A new association; None where the receiver's name is unknown or it is not an AE title."""
+    """A new association; None where none comes about."""
     entity = AE(ae_title="SENOGATE-SEND")
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 60
     wanted = dict.fromkeys(
@@ -172,14 +174,15 @@ def _associate(items: list[Item], receiver: Receiver) -> Association | None:
     )
     entity.requested_contexts = [build_context(*pair) for pair in list(wanted)[:_CONTEXTS]]
     try:
-        return entity.associate(
+        association = entity.associate(
             receiver.host,
             receiver.port,
             ae_title=receiver.aet,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), *WAKE],
         )
     except (OSError, ValueError):
         return None
+    return association if association.is_established else None
 
 
 def _send_at_once(event: evt.Event) -> None:
@@ -190,7 +193,7 @@ def _send_at_once(event: evt.Event) -> None:
 
 
 def _send_one(item: Item, association: Association | None, receiver: Receiver) -> Outcome:
-    if association is None or not association.is_established:
+    if association is None:
         return Outcome(item, None, f"no association with {receiver.aet} at {receiver.host}:{receiver.port}")
     try:
         answer = association.send_c_store(item.path)

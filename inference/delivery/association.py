@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made on impo
 )
 
 from archive.destinations import Destination
+from archive.dimse import WAKE
 from inference.delivery.errors import Undeliverable, Unreachable
 from inference.delivery.reidentified import Reidentified
 
@@ -101,7 +102,7 @@ class Association:
                 destination.host,
                 destination.port,
                 ae_title=destination.aet,
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound), *handlers],
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._bound), *WAKE, *handlers],
                 tls_args=_tls(destination),
             )
         except (OSError, ValueError, RuntimeError) as error:

@@ -1,6 +1,7 @@
 """C-STORE: every item has an outcome, whatever becomes of the associations."""
 
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,35 @@ def test_a_file_that_ends_the_association_takes_no_other_with_it(tmp_path: Path)
     send(find_items([tmp_path]), Receiver(*server.server_address[:2], "SINK"), 1, outcomes.append)
     server.shutdown()
     assert [outcome.is_stored for outcome in outcomes] == [True, False, True, False, True, True]
+
+
+def test_an_association_that_ends_between_files_costs_no_wait(tmp_path: Path) -> None:
+    """PS3.8 section 9.3.8: where the end crosses with the next file, that file goes over a new association at once."""
+    uid = DigitalMammographyXRayImageStorageForPresentation
+    for number in range(240):
+        (tmp_path / f"{number:03}.dcm").write_bytes(
+            part10(dataset(SOPClassUID=uid, SOPInstanceUID=f"1.2.{number}"))
+        )
+
+    def take(event: evt.Event) -> int:
+        number = int(event.request.AffectedSOPInstanceUID.rpartition(".")[2])
+        if number % 3 == 0:  # soon after the answer, at a moment that differs
+            threading.Timer(number % 7 * 0.0005, event.assoc.abort).start()
+        return 0
+
+    listening = AE(ae_title="SINK")
+    listening.add_supported_context(uid, ExplicitVRLittleEndian)
+    server = listening.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, take)])
+    outcomes: list[Outcome] = []
+    sending = threading.Thread(
+        target=send,
+        args=(find_items([tmp_path]), Receiver(*server.server_address[:2], "SINK"), 3, outcomes.append),
+        daemon=True,
+    )
+    sending.start()
+    sending.join(50)  # seconds, fewer than the sender waits for an answer
+    is_waiting = sending.is_alive()
+    server.shutdown()
+    refused = {outcome.item.path.stem for outcome in outcomes if not outcome.is_stored}
+    assert (is_waiting, len(outcomes)) == (False, 240)
+    assert all(int(name) % 3 == 0 for name in refused), "a file that ended nothing was lost"
